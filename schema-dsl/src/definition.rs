@@ -1,0 +1,408 @@
+//! What an author writes, as data: the one document that every notation becomes.
+//!
+//! `rowgate check --json` prints it, `rowgate schema` prints its JSON Schema (made from these
+//! types), `read` reads it back. Names are still plain text here: `check` judges them.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde_json::Value;
+
+use crate::column_type::ColumnType;
+
+/// The version of this document's format.
+pub const FORMAT: u32 = 1;
+
+/// One extension: its identity, its tables and its functions.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Definition {
+    /// The format's version: 1.
+    pub rowgate: u32,
+    pub extension: Extension,
+    #[serde(default)]
+    pub tables: IndexMap<String, Table>,
+    #[serde(default)]
+    pub functions: IndexMap<String, Function>,
+}
+
+/// Who the extension is: the content of `extension.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Extension {
+    /// Never changes over the extension's life; its Postgres schema is named after it.
+    pub id: uuid::Uuid,
+    pub name: String,
+    pub version: String,
+}
+
+/// A table: columns by name, and the rules over them.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Table {
+    pub columns: IndexMap<String, Column>,
+    /// Whose rows they are.
+    #[serde(default, skip_serializing_if = "Scope::is_instance")]
+    pub storage: Scope,
+    /// Column names by index name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub indexes: IndexMap<String, Vec<String>>,
+    /// Column names by the name of the unique rule; unique within the scope.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub uniques: IndexMap<String, Vec<String>>,
+}
+
+/// Whose rows a table holds: each install's own, or shared over an overlay, an account or all
+/// installs of the extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    #[default]
+    Instance,
+    Overlay,
+    Account,
+    Global,
+}
+
+impl Scope {
+    pub const ALL: [Scope; 4] = [Scope::Instance, Scope::Overlay, Scope::Account, Scope::Global];
+
+    pub fn is_instance(&self) -> bool {
+        *self == Scope::Instance
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scope::Instance => "instance",
+            Scope::Overlay => "overlay",
+            Scope::Account => "account",
+            Scope::Global => "global",
+        }
+    }
+}
+
+/// A type, whether it may be absent, and what stands in when it is.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Validator {
+    #[serde(flatten)]
+    pub column_type: ColumnType,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultValue>,
+}
+
+/// A default: a literal of the type, or the time of the insert.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefaultValue {
+    Literal(Value),
+    Now,
+}
+
+/// A column: a validator, and what is true of the column alone.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Column {
+    #[serde(flatten)]
+    pub validator: Validator,
+    /// Never leaves the gateway through a declarative function.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+    /// No two rows of a scope have the same value; short for a unique rule of one column.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unique: bool,
+}
+
+/// The ladder of roles; each may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    Anonymous,
+    Viewer,
+    Editor,
+    Owner,
+}
+
+impl Role {
+    pub const ALL: [Role; 4] = [Role::Anonymous, Role::Viewer, Role::Editor, Role::Owner];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Anonymous => "anonymous",
+            Role::Viewer => "viewer",
+            Role::Editor => "editor",
+            Role::Owner => "owner",
+        }
+    }
+}
+
+/// A declarative function: who may call it, and the one statement it is.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Function {
+    /// The lowest role that may call it; `viewer` for reads and `editor` for writes by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Role>,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What a function does.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Body {
+    /// Rows of the scope, filtered, ordered, limited.
+    QueryRows {
+        table: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filter: Option<Filter>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        order_by: Vec<Order>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<Operand>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<Operand>,
+    },
+    /// The row with this `id`.
+    GetRow { table: String, id: Operand },
+    /// How many rows of the scope the filter accepts.
+    CountRows {
+        table: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filter: Option<Filter>,
+    },
+    /// A new row; the answer is the row.
+    InsertRow { table: String, values: IndexMap<String, Operand> },
+    /// New values for some columns of the row with this `id`; the answer is the new row.
+    PatchRow { table: String, id: Operand, values: IndexMap<String, Operand> },
+    /// The row with this `id` goes; the answer is `{ "id" }`.
+    DeleteRow { table: String, id: Operand },
+}
+
+impl Body {
+    /// The word authors write for the kind, such as `queryRows`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Body::QueryRows { .. } => "queryRows",
+            Body::GetRow { .. } => "getRow",
+            Body::CountRows { .. } => "countRows",
+            Body::InsertRow { .. } => "insertRow",
+            Body::PatchRow { .. } => "patchRow",
+            Body::DeleteRow { .. } => "deleteRow",
+        }
+    }
+}
+
+/// One column of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub column: String,
+    #[serde(default)]
+    pub dir: Direction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Direction {
+    #[default]
+    Asc,
+    Desc,
+}
+
+/// A condition on a row.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Filter {
+    /// Every one of these; true when there are none.
+    All { all: Vec<Filter> },
+    /// At least one of these; false when there are none.
+    Any { any: Vec<Filter> },
+    /// Not this.
+    Negate { negate: Box<Filter> },
+    Compare(Comparison),
+}
+
+/// One column against one value.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    pub column: String,
+    pub op: Operator,
+    pub value: Operand,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+pub enum Operator {
+    #[serde(rename = "=")]
+    Equal,
+    #[serde(rename = "!=")]
+    NotEqual,
+    #[serde(rename = "<")]
+    Less,
+    #[serde(rename = "<=")]
+    LessOrEqual,
+    #[serde(rename = ">")]
+    Greater,
+    #[serde(rename = ">=")]
+    GreaterOrEqual,
+    #[serde(rename = "in")]
+    In,
+}
+
+impl Operator {
+    pub const ALL: [Operator; 7] = [
+        Operator::Equal,
+        Operator::NotEqual,
+        Operator::Less,
+        Operator::LessOrEqual,
+        Operator::Greater,
+        Operator::GreaterOrEqual,
+        Operator::In,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Operator::Equal => "=",
+            Operator::NotEqual => "!=",
+            Operator::Less => "<",
+            Operator::LessOrEqual => "<=",
+            Operator::Greater => ">",
+            Operator::GreaterOrEqual => ">=",
+            Operator::In => "in",
+        }
+    }
+}
+
+/// Where a value comes from. In JSON a scalar or an array is itself; an object is one of
+/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"literal"}`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operand {
+    /// The author's own value.
+    Literal(Value),
+    /// The caller's argument `name`; its validator is the column's unless given.
+    Argument { name: String, validator: Option<Validator> },
+    /// A fact about the caller, from the token or the install's record.
+    Identity(IdentityField),
+    /// The time of the statement.
+    Now,
+    /// The column's old value plus this; in patchRow alone.
+    Increment(Box<Operand>),
+}
+
+/// What is known of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum IdentityField {
+    UserId,
+    Role,
+    Surface,
+    PlatformUserId,
+    PlatformUserName,
+    AccountId,
+    InstallId,
+}
+
+impl IdentityField {
+    pub const ALL: [IdentityField; 7] = [
+        IdentityField::UserId,
+        IdentityField::Role,
+        IdentityField::Surface,
+        IdentityField::PlatformUserId,
+        IdentityField::PlatformUserName,
+        IdentityField::AccountId,
+        IdentityField::InstallId,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            IdentityField::UserId => "userId",
+            IdentityField::Role => "role",
+            IdentityField::Surface => "surface",
+            IdentityField::PlatformUserId => "platformUserId",
+            IdentityField::PlatformUserName => "platformUserName",
+            IdentityField::AccountId => "accountId",
+            IdentityField::InstallId => "installId",
+        }
+    }
+}
+
+impl Serialize for DefaultValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            DefaultValue::Literal(value) => literal(value, serializer),
+            DefaultValue::Now => member("now", &true, serializer),
+        }
+    }
+}
+
+impl Serialize for Operand {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Operand::Literal(value) => literal(value, serializer),
+            Operand::Argument { name, validator: None } => member("arg", name, serializer),
+            Operand::Argument { name, validator: Some(validator) } => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("arg", name)?;
+                map.serialize_entry("validator", validator)?;
+                map.end()
+            }
+            Operand::Identity(field) => member("identity", field, serializer),
+            Operand::Now => member("now", &true, serializer),
+            Operand::Increment(by) => member("increment", by, serializer),
+        }
+    }
+}
+
+/// An object would be mistaken for an operand, so it is wrapped.
+fn literal<S: serde::Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_object() { member("literal", value, serializer) } else { value.serialize(serializer) }
+}
+
+fn member<S: serde::Serializer, T: Serialize>(name: &'static str, value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(name, value)?;
+    map.end()
+}
+
+impl JsonSchema for DefaultValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DefaultValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A literal of the type; `{\"now\": true}` for the time of the insert; an object literal as `{\"literal\": …}`.",
+            "anyOf": [
+                { "type": ["string", "number", "boolean", "array", "null"] },
+                { "type": "object", "properties": { "now": { "const": true } }, "required": ["now"], "additionalProperties": false },
+                { "type": "object", "properties": { "literal": {} }, "required": ["literal"], "additionalProperties": false }
+            ]
+        })
+    }
+}
+
+impl JsonSchema for Operand {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Operand".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let validator = generator.subschema_for::<Validator>();
+        let identity = generator.subschema_for::<IdentityField>();
+        let operand = generator.subschema_for::<Operand>();
+        schemars::json_schema!({
+            "description": "A literal, or where the value comes from; an object literal is written `{\"literal\": …}`.",
+            "anyOf": [
+                { "type": ["string", "number", "boolean", "array", "null"] },
+                { "type": "object", "properties": { "arg": { "type": "string" }, "validator": validator }, "required": ["arg"], "additionalProperties": false },
+                { "type": "object", "properties": { "identity": identity }, "required": ["identity"], "additionalProperties": false },
+                { "type": "object", "properties": { "now": { "const": true } }, "required": ["now"], "additionalProperties": false },
+                { "type": "object", "properties": { "increment": operand }, "required": ["increment"], "additionalProperties": false },
+                { "type": "object", "properties": { "literal": {} }, "required": ["literal"], "additionalProperties": false }
+            ]
+        })
+    }
+}

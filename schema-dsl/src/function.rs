@@ -1,0 +1,172 @@
+//! Checked functions: what `plan` compiles into one statement each.
+//!
+//! Operands are resolved: an argument is its place in [`Function::arguments`], a literal has its
+//! Postgres value. A part that hangs on an optional argument is left out when the argument is
+//! absent; `plan` compiles a statement for each such combination.
+
+use crate::column_type::ColumnType;
+use crate::definition::{Direction, IdentityField, Operator, Role};
+use crate::name::Name;
+use crate::value::Typed;
+
+/// Rows a query answers at most, and the limit where none is declared.
+pub const QUERY_ROWS_MAX: u32 = 1_000;
+/// Rows an offset may skip: a larger one walks what nobody reads.
+pub const OFFSET_ROWS_MAX: u32 = 100_000;
+/// Optional arguments that drop a part of their statement, in one function: each doubles the
+/// number of statements.
+pub const OPTIONAL_ARGUMENTS_MAX: usize = 6;
+/// Groups and comparisons nest this deep at most.
+pub const FILTER_DEPTH_MAX: usize = 8;
+/// Comparisons in one filter.
+pub const FILTER_COMPARISONS_MAX: usize = 64;
+/// Elements of a list given to `in`.
+pub const IN_ELEMENTS_MAX: usize = 1_000;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    pub name: Name,
+    pub access: Role,
+    /// Sorted by name.
+    pub arguments: Vec<Argument>,
+    pub body: Body,
+}
+
+/// An argument of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    pub name: Name,
+    pub column_type: ColumnType,
+    pub absence: Absence,
+    /// Whether JSON null is a value of its own; where not, null means absent.
+    pub nullable: bool,
+}
+
+/// What a call without the argument means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Absence {
+    /// The call is refused.
+    Refused,
+    /// This value stands in.
+    Default(Typed),
+    /// The condition or assignment that needs it is left out.
+    Dropped,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    QueryRows {
+        table: Name,
+        filter: Option<Filter>,
+        order_by: Vec<Order>,
+        limit: Limit,
+        offset: Option<Source>,
+    },
+    GetRow {
+        table: Name,
+        id: Source,
+    },
+    CountRows {
+        table: Name,
+        filter: Option<Filter>,
+    },
+    /// A dropped assignment leaves the column to its default, or null.
+    InsertRow {
+        table: Name,
+        values: Vec<Assignment>,
+    },
+    /// A dropped assignment leaves the column as it is.
+    PatchRow {
+        table: Name,
+        id: Source,
+        values: Vec<Assignment>,
+    },
+    DeleteRow {
+        table: Name,
+        id: Source,
+    },
+}
+
+impl Body {
+    pub fn table(&self) -> &Name {
+        match self {
+            Body::QueryRows { table, .. }
+            | Body::GetRow { table, .. }
+            | Body::CountRows { table, .. }
+            | Body::InsertRow { table, .. }
+            | Body::PatchRow { table, .. }
+            | Body::DeleteRow { table, .. } => table,
+        }
+    }
+
+    /// Whether it changes rows.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => false,
+            Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
+        }
+    }
+
+    /// The word authors write for the kind.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Body::QueryRows { .. } => "queryRows",
+            Body::GetRow { .. } => "getRow",
+            Body::CountRows { .. } => "countRows",
+            Body::InsertRow { .. } => "insertRow",
+            Body::PatchRow { .. } => "patchRow",
+            Body::DeleteRow { .. } => "deleteRow",
+        }
+    }
+}
+
+/// How many rows at most.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Limit {
+    /// Written into the statement, so that the planner sees it.
+    Literal(u32),
+    /// An integer argument whose type's bounds lie within `0..=max`.
+    Argument { argument: usize, max: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+    Negate(Box<Filter>),
+    Compare {
+        column: Name,
+        operator: Operator,
+        /// An array for [`Operator::In`].
+        value: Source,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub column: Name,
+    pub direction: Direction,
+}
+
+/// Where a value comes from, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    Literal(Typed),
+    /// Index into [`Function::arguments`].
+    Argument(usize),
+    Identity(IdentityField),
+    Now,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    pub column: Name,
+    pub value: Assigned,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Assigned {
+    Source(Source),
+    /// The old value (0 where null) plus this; in patchRow alone.
+    Increment(Source),
+}

@@ -1,0 +1,20 @@
+//! What an author writes, checked and turned into everything the gateway needs of it, purely.
+//!
+//! | stage | room | from | to |
+//! |---|---|---|---|
+//! | read | [`read`] | a JSON document with a source map | [`definition::Definition`] and diagnostics |
+//! | check | [`check`] | a definition | [`model::Model`] or every complaint at once |
+//! | describe | [`row_schema`] | a model | JSON Schemas of arguments and rows |
+//! | diff | [`diff`] | two models | changes, in a fixed order |
+//! | ddl | [`ddl`] | changes | Postgres statements |
+//!
+//! Nothing here does IO, reads a clock, draws a random number, or knows of tokio or a driver.
+
+pub mod column_type;
+pub mod definition;
+pub mod diagnostic;
+pub mod function;
+pub mod model;
+pub mod name;
+pub mod pattern;
+pub mod value;

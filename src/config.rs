@@ -1,0 +1,341 @@
+//! Configuration: as written (TOML file, then environment, then flags) and as checked.
+//!
+//! Every maximum of the gateway is named here, with its unit last. Unknown keys are errors.
+//! `Written` mirrors the file; `Config` is what the other rooms read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The whole configuration, checked: defaults filled in, contradictions refused.
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub http: Http,
+    pub admin: Admin,
+    pub database: Database,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// The public listener.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// Worker threads, each with its own runtime, listener and connections; 0 takes one per core.
+    pub workers: usize,
+    pub body_bytes_max: usize,
+    pub json_depth_max: usize,
+    pub header_bytes_max: usize,
+    pub header_read_timeout_ms: u64,
+    pub body_read_timeout_ms: u64,
+    /// From the request's last byte to the answer's first, every stage included.
+    pub call_timeout_ms: u64,
+    /// Open client connections over all workers; more are closed at once.
+    pub connections_max: usize,
+    /// Calls under way over all workers; more are refused with `overloaded`.
+    pub concurrent_calls_max: usize,
+    /// Seconds that calls under way get to end at shutdown.
+    pub drain_timeout_ms: u64,
+    /// Origins a browser may call from; `*` allows any. None by default.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            workers: 0,
+            body_bytes_max: 1 << 20,
+            json_depth_max: 64,
+            header_bytes_max: 32 << 10,
+            header_read_timeout_ms: 10_000,
+            body_read_timeout_ms: 10_000,
+            call_timeout_ms: 10_000,
+            connections_max: 20_000,
+            concurrent_calls_max: 2_048,
+            drain_timeout_ms: 10_000,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// The private listener, on loopback unless told otherwise.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+/// Postgres.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://…` or `host=… user=…`; usually given as `DATABASE_URL`.
+    pub url: Option<String>,
+    /// Pipelined connections for reads, per worker.
+    pub read_lanes: usize,
+    /// Connections for writes, per worker; a commit waits for its flush, so one lane is not enough.
+    pub write_lanes: usize,
+    /// Pooled connections for deploys, listeners and transactions, over all workers.
+    pub pool_connections_max: usize,
+    pub pool_wait_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+    /// Prepared statements kept on each lane connection; the least recently used is closed.
+    pub statements_per_connection_max: usize,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Database {
+            url: None,
+            read_lanes: 1,
+            write_lanes: 8,
+            pool_connections_max: 8,
+            pool_wait_timeout_ms: 2_000,
+            connect_timeout_ms: 5_000,
+            statement_timeout_ms: 5_000,
+            statements_per_connection_max: 256,
+        }
+    }
+}
+
+/// Who may sign tokens.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Secret for HS256, at least 32 bytes; usually given as `ROWGATE_AUTH__HS256_SECRET`.
+    pub hs256_secret: Option<String>,
+    /// A JWKS document on disk; read again when it changes.
+    pub jwks_file: Option<PathBuf>,
+    /// A JWKS document over https (http only on loopback).
+    pub jwks_url: Option<String>,
+    pub jwks_refresh_s: u64,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    /// Clock difference forgiven in `exp` and `nbf`.
+    pub leeway_s: u64,
+    /// When false, a call without a token is served as role `anonymous`.
+    pub require_token: bool,
+    pub token_bytes_max: usize,
+    /// Verified tokens remembered, over all workers.
+    pub cached_tokens_max: usize,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Auth {
+            hs256_secret: None,
+            jwks_file: None,
+            jwks_url: None,
+            jwks_refresh_s: 300,
+            issuer: None,
+            audience: None,
+            leeway_s: 30,
+            require_token: true,
+            token_bytes_max: 8 << 10,
+            cached_tokens_max: 65_536,
+        }
+    }
+}
+
+/// What a policy does when its bucket is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitMode {
+    /// Refuse the call.
+    #[default]
+    Enforce,
+    /// Count what would have been refused and let it pass.
+    Shadow,
+    /// Do not count.
+    Off,
+}
+
+/// One quota: `per_minute` on average, `burst` at once (as `per_minute` where not given).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    pub per_minute: u32,
+    pub burst: Option<u32>,
+}
+
+/// One layer's quotas, by class of function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    pub query_rows: Quota,
+    pub write_rows: Quota,
+    pub query: Quota,
+    pub mutation: Quota,
+    pub action: Quota,
+}
+
+/// Rate limits in three layers; see `limit`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub mode: LimitMode,
+    /// All callers of one install together.
+    pub install: Classes,
+    /// One caller within one install.
+    pub caller: Classes,
+    /// All installs of one extension together.
+    pub extension: Classes,
+    /// Buckets untouched for long enough to be full again are dropped this often.
+    pub sweep_interval_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let classes = |query_rows, write_rows, query, mutation, action| {
+            let quota = |per_minute| Quota { per_minute, burst: None };
+            Classes {
+                query_rows: quota(query_rows),
+                write_rows: quota(write_rows),
+                query: quota(query),
+                mutation: quota(mutation),
+                action: quota(action),
+            }
+        };
+        Limits {
+            mode: LimitMode::Enforce,
+            install: classes(100, 50, 100, 50, 20),
+            caller: classes(50, 25, 50, 25, 10),
+            extension: classes(100_000, 50_000, 100_000, 50_000, 20_000),
+            sweep_interval_s: 60,
+        }
+    }
+}
+
+/// How the log is written to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A filter such as `info` or `rowgate=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// Why the configuration was refused: every reason, one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Variables that are read by commands or name other things, and so are not configuration keys.
+const NOT_CONFIGURATION: [&str; 6] =
+    ["ROWGATE_CONFIG", "ROWGATE_URL", "ROWGATE_TOKEN", "ROWGATE_ADMIN_URL", "ROWGATE_ADMIN_KEY", "ROWGATE_DATA_DIR"];
+
+impl Config {
+    /// Reads `file` (all defaults where `None`), then `environment` over it: `DATABASE_URL`, and
+    /// `ROWGATE_SECTION__KEY` for any key of the file, such as `ROWGATE_HTTP__WORKERS=2`.
+    pub fn read(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+        let mut document = match file {
+            None => toml::Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError(vec![format!("cannot read {}: {error}", path.display())]))?;
+                text.parse::<toml::Table>()
+                    .map_err(|error| ConfigError(vec![format!("{}: {}", path.display(), error.to_string().trim_end())]))?
+            }
+        };
+        if let Some(url) = environment.get("DATABASE_URL") {
+            set(&mut document, "database", "url", toml::Value::String(url.clone()));
+        }
+        for (name, value) in environment {
+            if NOT_CONFIGURATION.contains(&name.as_str()) {
+                continue;
+            }
+            let Some(path) = name.strip_prefix("ROWGATE_") else { continue };
+            let Some((section, key)) = path.split_once("__") else {
+                return Err(ConfigError(vec![format!(
+                    "environment variable `{name}` names no setting; expected ROWGATE_SECTION__KEY"
+                )]));
+            };
+            let value = value.parse::<toml::Value>().unwrap_or_else(|_| toml::Value::String(value.clone()));
+            set(&mut document, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), value);
+        }
+        let config: Config = document
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError(vec![format!("configuration: {}", error.to_string().trim_end())]))?;
+        config.checked()
+    }
+
+    /// Refuses values that contradict each other or would leave something without a bound.
+    fn checked(self) -> Result<Config, ConfigError> {
+        let mut reasons = Vec::new();
+        if let Some(secret) = &self.auth.hs256_secret
+            && secret.len() < 32
+        {
+            reasons.push("auth.hs256_secret: expected at least 32 bytes, as many as HMAC-SHA256 makes".to_owned());
+        }
+        for (name, value) in [
+            ("http.body_bytes_max", self.http.body_bytes_max),
+            ("http.json_depth_max", self.http.json_depth_max),
+            ("http.connections_max", self.http.connections_max),
+            ("http.concurrent_calls_max", self.http.concurrent_calls_max),
+            ("database.read_lanes", self.database.read_lanes),
+            ("database.write_lanes", self.database.write_lanes),
+            ("database.pool_connections_max", self.database.pool_connections_max),
+            ("database.statements_per_connection_max", self.database.statements_per_connection_max),
+            ("auth.cached_tokens_max", self.auth.cached_tokens_max),
+        ] {
+            if value == 0 {
+                reasons.push(format!("{name}: expected at least 1"));
+            }
+        }
+        for (name, value) in [
+            ("http.header_read_timeout_ms", self.http.header_read_timeout_ms),
+            ("http.body_read_timeout_ms", self.http.body_read_timeout_ms),
+            ("http.call_timeout_ms", self.http.call_timeout_ms),
+            ("database.connect_timeout_ms", self.database.connect_timeout_ms),
+            ("database.statement_timeout_ms", self.database.statement_timeout_ms),
+            ("database.pool_wait_timeout_ms", self.database.pool_wait_timeout_ms),
+            ("limits.sweep_interval_s", self.limits.sweep_interval_s),
+        ] {
+            if value == 0 {
+                reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));
+            }
+        }
+        if reasons.is_empty() { Ok(self) } else { Err(ConfigError(reasons)) }
+    }
+}
+
+fn set(document: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
+    let entry = document.entry(section.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let toml::Value::Table(table) = entry {
+        table.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,6 @@
+//! rowgate: the declarative-first database function gateway.
+//!
+//! ARCHITECTURE.md is the map of these rooms.
+
+pub mod config;
+pub mod error;
