@@ -267,8 +267,9 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| ConfigError(vec![format!("cannot read {}: {error}", path.display())]))?;
-                text.parse::<toml::Table>()
-                    .map_err(|error| ConfigError(vec![format!("{}: {}", path.display(), error.to_string().trim_end())]))?
+                text.parse::<toml::Table>().map_err(|error| {
+                    ConfigError(vec![format!("{}: {}", path.display(), error.to_string().trim_end())])
+                })?
             }
         };
         if let Some(url) = environment.get("DATABASE_URL") {
@@ -287,9 +288,9 @@ impl Config {
             let value = value.parse::<toml::Value>().unwrap_or_else(|_| toml::Value::String(value.clone()));
             set(&mut document, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), value);
         }
-        let config: Config = document
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError(vec![format!("configuration: {}", error.to_string().trim_end())]))?;
+        let config: Config = document.try_into().map_err(|error: toml::de::Error| {
+            ConfigError(vec![format!("configuration: {}", error.to_string().trim_end())])
+        })?;
         config.checked()
     }
 

@@ -61,7 +61,9 @@ pub enum ColumnType {
         max: Option<u32>,
     },
     /// `text` that is one of `values`.
-    Enum { values: Vec<String> },
+    Enum {
+        values: Vec<String>,
+    },
     /// The `id` of a row of `table` in the same scope.
     Id {
         table: String,
@@ -77,7 +79,9 @@ pub enum ColumnType {
         max: Option<u32>,
     },
     /// `jsonb` of exactly these fields.
-    Object { fields: IndexMap<String, Field> },
+    Object {
+        fields: IndexMap<String, Field>,
+    },
     /// `jsonb` of any shape.
     Json,
 }

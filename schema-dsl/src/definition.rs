@@ -217,11 +217,17 @@ pub enum Direction {
 #[serde(untagged)]
 pub enum Filter {
     /// Every one of these; true when there are none.
-    All { all: Vec<Filter> },
+    All {
+        all: Vec<Filter>,
+    },
     /// At least one of these; false when there are none.
-    Any { any: Vec<Filter> },
+    Any {
+        any: Vec<Filter>,
+    },
     /// Not this.
-    Negate { negate: Box<Filter> },
+    Negate {
+        negate: Box<Filter>,
+    },
     Compare(Comparison),
 }
 

@@ -113,7 +113,8 @@ fn print(hir: &Hir, out: &mut String) -> Result<(), String> {
     match hir.kind() {
         HirKind::Empty => out.push_str("(?:)"),
         HirKind::Literal(literal) => {
-            let text = std::str::from_utf8(&literal.0).map_err(|_| "pattern matches bytes that are not text".to_owned())?;
+            let text =
+                std::str::from_utf8(&literal.0).map_err(|_| "pattern matches bytes that are not text".to_owned())?;
             for c in text.chars() {
                 character(c, out)?;
             }

@@ -159,12 +159,7 @@ fn array(
     Some(Typed::Array(items.storage().element, parsed))
 }
 
-fn object(
-    fields: &IndexMap<String, Field>,
-    raw: &str,
-    pointer: &str,
-    refusals: &mut Vec<Refusal>,
-) -> Option<Typed> {
+fn object(fields: &IndexMap<String, Field>, raw: &str, pointer: &str, refusals: &mut Vec<Refusal>) -> Option<Typed> {
     let before = refusals.len();
     let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(raw) else {
         let mut refusal = expected("an object", raw);
