@@ -1,0 +1,12 @@
+//! Postgres: connections, one plan in one round trip, and what its refusals mean.
+//!
+//! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
+//! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
+//! [`sqlstate`] alone knows Postgres's error codes.
+
+pub mod connect;
+pub mod lane;
+pub mod parameter;
+pub mod pool;
+pub mod run;
+pub mod sqlstate;
