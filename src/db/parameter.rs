@@ -13,6 +13,8 @@ use uuid::Uuid;
 pub enum Parameter<'a> {
     Typed(&'a Typed),
     Uuid(Uuid),
+    /// A UUID for a text column.
+    UuidText(Uuid),
     Text(&'a str),
     Null,
 }
@@ -27,6 +29,9 @@ impl ToSql for Parameter<'_> {
         match self {
             Parameter::Typed(typed) => return write(typed, out),
             Parameter::Uuid(uuid) => out.put_slice(uuid.as_bytes()),
+            Parameter::UuidText(uuid) => {
+                out.put_slice(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+            }
             Parameter::Text(text) => out.put_slice(text.as_bytes()),
             Parameter::Null => return Ok(IsNull::Yes),
         }

@@ -96,7 +96,10 @@ pub fn source(value: &Source, column_type: &ColumnType, parameters: &mut Paramet
         Source::Literal(Typed::Int8(value)) => Expr::Constant(Value::BigInt(Some(*value))),
         Source::Literal(value) => parameters.bind(Binding::Literal(value.clone()), column_type),
         Source::Argument(index) => parameters.bind(Binding::Argument(*index), column_type),
-        Source::Identity(field) => parameters.bind(Binding::Identity(*field), column_type),
+        Source::Identity(field) => {
+            let text = column_type.storage().element == PostgresType::Text;
+            parameters.bind(Binding::Identity { field: *field, text }, column_type)
+        }
         Source::Now => now(column_type),
     }
 }

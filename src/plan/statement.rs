@@ -36,7 +36,8 @@ pub enum Binding {
     NewId,
     /// The argument at this place.
     Argument(usize),
-    Identity(IdentityField),
+    /// A fact about the caller; as text where a text column takes it.
+    Identity { field: IdentityField, text: bool },
     /// The author's own text: bound like any other, never pasted.
     Literal(Typed),
 }
