@@ -15,8 +15,11 @@ pub mod column_type;
 pub mod definition;
 pub mod diagnostic;
 pub mod function;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
 pub mod model;
 pub mod name;
 pub mod pattern;
+pub mod read;
 pub mod row_schema;
 pub mod value;
