@@ -11,8 +11,10 @@
 //! Nothing here does IO, reads a clock, draws a random number, or knows of tokio or a driver.
 
 pub mod column_type;
+pub mod ddl;
 pub mod definition;
 pub mod diagnostic;
+pub mod diff;
 pub mod function;
 pub mod model;
 pub mod name;
