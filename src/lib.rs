@@ -3,4 +3,7 @@
 //! ARCHITECTURE.md is the map of these rooms.
 
 pub mod config;
+pub mod db;
+pub mod deploy;
 pub mod error;
+pub mod record;
