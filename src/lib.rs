@@ -4,5 +4,7 @@
 
 pub mod config;
 pub mod db;
+pub mod deploy;
 pub mod error;
 pub mod plan;
+pub mod record;

@@ -12,8 +12,10 @@
 
 pub mod check;
 pub mod column_type;
+pub mod ddl;
 pub mod definition;
 pub mod diagnostic;
+pub mod diff;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;

@@ -1,12 +1,14 @@
-//! Postgres: connections, one plan in one round trip, and what its refusals mean.
 //!
+//! Postgres: connections, one plan in one round trip, and what its refusals mean.
+//! Postgres: connections, statements on them, and the gateway's own tables.
 //! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
-//! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
 //! [`sqlstate`] alone knows Postgres's error codes.
-
+//! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
 pub mod connect;
 pub mod lane;
+pub mod migrate;
 pub mod parameter;
 pub mod pool;
 pub mod run;
 pub mod sqlstate;
+pub use migrate::migrate;
