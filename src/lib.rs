@@ -3,4 +3,5 @@
 //! ARCHITECTURE.md is the map of these rooms.
 
 pub mod config;
+pub mod db;
 pub mod error;
