@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests: one binary, on a real Postgres, a database per test.
+
+mod embedded;
+mod support;
