@@ -2,5 +2,6 @@
 //!
 //! ARCHITECTURE.md is the map of these rooms.
 
+pub mod auth;
 pub mod config;
 pub mod error;
