@@ -102,7 +102,10 @@ pub(crate) fn verify(
     client_ip: IpAddr,
     now_s: i64,
 ) -> Result<Identity, Failure> {
-    let token = std::str::from_utf8(token).map_err(|_| malformed("the token is not text"))?;
+    let token = std::str::from_utf8(token).ok().filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let token = token.ok_or_else(|| {
+        malformed("the token has a space or a character beyond ASCII; expected one token and nothing else")
+    })?;
     let parts = Parts::of(token)?;
     let header: JoseHeader = part(parts.header).ok_or_else(|| malformed("the token's header cannot be read"))?;
     if header.crit.is_some() {
