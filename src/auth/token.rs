@@ -297,7 +297,6 @@ fn time_s(value: &Value) -> Option<i64> {
         None => {
             let number = value.as_f64()?;
             // Both ends are far below 2^53, so the cast loses nothing.
-            #[allow(clippy::cast_possible_truncation)]
             (0.0..=2e12).contains(&number).then_some(number as i64)?
         }
     };
@@ -316,7 +315,6 @@ fn part<T: serde::de::DeserializeOwned>(base64url: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(base64url).ok()?).ok()
 }
 
-#[allow(clippy::ref_option, reason = "serde gives the field as it is")]
 fn surface_word<S: serde::Serializer>(surface: &Option<Surface>, serializer: S) -> Result<S::Ok, S::Error> {
     surface.map(Surface::as_str).serialize(serializer)
 }
