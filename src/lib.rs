@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map of these rooms.
 
+pub mod auth;
 pub mod config;
 pub mod db;
 pub mod deploy;
