@@ -170,7 +170,7 @@ impl Gateway {
                 format!("`{}` asks for role `{}`; the token has `{}`", call.function, plan.access.as_str(), call.identity.role.as_str()),
             ));
         }
-        let keys = Keys { caller: call.identity.caller, install: install.id, extension: install.extension.id };
+        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
         let decided = self.limiter.check(function.class, &keys);
         *decision = Some(decided);
         if decided.is_refused() {

@@ -59,8 +59,7 @@ impl Server {
             migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
         }
         let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
-        let authenticator =
-            Authenticator::new(&config.auth).await.map_err(|failure| StartError::Auth(failure.detail.into_owned()))?;
+        let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
         let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
         let count = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -77,6 +76,7 @@ impl Server {
         let (admin_address, admin) = admin::start(admin, admin_listener, stopped.clone())
             .map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(listen::keep_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
+        tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let address = workers.address;
         Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
@@ -119,6 +119,13 @@ async fn await_lanes(workers: &Workers, within: Duration) {
     let began = Instant::now();
     while began.elapsed() < within && !workers.shared.iter().all(|shared| shared.worker.is_ready()) {
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = gateway.authenticator.keep_signers_current() => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
     }
 }
 

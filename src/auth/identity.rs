@@ -98,6 +98,17 @@ impl Caller {
         Caller::User(first.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
 
+    /// The bits that tell callers of one install apart. Kinds do not collide but by chance: a
+    /// user's are a hash, a key's a UUID, a network's an address.
+    pub fn key(&self) -> u128 {
+        match self {
+            Caller::User(hash) => *hash,
+            Caller::Key(id) => id.as_u128(),
+            Caller::Network(IpAddr::V4(address)) => u128::from(address.to_bits()),
+            Caller::Network(IpAddr::V6(address)) => address.to_bits(),
+        }
+    }
+
     pub fn network(client_ip: IpAddr) -> Caller {
         Caller::Network(match client_ip.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),

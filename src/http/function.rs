@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
@@ -16,9 +17,11 @@ use crate::error::{Code, Failure};
 use crate::gateway::{Call, Reply, Stages};
 use crate::http::Shared;
 use crate::http::request_id::RequestId;
-use crate::limit::Decision;
+use crate::limit::{Decision, Limiter};
 use crate::problem;
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
@@ -57,7 +60,7 @@ pub async fn call(
     };
     let headers = response.headers_mut();
     if let Some(decision) = &answered.decision {
-        decision.write_headers(headers);
+        rate_limit(&shared.gateway.limiter, decision, headers);
     }
     if let Some(timing) = server_timing(&answered) {
         headers.insert(SERVER_TIMING, timing);
@@ -79,7 +82,7 @@ async fn answer(
         return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
     }
     let began = Instant::now();
-    let identity = authenticate(shared, client, request.headers()).map_err(|failure| refused(shared, failure))?;
+    let identity = authenticate(shared, client, request.headers()).await.map_err(|failure| refused(shared, failure))?;
     answered.auth = began.elapsed();
     // A path that holds no UUID names no install.
     let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
@@ -94,13 +97,17 @@ async fn answer(
     result
 }
 
-fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
+async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     let now_s = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     let snapshot = shared.gateway.snapshot();
-    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    shared.gateway.authenticator.authenticate(authorization, client, now_s, &snapshot.keys)
+    let mut presented = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let authorization = presented.next();
+    if presented.next().is_some() {
+        return Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"));
+    }
+    shared.gateway.authenticator.authenticate_or_fetch(authorization, client, now_s, &snapshot.keys).await
 }
 
 /// The body, bounded in size and time.
@@ -147,6 +154,21 @@ fn log(failure: &Failure, instance: &str, id: &RequestId) {
             tracing::warn!(code, request_id, instance, reason, "a call could not be served");
         }
         _ => tracing::debug!(code, request_id, instance, reason, "a call was refused"),
+    }
+}
+
+fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
+    if let Some(policy) = limiter.policy_header(decision.class())
+        && let Ok(value) = HeaderValue::from_maybe_shared(policy.clone())
+    {
+        headers.insert(RATE_LIMIT_POLICY, value);
+    }
+    let mut text = BytesMut::with_capacity(96);
+    decision.write_rate_limit(&mut text);
+    if !text.is_empty()
+        && let Ok(value) = HeaderValue::from_maybe_shared(text.freeze())
+    {
+        headers.insert(RATE_LIMIT, value);
     }
 }
 
