@@ -140,28 +140,11 @@ impl<C: Clock> Limiter<C> {
         }
         let now_ns = self.now_ns();
         let [on_caller, on_install, on_extension] = self.policies.of(class).each_ref();
+        let key = |owner, caller| Key::new(&self.hasher, class, owner, caller);
         let mut places = [
-            Place::find(
-                Layer::Caller,
-                on_caller,
-                &self.caller,
-                Key::new(&self.hasher, class, keys.install, keys.caller),
-                now_ns,
-            ),
-            Place::find(
-                Layer::Install,
-                on_install,
-                &self.install,
-                Key::new(&self.hasher, class, keys.install, 0),
-                now_ns,
-            ),
-            Place::find(
-                Layer::Extension,
-                on_extension,
-                &self.extension,
-                Key::new(&self.hasher, class, keys.extension, 0),
-                now_ns,
-            ),
+            Place::find(Layer::Caller, on_caller, &self.caller, key(keys.install, keys.caller), now_ns),
+            Place::find(Layer::Install, on_install, &self.install, key(keys.install, 0), now_ns),
+            Place::find(Layer::Extension, on_extension, &self.extension, key(keys.extension, 0), now_ns),
         ];
         if places.iter().all(|place| !place.standing.refuses) {
             for place in &mut places {
