@@ -144,7 +144,8 @@ impl Gateway {
         let function = Arc::clone(function);
         let install = install.clone();
         drop(snapshot);
-        reply.result = self.serve(worker, &call, &install, &function, began, &mut reply.decision, &mut reply.stages).await;
+        reply.result =
+            self.serve(worker, &call, &install, &function, began, &mut reply.decision, &mut reply.stages).await;
         match &reply.result {
             Ok(_) => function.metrics.succeeded(began.elapsed()),
             Err(failure) => function.metrics.failed(failure.code, began.elapsed()),
@@ -167,7 +168,12 @@ impl Gateway {
         if call.identity.role < plan.access {
             return Err(Failure::new(
                 Code::AccessDenied,
-                format!("`{}` asks for role `{}`; the token has `{}`", call.function, plan.access.as_str(), call.identity.role.as_str()),
+                format!(
+                    "`{}` asks for role `{}`; the token has `{}`",
+                    call.function,
+                    plan.access.as_str(),
+                    call.identity.role.as_str()
+                ),
             ));
         }
         let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
@@ -181,7 +187,10 @@ impl Gateway {
         let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
         let Some(Some(statement)) = plan.variants.get(given.bits as usize) else {
             let names: Vec<String> = plan.arguments.droppable().map(|name| format!("`{name}`")).collect();
-            return Err(Failure::new(Code::ArgumentsInvalid, format!("nothing to change; give at least one of {}", names.join(", "))));
+            return Err(Failure::new(
+                Code::ArgumentsInvalid,
+                format!("nothing to change; give at least one of {}", names.join(", ")),
+            ));
         };
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
@@ -218,7 +227,8 @@ fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, 
         .installs
         .get(&call.install_id)
         .ok_or_else(|| Failure::new(Code::InstallUnknown, "there is no install with this id"))?;
-    let function = install.extension.functions.get(call.function).ok_or_else(|| unknown_function(install, call.function))?;
+    let function =
+        install.extension.functions.get(call.function).ok_or_else(|| unknown_function(install, call.function))?;
     Ok((install, function))
 }
 

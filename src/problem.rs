@@ -95,7 +95,11 @@ pub fn response(failure: &Failure, instance: &str, request_id: &str) -> Response
         errors: failure
             .complaints
             .iter()
-            .map(|complaint| Complaint { pointer: &complaint.pointer, code: complaint.code, message: &complaint.message })
+            .map(|complaint| Complaint {
+                pointer: &complaint.pointer,
+                code: complaint.code,
+                message: &complaint.message,
+            })
             .collect(),
         violated_policies: &failure.violated_policies,
     };

@@ -73,8 +73,8 @@ impl Server {
             .map_err(|error| listen_error(listen_on, &error))?;
         await_lanes(&workers, Duration::from_millis(gateway.config.database.connect_timeout_ms)).await;
         let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared: workers.shared.clone() };
-        let (admin_address, admin) = admin::start(admin, admin_listener, stopped.clone())
-            .map_err(|error| listen_error(admin_on, &error))?;
+        let (admin_address, admin) =
+            admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(listen::keep_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
         tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
@@ -134,7 +134,10 @@ async fn sweep(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
     let mut interval = tokio::time::interval(Duration::from_secs(gateway.config.limits.sweep_interval_s));
     loop {
         tokio::select! {
-            _ = interval.tick() => gateway.limiter.sweep(),
+            _ = interval.tick() => {
+                let swept = gateway.limiter.sweep();
+                tracing::debug!(swept, "buckets that were full again are dropped");
+            }
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
     }
@@ -142,7 +145,9 @@ async fn sweep(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
 
 fn listen_error(address: SocketAddr, error: &io::Error) -> StartError {
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process has the port: stop it, or choose another with --port (0 picks a free one)",
+        io::ErrorKind::AddrInUse => {
+            "; another process has the port: stop it, or choose another with --port (0 picks a free one)"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
         _ => "",
     };

@@ -1,6 +1,5 @@
 //! `/admin/v1`: extensions, installs and keys, for operators.
 
-
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -151,18 +150,24 @@ async fn mint(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
 
 async fn revoke(State(admin): State<Admin>, Path(id): Path<String>) -> Response<Body> {
     let done = async {
-        let id = Uuid::try_parse(&id).map_err(|_| Failure::new(Code::ArgumentsInvalid, "the key's id is not a UUID"))?;
+        let id =
+            Uuid::try_parse(&id).map_err(|_| Failure::new(Code::ArgumentsInvalid, "the key's id is not a UUID"))?;
         let client = pool::take(&admin.pool).await?;
         let revoked = record::revoke_api_key(&**client, id).await.map_err(|error| not_written(&error))?;
         drop(client);
         server::reload(&admin.gateway, &admin.pool).await?;
-        if revoked { Ok(json!({ "id": id })) } else { Err(Failure::new(Code::RowNotFound, "there is no key with this id")) }
+        if revoked {
+            Ok(json!({ "id": id }))
+        } else {
+            Err(Failure::new(Code::RowNotFound, "there is no key with this id"))
+        }
     };
     respond(StatusCode::OK, "/admin/v1/keys", done.await)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::new(Code::ArgumentsInvalid, format!("the body cannot be used: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::new(Code::ArgumentsInvalid, format!("the body cannot be used: {error}")))
 }
 
 fn not_written(error: &impl std::error::Error) -> Failure {
@@ -174,7 +179,11 @@ fn respond(status: StatusCode, instance: &str, done: Result<serde_json::Value, F
         Ok(body) => json_response(status, &body),
         Err(failure) => {
             let id = RequestId::of(&axum::http::HeaderMap::new());
-            tracing::warn!(code = failure.code.as_str(), reason = failure.log.as_deref().unwrap_or_default(), "an admin call failed");
+            tracing::warn!(
+                code = failure.code.as_str(),
+                reason = failure.log.as_deref().unwrap_or_default(),
+                "an admin call failed"
+            );
             id.on(problem::response(&failure, instance, id.as_str()))
         }
     }

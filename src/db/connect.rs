@@ -53,11 +53,7 @@ impl Connector {
             .map_err(|error| AddressError(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Connector {
-            address,
-            tls: MakeRustlsConnect::new(tls),
-            statement_timeout_ms: settings.statement_timeout_ms,
-        })
+        Ok(Connector { address, tls: MakeRustlsConnect::new(tls), statement_timeout_ms: settings.statement_timeout_ms })
     }
 
     /// The address with the session settings of `purpose`.
@@ -65,7 +61,8 @@ impl Connector {
         let timeout_ms = self.statement_timeout_ms;
         // Names in statements are qualified, so nothing is ever looked up along a path; JIT costs
         // more than any of these statements; the plan is the one that was proven at deploy.
-        let mut options = String::from("-c search_path= -c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=60s");
+        let mut options =
+            String::from("-c search_path= -c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout=60s");
         match purpose {
             Purpose::Read => options.push_str(&format!(
                 " -c statement_timeout={timeout_ms} -c plan_cache_mode=force_generic_plan -c default_transaction_read_only=on"

@@ -68,7 +68,11 @@ fn write(typed: &Typed, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sy
     Ok(IsNull::No)
 }
 
-fn write_array(element: PostgresType, values: &[Typed], out: &mut BytesMut) -> Result<(), Box<dyn Error + Sync + Send>> {
+fn write_array(
+    element: PostgresType,
+    values: &[Typed],
+    out: &mut BytesMut,
+) -> Result<(), Box<dyn Error + Sync + Send>> {
     let wire_type = match element {
         PostgresType::Text | PostgresType::Numeric => Type::TEXT,
         PostgresType::Int8 => Type::INT8,

@@ -28,6 +28,8 @@ pub fn open(connector: &Connector, settings: &config::Database) -> Result<Pool, 
 /// A connection of the pool, or why there is none.
 pub async fn take(pool: &Pool) -> Result<Object, Failure> {
     pool.get().await.map_err(|error| {
-        Failure::new(Code::DatabaseUnavailable, "the database cannot be reached").with_retry_after_s(1).with_log(error.to_string())
+        Failure::new(Code::DatabaseUnavailable, "the database cannot be reached")
+            .with_retry_after_s(1)
+            .with_log(error.to_string())
     })
 }

@@ -35,9 +35,9 @@ pub fn is_stale(error: &tokio_postgres::Error) -> bool {
         // Only this one of the feature_not_supported family is raised before the statement runs.
         *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED && refusal.message().contains("cached plan")
     };
-    error.as_db_error().is_some_and(|refusal| {
-        stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME
-    })
+    error
+        .as_db_error()
+        .is_some_and(|refusal| stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
 /// An error and its causes in one line.
@@ -77,7 +77,8 @@ fn refused(refusal: &DbError, plan: &Plan) -> Failure {
         || *code == SqlState::T_R_SERIALIZATION_FAILURE
         || *code == SqlState::T_R_DEADLOCK_DETECTED
     {
-        Failure::new(Code::DatabaseBusy, "the row is being changed by others; nothing was written").with_retry_after_s(1)
+        Failure::new(Code::DatabaseBusy, "the row is being changed by others; nothing was written")
+            .with_retry_after_s(1)
     } else if ["53", "57", "58"].iter().any(|class| code.code().starts_with(class)) || code.code().starts_with("08") {
         Failure::new(Code::DatabaseUnavailable, "the database cannot serve this right now").with_retry_after_s(1)
     } else {
@@ -107,8 +108,11 @@ fn reference(constraint: Option<&Constraint>, plan: &Plan) -> Failure {
     match missing {
         Some(constraint) => {
             let message = format!("`{}` names a row that does not exist", constraint.rule);
-            Failure::new(Code::ReferenceMissing, message.clone())
-                .with_complaints(complaints(constraint, "reference", &message))
+            Failure::new(Code::ReferenceMissing, message.clone()).with_complaints(complaints(
+                constraint,
+                "reference",
+                &message,
+            ))
         }
         None => {
             let by = constraint.map(|constraint| format!(" by `{}`", constraint.rule)).unwrap_or_default();

@@ -86,9 +86,8 @@ async fn answer(
     answered.auth = began.elapsed();
     // A path that holds no UUID names no install.
     let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
-    let install_id = install_id.ok_or_else(|| {
-        refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID"))
-    })?;
+    let install_id = install_id
+        .ok_or_else(|| refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID")))?;
     let arguments = body(shared, request).await.map_err(|failure| refused(shared, failure))?;
     let call = Call { install_id, function, identity: &identity, arguments: &arguments };
     let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
@@ -115,7 +114,8 @@ async fn body(shared: &Shared, request: Request) -> Result<Bytes, Failure> {
     let settings = &shared.gateway.config.http;
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {} bytes", settings.body_bytes_max));
     let is_json = is_json(request.headers());
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > settings.body_bytes_max as u64) {
         return Err(too_large());
     }
@@ -149,7 +149,9 @@ fn refused(shared: &Shared, failure: Failure) -> Failure {
 fn log(failure: &Failure, instance: &str, id: &RequestId) {
     let (code, request_id, reason) = (failure.code.as_str(), id.as_str(), failure.log.as_deref().unwrap_or_default());
     match failure.code {
-        Code::Internal => tracing::error!(code, request_id, instance, reason, "a call failed by the gateway's own fault"),
+        Code::Internal => {
+            tracing::error!(code, request_id, instance, reason, "a call failed by the gateway's own fault")
+        }
         Code::DatabaseUnavailable | Code::StatementTimeout | Code::DatabaseBusy | Code::Overloaded => {
             tracing::warn!(code, request_id, instance, reason, "a call could not be served");
         }

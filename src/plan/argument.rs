@@ -124,7 +124,8 @@ impl Slot {
                 Absence::Dropped => None,
                 Absence::Default(value) => Some(value.clone()),
                 Absence::Refused => {
-                    let (code, what) = if raw.is_none() { ("missing_argument", "is missing") } else { ("null", "cannot be null") };
+                    let (code, what) =
+                        if raw.is_none() { ("missing_argument", "is missing") } else { ("null", "cannot be null") };
                     complaints.push(Complaint {
                         pointer: pointer_to("", &self.name),
                         code,
@@ -146,7 +147,10 @@ impl Slot {
     }
 }
 
-fn members(text: &str, depth_max: usize) -> Result<Vec<(std::borrow::Cow<'_, str>, &serde_json::value::RawValue)>, Failure> {
+fn members(
+    text: &str,
+    depth_max: usize,
+) -> Result<Vec<(std::borrow::Cow<'_, str>, &serde_json::value::RawValue)>, Failure> {
     if depth(text) > depth_max {
         return Err(Failure::new(Code::BodyTooDeep, format!("the body nests deeper than {depth_max} levels")));
     }
@@ -155,9 +159,7 @@ fn members(text: &str, depth_max: usize) -> Result<Vec<(std::borrow::Cow<'_, str
     }
     match serde_json::from_str::<Members<'_>>(text) {
         Ok(Members(members)) => Ok(members),
-        Err(error) => {
-            Err(malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column())))
-        }
+        Err(error) => Err(malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column()))),
     }
 }
 

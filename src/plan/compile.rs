@@ -8,9 +8,7 @@ use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, 
 use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{
-    Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value,
-};
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value};
 
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
@@ -207,7 +205,10 @@ fn statement(
             let id = id_is(id, &mut parameters);
             update
                 .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
-                .value(Alias::new("version"), Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))))
+                .value(
+                    Alias::new("version"),
+                    Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
+                )
                 .cond_where(Cond::all().add(scope).add(id))
                 .returning(returning(table));
             parameters.statement(&update)
@@ -269,11 +270,7 @@ fn order(select: &mut SelectStatement, order_by: &[Order]) {
 
 fn old_value(column: &Column) -> Expr {
     let old = Expr::col(Alias::new(column.name.as_str()));
-    if column.optional {
-        Func::coalesce([old, Expr::Constant(Value::BigInt(Some(0)))]).into()
-    } else {
-        old
-    }
+    if column.optional { Func::coalesce([old, Expr::Constant(Value::BigInt(Some(0)))]).into() } else { old }
 }
 
 /// The columns a declarative function answers with, numerics as text.
@@ -314,9 +311,7 @@ fn shape(table: &Table, function: &Function) -> Shape {
             Shape::Row(RowWriter::new(table.visible_columns()))
         }
         Body::CountRows { .. } => Shape::Number,
-        Body::DeleteRow { .. } => {
-            Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id")))
-        }
+        Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
     }
 }
 
@@ -371,4 +366,3 @@ fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constra
     }
     found
 }
-

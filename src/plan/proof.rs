@@ -17,8 +17,8 @@ use std::ops::ControlFlow;
 
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sqlparser::ast::{
-    AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, Query, Select,
-    SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, Update, Value, visit_expressions,
+    AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, Query,
+    Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, Update, Value, visit_expressions,
     visit_relations,
 };
 use sqlparser::dialect::PostgreSqlDialect;

@@ -77,7 +77,10 @@ impl Install {
             Scope::Account => Ok(self.account_id),
             Scope::Global => Ok(self.extension.id),
             Scope::Overlay => self.overlay_id.ok_or_else(|| {
-                Failure::new(Code::OverlayMissing, "the function's rows belong to an overlay, and this install has none")
+                Failure::new(
+                    Code::OverlayMissing,
+                    "the function's rows belong to an overlay, and this install has none",
+                )
             }),
         }
     }
@@ -123,7 +126,13 @@ impl Snapshot {
             .into_iter()
             .map(|key| {
                 let expires_at_s = key.expires_at.map(seconds);
-                let known = ApiKey { id: key.id, install_id: key.install_id, role: key.role, name: key.name.into(), expires_at_s };
+                let known = ApiKey {
+                    id: key.id,
+                    install_id: key.install_id,
+                    role: key.role,
+                    name: key.name.into(),
+                    expires_at_s,
+                };
                 (key.hash, known)
             })
             .collect();
@@ -157,8 +166,8 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
     if let Some(first) = diagnostics.first() {
         return Err(first.to_string());
     }
-    let model = check(&definition)
-        .map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
+    let model =
+        check(&definition).map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
     let plans = compile_all(&model).map_err(|(function, error)| format!("{function}: {error}"))?;
     let id = definition.extension.id;
     let functions = plans
