@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::definition::Scope;
+use rowgate_schema_dsl::diagnostic::Diagnostic;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
 use uuid::Uuid;
@@ -149,6 +150,12 @@ fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// The model of a recorded definition.
+pub fn recall(document: &serde_json::Value) -> Result<Model, Vec<Diagnostic>> {
+    let (definition, diagnostics) = read(document);
+    if diagnostics.is_empty() { check(&definition) } else { Err(diagnostics) }
+}
+
 /// Compiles every function of `model`.
 pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, (String, CompileError)> {
     model
@@ -169,7 +176,7 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
     let model =
         check(&definition).map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
     let plans = compile_all(&model).map_err(|(function, error)| format!("{function}: {error}"))?;
-    let id = definition.extension.id;
+    let id = model.extension.id;
     let functions = plans
         .into_iter()
         .map(|(name, plan)| {
@@ -178,5 +185,5 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
             (name, Arc::new(Function { plan, class, metrics }))
         })
         .collect();
-    Ok(Extension { id, name: definition.extension.name, revision, model, functions })
+    Ok(Extension { id, name: model.extension.name.clone(), revision, model, functions })
 }

@@ -14,6 +14,8 @@ use rowgate::db::embedded::{self, Cluster, Durability, Lifetime, Options};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
+pub mod gateway;
+
 /// The executable whose `main` supervises a server.
 pub const ROWGATE: &str = env!("CARGO_BIN_EXE_rowgate");
 
@@ -76,7 +78,9 @@ impl TestDatabase {
 }
 
 /// Brings the template's database to the state every test begins with.
-async fn migrate(_client: &Client) {}
+async fn migrate(client: &Client) {
+    rowgate::db::migrate::migrate(client).await.unwrap();
+}
 
 /// Names the template after the migrations, so that changed ones get a new template.
 fn template_name() -> String {
