@@ -24,11 +24,15 @@ pub(crate) struct Arguments<'a> {
 /// What is known of one argument.
 #[derive(Default)]
 struct Gathered<'a> {
+    /// Its place in [`crate::function::Function::arguments`].
+    place: usize,
     /// The first operand that names it.
     pointer: String,
     validator: Option<&'a Validator>,
     /// The operand that brought the validator.
     validator_at: String,
+    /// The validator has been complained about; there is no more to say of it.
+    is_broken: bool,
     uses: Vec<Use>,
 }
 
@@ -79,9 +83,11 @@ impl<'a> Arguments<'a> {
             match gathered.validator {
                 None => {
                     let holder = types::Holder::Argument;
+                    let complaints_before = diagnostics.len();
                     types::column_type(&validator.column_type, holder, &at_validator, definition, diagnostics);
                     gathered.validator = Some(validator);
                     gathered.validator_at = pointer;
+                    gathered.is_broken = diagnostics.len() > complaints_before;
                 }
                 Some(first) if first == validator => {}
                 Some(_) => {
@@ -94,13 +100,17 @@ impl<'a> Arguments<'a> {
         let arguments =
             by_name.iter().map(|(name, gathered)| ("argument", *name, pointer_to(&gathered.pointer, "arg")));
         names::distinct(arguments, diagnostics);
+        for (place, gathered) in by_name.values_mut().enumerate() {
+            gathered.place = place;
+        }
         Arguments { by_name }
     }
 
     /// Notes a use of `name`; its place in [`crate::function::Function::arguments`].
     pub(crate) fn used(&mut self, name: &str, used: Use) -> Option<usize> {
-        self.by_name.get_mut(name)?.uses.push(used);
-        self.by_name.keys().position(|other| *other == name)
+        let gathered = self.by_name.get_mut(name)?;
+        gathered.uses.push(used);
+        Some(gathered.place)
     }
 
     /// The arguments, sorted by name.
@@ -129,7 +139,7 @@ impl<'a> Arguments<'a> {
 
 impl Gathered<'_> {
     fn resolve(self, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Argument> {
-        if self.uses.is_empty() {
+        if self.uses.is_empty() || self.is_broken {
             return None;
         }
         let column_type = match self.validator {

@@ -17,9 +17,7 @@ pub(crate) fn name(what: &str, text: &str, pointer: &str, diagnostics: &mut Vec<
     };
     let (code, hint) = match &error {
         NameError::Empty => ("empty_name", Some(format!("give the {what} a name"))),
-        NameError::TooLong(_, bytes) => {
-            ("name_too_long", Some(format!("shorten it by {} bytes", bytes.saturating_sub(NAME_BYTES_MAX))))
-        }
+        NameError::TooLong(_, _) => ("name_too_long", Some(format!("shorten it to {NAME_BYTES_MAX} bytes"))),
         NameError::Malformed(text) => {
             ("malformed_name", well_formed(text).map(|better| format!("call the {what} `{better}`")))
         }
