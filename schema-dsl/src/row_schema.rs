@@ -29,11 +29,16 @@ pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
         }
     }
     let table = function.body.table();
-    let owner = &model.extension.name;
+    let description = format!(
+        "what {} asks for, to {} in table {table} of {}",
+        function.name,
+        deed(&function.body),
+        model.extension.name
+    );
     json_schema!({
         "$schema": DIALECT,
         "title": format!("arguments of {}", function.name),
-        "description": format!("what {} asks for, to {} in table {table} of {owner}", function.name, deed(&function.body)),
+        "description": description,
         "type": "object",
         "properties": properties,
         "required": required,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{agreement, names, types};
-use crate::column_type::ColumnType;
+use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Body, Definition, Filter, Operand, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{Absence, Argument, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
@@ -162,7 +162,7 @@ impl Gathered<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<ColumnType> {
         let declared = &validator.column_type;
-        let mut column_type = declared.clone();
+        let mut column_type = without_on_delete(declared);
         let mut sound = true;
         for used in &self.uses {
             if !agreement::takes(&used.column_type, declared) {
@@ -274,6 +274,15 @@ impl Gathered<'_> {
         let ColumnType::Integer { min, max } = column_type else { return None };
         let within = first.max(min.unwrap_or(first)).min(max.unwrap_or(first));
         Some(Absence::Default(Typed::Int8(within)))
+    }
+}
+
+/// What a delete does is the business of a column.
+fn without_on_delete(declared: &ColumnType) -> ColumnType {
+    if let ColumnType::Id { table, .. } = declared {
+        ColumnType::Id { table: table.clone(), on_delete: OnDelete::Restrict }
+    } else {
+        declared.clone()
     }
 }
 

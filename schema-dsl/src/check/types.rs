@@ -189,7 +189,8 @@ fn reference(
             let hint = "make the column optional, or choose `cascade` or `restrict`";
             diagnostics.push(Diagnostic::new("set_null_required", at_on_delete, message).with_hint(hint));
         }
-        Holder::Part { .. } | Holder::Argument if !on_delete.is_restrict() => {
+        // An argument may share its validator with a column; there it says nothing, and no harm.
+        Holder::Part { .. } if !on_delete.is_restrict() => {
             let message = "`onDelete` has a meaning only where the column itself is the reference";
             diagnostics.push(Diagnostic::new("misplaced_on_delete", at_on_delete, message).with_hint("leave it out"));
         }

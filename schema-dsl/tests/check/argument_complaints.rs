@@ -66,9 +66,6 @@ fn validators() {
     unknown_table /functions/f/filter/value/validator/table
       table `ruls` does not exist
       did you mean `rules`?
-    misplaced_on_delete /functions/f/filter/value/validator/onDelete
-      `onDelete` has a meaning only where the column itself is the reference
-      leave it out
     ");
     assert_snapshot!(filter(json!({ "column": "score", "op": "=", "value": { "arg": "x", "validator": { "type": "integer", "min": 3, "max": 2 } } })), @"
     min_above_max /functions/f/filter/value/validator/min

@@ -64,7 +64,12 @@ pub(crate) fn filter(filter: Value) -> String {
 }
 
 pub(crate) fn complaints(document: &Value) -> String {
-    let Err(diagnostics) = check(&definition(document)) else { return "sound".to_owned() };
+    lines(&definition(document))
+}
+
+/// What is wrong with a definition: code, pointer, message and hint of each.
+pub(crate) fn lines(definition: &Definition) -> String {
+    let Err(diagnostics) = check(definition) else { return "sound".to_owned() };
     let lines: Vec<String> = diagnostics
         .iter()
         .map(|diagnostic| {
@@ -106,10 +111,10 @@ fn a_column(value: &Value) -> Column {
 }
 
 fn a_validator(value: &Value) -> Validator {
-    let default = value.get("default").map(|default| match default {
-        Value::Object(member) if member.contains_key("now") => DefaultValue::Now,
-        Value::Object(member) => DefaultValue::Literal(member["literal"].clone()),
-        literal => DefaultValue::Literal(literal.clone()),
+    let default = value.get("default").map(|default| match default.as_object() {
+        Some(member) if member.contains_key("now") => DefaultValue::Now,
+        Some(member) => DefaultValue::Literal(member["literal"].clone()),
+        None => DefaultValue::Literal(default.clone()),
     });
     Validator { column_type: a_type(value), optional: value["optional"] == true, default }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::function::{Assigned, Body, Filter, Source};
 use rowgate_schema_dsl::model::{DefaultValue, Model, Origin};
-use rowgate_schema_dsl::name::NAME_BYTES_MAX;
+use rowgate_schema_dsl::name::{NAME_BYTES_MAX, identifier};
 use rowgate_schema_dsl::row_schema::{arguments_schema, json_of, result_schema};
 use rowgate_schema_dsl::value::parse_literal;
 use serde_json::{Value, json};
@@ -242,6 +242,9 @@ fn identifiers_are_sound(model: &Model) -> Result<(), TestCaseError> {
         for column in &table.columns {
             prop_assert!(fits(column.name.as_str()) && columns.insert(column.name.as_str().to_lowercase()));
             if column.origin == Origin::Author {
+                if column.reference().is_some() {
+                    prop_assert!(relations.insert(identifier(&[table.name.as_str(), column.name.as_str(), "ref"])));
+                }
                 prop_assert!(constraints.insert(table.check_identifier(column)));
                 prop_assert!(constraints.insert(table.foreign_key_identifier(column)));
             }

@@ -1,9 +1,41 @@
 //! What is said of tables: their names, columns, types, defaults, indexes and references.
 
 use insta::assert_snapshot;
+use rowgate_schema_dsl::column_type::ColumnType;
 use serde_json::{Map, Value, json};
 
-use crate::document::{column, complaints, table};
+use crate::document::{column, complaints, definition, lines, table};
+
+#[test]
+fn the_document_itself() {
+    let mut definition = definition(&json!({}));
+    definition.rowgate = 2;
+    definition.extension.name = " ".to_owned();
+    definition.extension.version = "1\0".to_owned();
+    assert_snapshot!(lines(&definition), @"
+    unknown_format /rowgate
+      format `2` is not known; expected `1`
+    empty_name /extension/name
+      the extension's `name` is empty
+      give the extension a name
+    nul_character /extension/version
+      the extension's `version` holds the character U+0000, which Postgres cannot store
+      remove the character
+    ");
+}
+
+#[test]
+fn bounds_that_are_not_finite() {
+    let mut definition = definition(&json!({ "tables": { "t": { "columns": { "c": { "type": "number" } } } } }));
+    definition.tables["t"].columns["c"].validator.column_type =
+        ColumnType::Number { min: Some(f64::NAN), max: Some(f64::INFINITY) };
+    assert_snapshot!(lines(&definition), @"
+    invalid_bound /tables/t/columns/c/min
+      `min` is not finite
+    invalid_bound /tables/t/columns/c/max
+      `max` is not finite
+    ");
+}
 
 #[test]
 fn names() {
@@ -108,6 +140,16 @@ fn identifiers_that_collide() {
     assert_snapshot!(complaints(&json!({ "tables": { "a": { "columns": { "x": { "type": "uuid" } } }, "a_pkey": { "columns": { "x": { "type": "uuid" } } } } })), @"
     identifier_collision /tables/a
       table `a_pkey` and the primary key of table `a` would both be called `a_pkey` in the database
+      rename one of them
+    ");
+}
+
+#[test]
+fn indexes_of_references_that_collide() {
+    let to_itself = |table: &str, column: &str| json!({ "columns": { column: { "type": "id", "table": table } } });
+    assert_snapshot!(complaints(&json!({ "tables": { "a": to_itself("a", "b_c"), "a_b": to_itself("a_b", "c") } })), @"
+    identifier_collision /tables/a_b/columns/c
+      the index of reference `b_c` of table `a` and the index of reference `c` of table `a_b` would both be called `a_b_c_ref` in the database
       rename one of them
     ");
 }
