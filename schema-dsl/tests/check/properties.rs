@@ -9,7 +9,7 @@ use rowgate_schema_dsl::model::{DefaultValue, Model, Origin};
 use rowgate_schema_dsl::name::{NAME_BYTES_MAX, identifier};
 use rowgate_schema_dsl::row_schema::{arguments_schema, json_of, result_schema};
 use rowgate_schema_dsl::value::parse_literal;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::document::{definition, model};
 
@@ -36,6 +36,29 @@ proptest! {
                     prop_assert!(points_into(&written, &diagnostic.pointer), "{diagnostic:?}");
                 }
             }
+        }
+    }
+
+    /// Names that are sound by themselves may still make one identifier of two.
+    #[test]
+    fn joined_names_are_distinct_or_complained_about(
+        tables in prop::collection::btree_set(of_letters(), 2..4),
+        indexes in prop::collection::btree_set(of_letters(), 1..3),
+        columns in prop::collection::btree_set(of_letters(), 1..3),
+        unique in any::<bool>(),
+    ) {
+        let over = json!([columns.first()]);
+        let rules: Value = indexes.iter().map(|name| (name.clone(), over.clone())).collect::<Map<_, _>>().into();
+        let references: Value = columns
+            .iter()
+            .map(|name| (name.clone(), json!({ "type": "id", "table": tables.first(), "optional": true })))
+            .collect::<Map<_, _>>()
+            .into();
+        let table = json!({ "columns": references, if unique { "uniques" } else { "indexes" }: rules });
+        let all: Value = tables.iter().map(|name| (name.clone(), table.clone())).collect::<Map<_, _>>().into();
+        match check(&definition(&json!({ "tables": all }))) {
+            Ok(model) => identifiers_are_sound(&model)?,
+            Err(diagnostics) => prop_assert!(diagnostics.iter().all(|diagnostic| diagnostic.code == "identifier_collision")),
         }
     }
 
@@ -121,6 +144,10 @@ fn a_name() -> impl Strategy<Value = String> {
         1 => ".{0,80}",
         1 => Just("'; DROP TABLE x; --\0\"$$".to_owned()),
     ]
+}
+
+fn of_letters() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[ab](_[ab]){0,2}", 1 => "[ab](_[ab]){0,2}_(pkey|idx|key|ref)"]
 }
 
 fn with_names(texts: &[String]) -> Value {
