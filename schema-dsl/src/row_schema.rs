@@ -29,11 +29,16 @@ pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
         }
     }
     let table = function.body.table();
-    let owner = &model.extension.name;
+    let description = format!(
+        "what {} asks for, to {} in table {table} of {}",
+        function.name,
+        deed(&function.body),
+        model.extension.name
+    );
     json_schema!({
         "$schema": DIALECT,
         "title": format!("arguments of {}", function.name),
-        "description": format!("what {} asks for, to {} in table {table} of {owner}", function.name, deed(&function.body)),
+        "description": description,
         "type": "object",
         "properties": properties,
         "required": required,
@@ -132,7 +137,10 @@ pub fn json_schema_of(column_type: &ColumnType) -> Schema {
             [("minItems", min.map(Value::from)), ("maxItems", max.map(Value::from))],
         ),
         ColumnType::Object { fields } => object_schema(fields),
-        ColumnType::Json => json_schema!({ "description": "any JSON" }),
+        ColumnType::Json => json_schema!({
+            "description": "any JSON but null",
+            "type": ["object", "array", "string", "number", "boolean"]
+        }),
     }
 }
 
@@ -209,11 +217,7 @@ fn row_id(table: &str) -> Schema {
     json_schema!({ "type": "string", "format": "uuid", "description": format!("the id of a row of table {table}") })
 }
 
-/// `schema` or null. JSON of any shape takes null already.
 fn or_null(schema: Schema) -> Schema {
-    if schema.get("type").is_none() {
-        return schema;
-    }
     json_schema!({ "anyOf": [schema, { "type": "null" }] })
 }
 

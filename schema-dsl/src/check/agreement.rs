@@ -25,7 +25,8 @@ pub(crate) fn agreed(a: &ColumnType, b: &ColumnType) -> Option<ColumnType> {
             Some(ColumnType::Integer { min, max })
         }
         (ColumnType::Number { min: a_min, max: a_max }, ColumnType::Number { min: b_min, max: b_max }) => {
-            let (min, max) = narrowed((*a_min, *a_max), (*b_min, *b_max), f64::total_cmp)?;
+            let (min, max) =
+                narrowed((*a_min, *a_max), (*b_min, *b_max), |a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal))?;
             Some(ColumnType::Number { min, max })
         }
         (ColumnType::Decimal { min: a_min, max: a_max }, ColumnType::Decimal { min: b_min, max: b_max }) => {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{agreement, names, types};
-use crate::column_type::ColumnType;
+use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Body, Definition, Filter, Operand, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{Absence, Argument, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
@@ -24,11 +24,15 @@ pub(crate) struct Arguments<'a> {
 /// What is known of one argument.
 #[derive(Default)]
 struct Gathered<'a> {
+    /// Its place in [`crate::function::Function::arguments`].
+    place: usize,
     /// The first operand that names it.
     pointer: String,
     validator: Option<&'a Validator>,
     /// The operand that brought the validator.
     validator_at: String,
+    /// The validator has been complained about; there is no more to say of it.
+    is_broken: bool,
     uses: Vec<Use>,
 }
 
@@ -79,9 +83,11 @@ impl<'a> Arguments<'a> {
             match gathered.validator {
                 None => {
                     let holder = types::Holder::Argument;
+                    let complaints_before = diagnostics.len();
                     types::column_type(&validator.column_type, holder, &at_validator, definition, diagnostics);
                     gathered.validator = Some(validator);
                     gathered.validator_at = pointer;
+                    gathered.is_broken = diagnostics.len() > complaints_before;
                 }
                 Some(first) if first == validator => {}
                 Some(_) => {
@@ -94,13 +100,17 @@ impl<'a> Arguments<'a> {
         let arguments =
             by_name.iter().map(|(name, gathered)| ("argument", *name, pointer_to(&gathered.pointer, "arg")));
         names::distinct(arguments, diagnostics);
+        for (place, gathered) in by_name.values_mut().enumerate() {
+            gathered.place = place;
+        }
         Arguments { by_name }
     }
 
     /// Notes a use of `name`; its place in [`crate::function::Function::arguments`].
     pub(crate) fn used(&mut self, name: &str, used: Use) -> Option<usize> {
-        self.by_name.get_mut(name)?.uses.push(used);
-        self.by_name.keys().position(|other| *other == name)
+        let gathered = self.by_name.get_mut(name)?;
+        gathered.uses.push(used);
+        Some(gathered.place)
     }
 
     /// The arguments, sorted by name.
@@ -129,7 +139,7 @@ impl<'a> Arguments<'a> {
 
 impl Gathered<'_> {
     fn resolve(self, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Argument> {
-        if self.uses.is_empty() {
+        if self.uses.is_empty() || self.is_broken {
             return None;
         }
         let column_type = match self.validator {
@@ -152,7 +162,7 @@ impl Gathered<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<ColumnType> {
         let declared = &validator.column_type;
-        let mut column_type = declared.clone();
+        let mut column_type = without_on_delete(declared);
         let mut sound = true;
         for used in &self.uses {
             if !agreement::takes(&used.column_type, declared) {
@@ -264,6 +274,15 @@ impl Gathered<'_> {
         let ColumnType::Integer { min, max } = column_type else { return None };
         let within = first.max(min.unwrap_or(first)).min(max.unwrap_or(first));
         Some(Absence::Default(Typed::Int8(within)))
+    }
+}
+
+/// What a delete does is the business of a column.
+fn without_on_delete(declared: &ColumnType) -> ColumnType {
+    if let ColumnType::Id { table, .. } = declared {
+        ColumnType::Id { table: table.clone(), on_delete: OnDelete::Restrict }
+    } else {
+        declared.clone()
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn filter<'a>(
             format!("the filter has {comparisons} comparisons; at most {FILTER_COMPARISONS_MAX} are accepted");
         let hint = "compare one column with many values by `in`";
         diagnostics.push(Diagnostic::new("filter_too_large", pointer, message).with_hint(hint));
+        return None;
     }
     Reading { ground, table, arguments, diagnostics }.part(declared, 1, pointer)
 }

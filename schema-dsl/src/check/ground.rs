@@ -88,7 +88,7 @@ fn unknown<'a>(
     let mut listed: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     listed.sort();
     match listed.len() {
-        0 => diagnostic.with_hint(format!("there are no {what}; declare it first")),
+        0 => diagnostic.with_hint(format!("there are no {what}; declare one first")),
         1..=LISTED_MAX => diagnostic.with_hint(format!("the {what} are {}", listed.join(", "))),
         _ => diagnostic,
     }

@@ -26,6 +26,8 @@ use crate::model::{Model, postgres_schema};
 /// Columns an author may declare in one table: a row of as many values must fit a Postgres page
 /// of 8 KiB even when each of them is stored elsewhere and leaves 18 bytes behind.
 pub const TABLE_COLUMNS_MAX: usize = 400;
+/// Values of an enum: each call looks for its value among them, and a refusal lists them all.
+pub const ENUM_VALUES_MAX: usize = 1_000;
 /// Columns of an index: Postgres takes 32, and the scope leads.
 pub const INDEX_COLUMNS_MAX: usize = 31;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::model::{Origin, Table};
-use crate::name::{NAME_BYTES_MAX, Name, NameError};
+use crate::name::{NAME_BYTES_MAX, Name, NameError, identifier};
 
 /// The name `text` of a `what` such as `table`.
 pub(crate) fn name(what: &str, text: &str, pointer: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Name> {
@@ -17,9 +17,7 @@ pub(crate) fn name(what: &str, text: &str, pointer: &str, diagnostics: &mut Vec<
     };
     let (code, hint) = match &error {
         NameError::Empty => ("empty_name", Some(format!("give the {what} a name"))),
-        NameError::TooLong(_, bytes) => {
-            ("name_too_long", Some(format!("shorten it by {} bytes", bytes.saturating_sub(NAME_BYTES_MAX))))
-        }
+        NameError::TooLong(_, _) => ("name_too_long", Some(format!("shorten it to {NAME_BYTES_MAX} bytes"))),
         NameError::Malformed(text) => {
             ("malformed_name", well_formed(text).map(|better| format!("call the {what} `{better}`")))
         }
@@ -79,6 +77,10 @@ pub(crate) fn identifiers(tables: &[Table], diagnostics: &mut Vec<Diagnostic>) {
             let what = format!("the check of column `{}`", column.name);
             claim(&mut constraints, table.check_identifier(column), &what, &pointer, diagnostics);
             if column.reference().is_some() {
+                // Where no declared index leads with the reference, it gets one of this name.
+                let index = identifier(&[table.name.as_str(), column.name.as_str(), "ref"]);
+                let what = format!("the index of reference `{}` of table `{}`", column.name, table.name);
+                claim(&mut relations, index, &what, &pointer, diagnostics);
                 let what = format!("the reference of column `{}`", column.name);
                 claim(&mut constraints, table.foreign_key_identifier(column), &what, &pointer, diagnostics);
             }

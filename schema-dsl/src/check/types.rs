@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-use crate::check::{ground, names};
+use crate::check::{ENUM_VALUES_MAX, ground, names};
 use crate::column_type::{ColumnType, OnDelete, PostgresType, SHAPE_DEPTH_MAX, Storage};
 use crate::definition::{DefaultValue, Definition, Scope, Validator};
 use crate::diagnostic::{Diagnostic, nearest, pointer_to};
@@ -189,7 +189,8 @@ fn reference(
             let hint = "make the column optional, or choose `cascade` or `restrict`";
             diagnostics.push(Diagnostic::new("set_null_required", at_on_delete, message).with_hint(hint));
         }
-        Holder::Part { .. } | Holder::Argument if !on_delete.is_restrict() => {
+        // An argument may share its validator with a column; there it says nothing, and no harm.
+        Holder::Part { .. } if !on_delete.is_restrict() => {
             let message = "`onDelete` has a meaning only where the column itself is the reference";
             diagnostics.push(Diagnostic::new("misplaced_on_delete", at_on_delete, message).with_hint("leave it out"));
         }
@@ -220,7 +221,8 @@ fn number_bounds(min: Option<f64>, max: Option<f64>, pointer: &str, diagnostics:
             diagnostics.push(Diagnostic::new("invalid_bound", pointer_to(pointer, member), message));
         }
     }
-    bounds(min.as_ref(), max.as_ref(), f64::total_cmp, pointer, diagnostics);
+    let order = |min: &f64, max: &f64| min.partial_cmp(max).unwrap_or(Ordering::Equal);
+    bounds(min.as_ref(), max.as_ref(), order, pointer, diagnostics);
 }
 
 fn decimal_bounds(min: Option<&str>, max: Option<&str>, pointer: &str, diagnostics: &mut Vec<Diagnostic>) {
@@ -244,6 +246,12 @@ fn choices(values: &[String], pointer: &str, diagnostics: &mut Vec<Diagnostic>) 
     if values.is_empty() {
         let message = "an enum without values: no value fits";
         diagnostics.push(Diagnostic::new("empty_enum", pointer.as_str(), message).with_hint("list its values"));
+    }
+    if values.len() > ENUM_VALUES_MAX {
+        let message = format!("the enum has {} values; at most {ENUM_VALUES_MAX} are accepted", values.len());
+        let hint = "keep the values in a table of their own and refer to its rows by `id`";
+        diagnostics.push(Diagnostic::new("too_many_enum_values", pointer, message).with_hint(hint));
+        return;
     }
     let mut seen = HashSet::new();
     for (index, value) in values.iter().enumerate() {
