@@ -30,15 +30,12 @@ pub struct TestDatabase {
 impl TestDatabase {
     pub async fn new() -> TestDatabase {
         let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared-postgres");
-        // Blocking calls are fine: locks are held for a second at most, and a test waits for nothing else.
         std::fs::create_dir_all(&base).unwrap();
-        let user = lock_file(&base.join("users.lock"));
-        user.lock_shared().unwrap();
+        let user = locked(base.join("users.lock"), File::lock_shared).await;
 
         let template = template_name();
         let socket_directory = {
-            let starting = lock_file(&base.join("start.lock"));
-            starting.lock().unwrap();
+            let _starting = locked(base.join("start.lock"), File::lock).await;
             let socket_directory = running_server(&base).await;
             make_template(&socket_directory, &template).await;
             socket_directory
@@ -155,6 +152,12 @@ async fn connect(socket_directory: &Path, role: &str, database: &str) -> Result<
     Ok(client)
 }
 
-fn lock_file(path: &Path) -> File {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+/// Waits on a thread of its own: the holder may be another task of this very runtime.
+async fn locked(path: PathBuf, lock: fn(&File) -> std::io::Result<()>) -> File {
+    let wait = move || {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        lock(&file).unwrap();
+        file
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap()
 }
