@@ -15,20 +15,20 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
 /// The executable whose `main` supervises a server.
-pub const ROWGATE: &str = env!("CARGO_BIN_EXE_rowgate");
+pub(crate) const ROWGATE: &str = env!("CARGO_BIN_EXE_rowgate");
 
 /// Long enough for the pause between two test processes, short enough to leave nothing behind.
 const IDLE_MS: u64 = 10_000;
 
 /// A fresh database, migrated, nobody else's. The server stays at least as long as this value.
-pub struct TestDatabase {
-    pub name: String,
+pub(crate) struct TestDatabase {
+    pub(crate) name: String,
     socket_directory: PathBuf,
     _user: File,
 }
 
 impl TestDatabase {
-    pub async fn new() -> TestDatabase {
+    pub(crate) async fn new() -> TestDatabase {
         let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared-postgres");
         std::fs::create_dir_all(&base).unwrap();
         let user = locked(base.join("users.lock"), File::lock_shared).await;
@@ -54,20 +54,20 @@ impl TestDatabase {
     }
 
     /// The gateway role's connection, as `DATABASE_URL` would have it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         embedded::url(&self.socket_directory, embedded::ROLE, &self.name)
     }
 
     /// The same in `key=value` form.
-    pub fn connection_string(&self) -> String {
+    pub(crate) fn connection_string(&self) -> String {
         embedded::connection_string(&self.socket_directory, embedded::ROLE, &self.name)
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         connect(&self.socket_directory, embedded::ROLE, &self.name).await.unwrap()
     }
 
-    pub async fn superuser(&self) -> Client {
+    pub(crate) async fn superuser(&self) -> Client {
         connect(&self.socket_directory, embedded::SUPERUSER, &self.name).await.unwrap()
     }
 }
