@@ -175,7 +175,15 @@ async fn without_a_server_the_message_says_where_it_looked_and_how_to_get_one() 
 
     let error = Cluster::start(options).await.unwrap_err();
 
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r"
+    no PostgreSQL server of version 15 or newer was found on this machine
+      looked in: /nothing/here, /nor/pg-*/bin
+    to get one:
+      Debian, Ubuntu: apt-get install postgresql
+      Fedora: dnf install postgresql-server
+      macOS: brew install postgresql@17
+    or set DATABASE_URL to the address of a server that runs already
+    ");
 }
 
 #[test]
@@ -239,6 +247,13 @@ async fn forty_eight_databases_at_once_are_forty_eight() {
         names.insert(task.await.unwrap());
     }
     assert_eq!(names.len(), 48);
+}
+
+#[test]
+fn both_forms_of_a_connection_are_escaped() {
+    let folder = Path::new(r"/it's 50% \odd");
+    insta::assert_snapshot!(embedded::connection_string(folder, "a", "b"), @r"host='/it\'s 50% \\odd' user='a' dbname='b'");
+    insta::assert_snapshot!(embedded::url(folder, "a", "b"), @"postgres://a@%2Fit%27s%2050%25%20%5Codd/b");
 }
 
 fn durable(directory: &Path) -> Options {
@@ -312,11 +327,4 @@ fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(30), "waited half a minute: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-#[test]
-fn both_forms_of_a_connection_are_escaped() {
-    let folder = Path::new(r"/it's 50% \odd");
-    insta::assert_snapshot!(embedded::connection_string(folder, "a", "b"), @"");
-    insta::assert_snapshot!(embedded::url(folder, "a", "b"), @"");
 }

@@ -17,30 +17,27 @@ use tokio_postgres::{Client, NoTls};
 pub mod gateway;
 
 /// The executable whose `main` supervises a server.
-pub const ROWGATE: &str = env!("CARGO_BIN_EXE_rowgate");
+pub(crate) const ROWGATE: &str = env!("CARGO_BIN_EXE_rowgate");
 
 /// Long enough for the pause between two test processes, short enough to leave nothing behind.
 const IDLE_MS: u64 = 10_000;
 
 /// A fresh database, migrated, nobody else's. The server stays at least as long as this value.
-pub struct TestDatabase {
-    pub name: String,
+pub(crate) struct TestDatabase {
+    pub(crate) name: String,
     socket_directory: PathBuf,
     _user: File,
 }
 
 impl TestDatabase {
-    pub async fn new() -> TestDatabase {
+    pub(crate) async fn new() -> TestDatabase {
         let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared-postgres");
-        // Blocking calls are fine: locks are held for a second at most, and a test waits for nothing else.
         std::fs::create_dir_all(&base).unwrap();
-        let user = lock_file(&base.join("users.lock"));
-        user.lock_shared().unwrap();
+        let user = locked(base.join("users.lock"), File::lock_shared).await;
 
         let template = template_name();
         let socket_directory = {
-            let starting = lock_file(&base.join("start.lock"));
-            starting.lock().unwrap();
+            let _starting = locked(base.join("start.lock"), File::lock).await;
             let socket_directory = running_server(&base).await;
             make_template(&socket_directory, &template).await;
             socket_directory
@@ -59,20 +56,20 @@ impl TestDatabase {
     }
 
     /// The gateway role's connection, as `DATABASE_URL` would have it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         embedded::url(&self.socket_directory, embedded::ROLE, &self.name)
     }
 
     /// The same in `key=value` form.
-    pub fn connection_string(&self) -> String {
+    pub(crate) fn connection_string(&self) -> String {
         embedded::connection_string(&self.socket_directory, embedded::ROLE, &self.name)
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         connect(&self.socket_directory, embedded::ROLE, &self.name).await.unwrap()
     }
 
-    pub async fn superuser(&self) -> Client {
+    pub(crate) async fn superuser(&self) -> Client {
         connect(&self.socket_directory, embedded::SUPERUSER, &self.name).await.unwrap()
     }
 }
@@ -159,6 +156,12 @@ async fn connect(socket_directory: &Path, role: &str, database: &str) -> Result<
     Ok(client)
 }
 
-fn lock_file(path: &Path) -> File {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+/// Waits on a thread of its own: the holder may be another task of this very runtime.
+async fn locked(path: PathBuf, lock: fn(&File) -> std::io::Result<()>) -> File {
+    let wait = move || {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        lock(&file).unwrap();
+        file
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap()
 }
