@@ -31,7 +31,7 @@ pub(crate) fn assumed(workload: Workload, table: &str) -> String {
         Workload::Select => format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2"),
         Workload::List => format!(
             "SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"category\" = $2 \
-             ORDER BY \"score\" DESC LIMIT 20"
+             ORDER BY \"score\" DESC, \"id\" DESC LIMIT 20"
         ),
         Workload::Insert => format!(
             "INSERT INTO {table} (\"scope_key\", \"id\", \"category\", \"title\", \"score\", \"seen_at\") \
@@ -208,22 +208,37 @@ mod tests {
 
     #[test]
     fn select() {
-        assert_snapshot!(script_of(Workload::Select), @"");
+        assert_snapshot!(script_of(Workload::Select), @r#"
+        \set i random(100000000000, 100000099999)
+        SELECT "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version" FROM "ext_1"."items" WHERE "scope_key" = :scope AND "id" = ('00000000-0000-7000-8000-' || :i::text)::uuid;
+        "#);
     }
 
     #[test]
     fn list() {
-        assert_snapshot!(script_of(Workload::List), @"");
+        assert_snapshot!(script_of(Workload::List), @r#"
+        \set category random(1000, 1999)
+        SELECT "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version" FROM "ext_1"."items" WHERE "scope_key" = :scope AND "category" = :category ORDER BY "score" DESC, "id" DESC LIMIT 20;
+        "#);
     }
 
     #[test]
     fn insert() {
-        assert_snapshot!(script_of(Workload::Insert), @"");
+        assert_snapshot!(script_of(Workload::Insert), @r#"
+        \set n :n + 1
+        \set i 100000000000000 + :n * 1000 + :client_id
+        \set title random(100000000000, 100999999999)
+        \set score random(10000, 99999)
+        INSERT INTO "ext_1"."items" ("scope_key", "id", "category", "title", "score", "seen_at") VALUES (:scope, ('019a0123-4567-7000-8' || :i::text)::uuid, :inserted, :title, :score, now()) RETURNING "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version";
+        "#);
     }
 
     #[test]
     fn patch() {
-        assert_snapshot!(script_of(Workload::Patch), @"");
+        assert_snapshot!(script_of(Workload::Patch), @r#"
+        \set i random(100000000000, 100000099999)
+        UPDATE "ext_1"."items" SET "hits" = "hits" + :one, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = :scope AND "id" = ('00000000-0000-7000-8000-' || :i::text)::uuid RETURNING "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version";
+        "#);
     }
 
     #[test]
