@@ -1,0 +1,3 @@
+//! From a bundle on disk to an extension that is served.
+
+pub mod notation;
