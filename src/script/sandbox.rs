@@ -24,7 +24,7 @@ const FIX_FLAGS: [&str; 4] =
     ["LuauTableRobustOom", "LuauTableArrayAdjustCheck", "LuauTableMoveTimeoutFix", "LuauSandboxFreezesVectorMetatable"];
 
 /// Globals that stay; whatever else a library or an upgrade brings is removed.
-const GLOBALS_KEPT: [&str; 24] = [
+pub const GLOBALS_KEPT: [&str; 24] = [
     "assert",
     "bit32",
     "buffer",

@@ -24,12 +24,15 @@ use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::evaluate::{at_line, in_house_style, last_line};
 use crate::deploy::notation::luau::layout::{Layout, OPERATORS_MAX};
 use crate::deploy::notation::luau::written::{Written, shortened};
-use crate::script::sandbox::{self, SandboxError};
+use crate::script::sandbox::{self, Budget, SandboxError};
 
 /// Bytes of one source file: code without a loop or a call cannot be stopped, so it must be short.
 pub const SOURCE_BYTES_MAX: usize = 128 << 10;
 /// Files beside the two that a bundle may have.
 pub const MODULES_MAX: usize = 64;
+
+/// What evaluating one file may take; an honest one takes a few milliseconds and one MiB.
+const BUDGET: Budget = Budget { cpu_ms_max: 1_000, memory_bytes_max: 32 << 20 };
 
 /// Compiler, parser and machine all recurse as deep as a source nests; Luau refuses what nests
 /// deeper than a thousand levels, and the parser needs most for each.
@@ -67,9 +70,13 @@ pub struct Notation {
 /// Evaluates a bundle's Luau files, each within a second of processor time and a bounded memory.
 /// Blocks its thread meanwhile.
 pub fn read(files: &LuauFiles) -> Notation {
+    read_within(files, BUDGET)
+}
+
+fn read_within(files: &LuauFiles, budget: Budget) -> Notation {
     let read = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("luau-notation".to_owned()).stack_size(STACK_BYTES);
-        let thread = thread.spawn_scoped(scope, || read_here(files)).map_err(|error| error.to_string())?;
+        let thread = thread.spawn_scoped(scope, || read_here(files, budget)).map_err(|error| error.to_string())?;
         thread.join().map_err(|_| "evaluating the Luau files failed".to_owned())
     });
     read.unwrap_or_else(|reason| Notation {
@@ -80,25 +87,26 @@ pub fn read(files: &LuauFiles) -> Notation {
     })
 }
 
-fn read_here(files: &LuauFiles) -> Notation {
+fn read_here(files: &LuauFiles, budget: Budget) -> Notation {
     let mut draft = Draft::default();
     if files.modules.len() > MODULES_MAX {
         let message = format!("the bundle has {} modules, at most {MODULES_MAX} are read", files.modules.len());
         draft.push(Diagnostic::new("too_many_modules", "", message).with_hint("merge some of them"));
     }
     let modules = files.modules.iter().take(MODULES_MAX).filter(|module| admit(&mut draft, module, ""));
-    let modules: Vec<Source> = modules.cloned().collect::<Vec<_>>();
+    let modules: Vec<Source> = modules.cloned().collect();
     let mut tables = Map::new();
     let mut functions = Map::new();
     if let Some(file) = &files.schema {
         draft.source_map.insert("/tables", at_line(&file.name, 1));
-        if let Some(returned) = evaluated(&mut draft, file, &modules, "/tables", "return defineSchema({ … })") {
+        if let Some(returned) = evaluated(&mut draft, file, &modules, budget, "/tables", "return defineSchema({ … })")
+        {
             tables = tables::tables(&mut draft, &returned, &Spot::new("/tables", last_line(file)));
         }
     }
     if let Some(file) = &files.functions {
         draft.source_map.insert("/functions", at_line(&file.name, 1));
-        if let Some(returned) = evaluated(&mut draft, file, &modules, "/functions", "return functions") {
+        if let Some(returned) = evaluated(&mut draft, file, &modules, budget, "/functions", "return functions") {
             let end = Spot::new("/functions", last_line(file));
             functions = functions::functions(&mut draft, &returned, &end, &tables);
         }
@@ -108,11 +116,18 @@ fn read_here(files: &LuauFiles) -> Notation {
 }
 
 /// What `file` returned, where that is something; complaints go to the draft.
-fn evaluated(draft: &mut Draft, file: &Source, modules: &[Source], pointer: &str, usage: &str) -> Option<Written> {
+fn evaluated(
+    draft: &mut Draft,
+    file: &Source,
+    modules: &[Source],
+    budget: Budget,
+    pointer: &str,
+    usage: &str,
+) -> Option<Written> {
     if !admit(draft, file, pointer) {
         return None;
     }
-    let evaluated = evaluate::evaluate(file, modules, pointer);
+    let evaluated = evaluate::evaluate(file, modules, pointer, budget);
     for diagnostic in evaluated.diagnostics {
         draft.push(diagnostic);
     }
@@ -120,7 +135,10 @@ fn evaluated(draft: &mut Draft, file: &Source, modules: &[Source], pointer: &str
     if returned != Written::Nil {
         return Some(returned);
     }
-    let message = format!("`{}` returns nothing", file.name);
+    let message = match evaluated.defined {
+        Some(_) => format!("`{}` does not return what `defineSchema` made", file.name),
+        None => format!("`{}` returns nothing", file.name),
+    };
     draft.complain(
         "nothing_returned",
         &Spot::new(pointer, last_line(file)),
@@ -142,10 +160,9 @@ fn admit(draft: &mut Draft, file: &Source, pointer: &str) -> bool {
     match sandbox::check_syntax(&file.text) {
         Ok(()) => {}
         Err(SandboxError::Syntax(message)) => {
-            let placed = message.split_once(": ").and_then(|(place, message)| {
-                let (_, line) = place.rsplit_once(':')?;
-                Some((line.parse::<u32>().ok()?, message))
-            });
+            let placed = message
+                .split_once(": ")
+                .and_then(|(line, message)| Some((line.trim_start_matches(':').parse::<u32>().ok()?, message)));
             let (line, message) = placed.unwrap_or((1, message.as_str()));
             draft.complain("syntax_error", &at(line), in_house_style(message), "");
             return false;

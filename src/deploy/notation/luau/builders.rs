@@ -3,6 +3,7 @@
 use rowgate_schema_dsl::diagnostic::nearest;
 
 use crate::deploy::notation::luau::written::shortened;
+use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
 pub(super) const SERVED: [&str; 30] = [
@@ -123,7 +124,8 @@ pub(super) fn unknown(name: &str) -> (String, String) {
     let others = SERVED
         .into_iter()
         .chain(NOT_YET_SERVED)
-        .chain(["v", "null"])
+        .chain(["v", "null", "require"])
+        .chain(GLOBALS_KEPT)
         .filter(|other| other.starts_with("v.") == name.starts_with("v."));
     let message = match name.strip_prefix("v.") {
         Some(of_v) => format!("there is no type `{}`", shortened(of_v)),

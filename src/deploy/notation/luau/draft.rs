@@ -75,14 +75,14 @@ impl Draft {
 
     /// The members of a table given to a builder at `near`, in the order they were written.
     pub(super) fn members<'w>(&self, table: &'w [(String, Written)], near: &Place) -> Vec<Member<'w>> {
-        let names: Vec<&str> = table.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names(table);
         let keys = self.layouts.get(&near.file).and_then(|layout| layout.keys(&names, near.line));
         in_order(table, keys, near)
     }
 
     /// The functions that a file returns, in the order they were written.
     pub(super) fn functions<'w>(&self, table: &'w [(String, Written)], near: &Place) -> Vec<Member<'w>> {
-        let names: Vec<&str> = table.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names(table);
         let keys = self.layouts.get(&near.file).map(|layout| layout.functions(&names));
         in_order(table, keys.as_ref(), near)
     }
@@ -94,7 +94,7 @@ impl Draft {
             Written::Call(call) if !builders::is_known(&call.name) => {}
             Written::Uncalled { name } => {
                 let message = format!("`{}` is a builder that was not called", shortened(name));
-                self.complain("builder_not_called", spot, message, &format!("write `{}()`", shortened(name)));
+                self.complain("builder_not_called", spot, message, &format!("write `{}(…)`", shortened(name)));
             }
             Written::Refused(what) => {
                 self.complain("value_refused", spot, format!("expected {expected}, got {what}"), "");
@@ -128,6 +128,12 @@ impl Draft {
             self.complain("unknown_method", &Spot::new(&spot.pointer, method.place.clone()), message, "");
         }
     }
+}
+
+/// The names in a table that stand in its text as keys.
+fn names(table: &[(String, Written)]) -> Vec<&str> {
+    let written = table.iter().filter(|(_, value)| !matches!(value, Written::Refused(_)));
+    written.map(|(name, _)| name.as_str()).collect()
 }
 
 fn in_order<'w>(

@@ -12,10 +12,8 @@ use crate::deploy::notation::luau::harvest::{Harvest, TEXT_BYTES_MAX, VALUES_MAX
 use crate::deploy::notation::luau::written::{Written, cut};
 use crate::script::sandbox::{self, Budget, Machine, Termination};
 
-/// Processor time one file may take; an honest one takes a few milliseconds.
-const CPU_MS_MAX: u64 = 1_000;
-/// What it may allocate.
-const MEMORY_BYTES_MAX: usize = 32 << 20;
+/// Of Luau's and of authors' own messages.
+const MESSAGE_CHARACTERS_MAX: usize = 240;
 
 /// What a file wrote.
 #[derive(Debug, Default)]
@@ -39,18 +37,23 @@ pub(super) struct Equipment {
 
 /// Evaluates `file`; `modules` are what it may require. All of them compile. `pointer` is the part of the document that
 /// complaints about the file as a whole belong to.
-pub(super) fn evaluate(file: &Source, modules: &[Source], pointer: &str) -> Evaluated {
+pub(super) fn evaluate(file: &Source, modules: &[Source], pointer: &str, budget: Budget) -> Evaluated {
     let mut evaluated = Evaluated::default();
-    if let Err(diagnostic) = run(file, modules, pointer, &mut evaluated) {
+    if let Err(diagnostic) = run(file, modules, pointer, budget, &mut evaluated) {
         evaluated.returned = None;
         evaluated.diagnostics.push(diagnostic);
     }
     evaluated
 }
 
-fn run(file: &Source, modules: &[Source], pointer: &str, evaluated: &mut Evaluated) -> Result<(), Diagnostic> {
+fn run(
+    file: &Source,
+    modules: &[Source],
+    pointer: &str,
+    budget: Budget,
+    evaluated: &mut Evaluated,
+) -> Result<(), Diagnostic> {
     let broken = |reason: String| Diagnostic::new("sandbox_unavailable", pointer, first_line(&reason));
-    let budget = Budget { cpu_ms_max: CPU_MS_MAX, memory_bytes_max: MEMORY_BYTES_MAX };
     let (machine, equipment) = Machine::build(budget, equip).map_err(|error| broken(error.to_string()))?;
     machine.start();
     for module in modules {
@@ -70,14 +73,14 @@ fn run(file: &Source, modules: &[Source], pointer: &str, evaluated: &mut Evaluat
         evaluated.diagnostics.push(diagnostic.with_hint(hint));
     }
     let (count, value) = match (machine.termination(outcome.as_ref().err()), outcome) {
-        (Some(Termination::Time), _) => return Err(time_is_up(file, machine.stopped_at(), pointer)),
-        (Some(Termination::Memory), _) => return Err(out_of_memory(file, pointer)),
-        (None, Err(error)) => return Err(failed(file, &error.to_string(), None, pointer)),
+        (Some(Termination::Time), _) => return Err(time_is_up(file, machine.stopped_at(), budget, pointer)),
+        (Some(Termination::Memory), _) => return Err(out_of_memory(file, budget, pointer)),
+        (None, Err(error)) => return Err(failed(file, &error.to_string(), None, budget, pointer)),
         (None, Ok((true, count, value, _))) => (count.as_u32().unwrap_or(0), value),
         (None, Ok((false, text, at, line))) => {
             let text = text.as_string().map(|text| text.to_string_lossy()).unwrap_or_default();
             let at = at.as_string().map(|at| at.to_string_lossy()).zip(line.as_u32());
-            return Err(failed(file, &text, at.map(|(file, line)| at_line(&file, line)), pointer));
+            return Err(failed(file, &text, at.map(|(file, line)| at_line(&file, line)), budget, pointer));
         }
     };
     let returned = harvest.gather(&value);
@@ -119,9 +122,9 @@ fn module_name(file: &str) -> &str {
     name.strip_suffix(".luau").unwrap_or(name)
 }
 
-fn failed(file: &Source, text: &str, place: Option<Place>, pointer: &str) -> Diagnostic {
+fn failed(file: &Source, text: &str, place: Option<Place>, budget: Budget, pointer: &str) -> Diagnostic {
     if text.contains("not enough memory") {
-        return out_of_memory(file, pointer);
+        return out_of_memory(file, budget, pointer);
     }
     let (said, message) = split_place(text);
     let message = if message.is_empty() { "the file ended with an error" } else { message };
@@ -129,15 +132,15 @@ fn failed(file: &Source, text: &str, place: Option<Place>, pointer: &str) -> Dia
     diagnostic.at(said.or(place).unwrap_or_else(|| at_line(&file.name, 1)))
 }
 
-fn time_is_up(file: &Source, stopped_at: Option<(String, u32)>, pointer: &str) -> Diagnostic {
-    let message = format!("still running after {CPU_MS_MAX} ms of processor time");
+fn time_is_up(file: &Source, stopped_at: Option<(String, u32)>, budget: Budget, pointer: &str) -> Diagnostic {
+    let message = format!("still running after {} ms of processor time", budget.cpu_ms_max);
     let place = stopped_at.map_or_else(|| last_line(file), |(file, line)| at_line(&file, line));
     let hint = "a definition is made of builders' calls and ends at once; look for a loop without an end";
     Diagnostic::new("time_exceeded", pointer, message).at(place).with_hint(hint)
 }
 
-fn out_of_memory(file: &Source, pointer: &str) -> Diagnostic {
-    let message = format!("needs more than {} MiB of memory", MEMORY_BYTES_MAX >> 20);
+fn out_of_memory(file: &Source, budget: Budget, pointer: &str) -> Diagnostic {
+    let message = format!("needs more than {} MiB of memory", budget.memory_bytes_max >> 20);
     let hint = "a definition is made of builders' calls; look for a table or text that grows without an end";
     Diagnostic::new("memory_exceeded", pointer, message).at(at_line(&file.name, 1)).with_hint(hint)
 }
@@ -155,7 +158,13 @@ fn split_place(text: &str) -> (Option<Place>, &str) {
 
 /// Luau's sentences, in ours: lower case, no full stop, input in backticks.
 pub(super) fn in_house_style(message: &str) -> String {
-    let mut message = cut(message, 240).replace('\'', "`");
+    let characters: Vec<char> = cut(message, MESSAGE_CHARACTERS_MAX).chars().collect();
+    let inside_a_word = |index: usize| {
+        let is_letter = |at: Option<usize>| at.and_then(|at| characters.get(at)).is_some_and(|c| c.is_alphanumeric());
+        is_letter(index.checked_sub(1)) && is_letter(index.checked_add(1))
+    };
+    let quoted = |(index, c): (usize, &char)| if *c == '\'' && !inside_a_word(index) { '`' } else { *c };
+    let mut message: String = characters.iter().enumerate().map(quoted).collect();
     if let Some(first) = message.get(..1).map(str::to_ascii_lowercase) {
         message.replace_range(..1, &first);
     }

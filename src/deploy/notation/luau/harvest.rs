@@ -7,7 +7,7 @@ use mlua::{Table, Value};
 use rowgate_schema_dsl::diagnostic::Place;
 
 use crate::deploy::notation::luau::evaluate::Equipment;
-use crate::deploy::notation::luau::written::{Call, Method, Written};
+use crate::deploy::notation::luau::written::{Call, Method, Written, shortened};
 
 /// Values one file may write; what stands in several places counts at each of them.
 pub(super) const VALUES_MAX: usize = 100_000;
@@ -130,14 +130,20 @@ impl<'a> Harvest<'a> {
         }
         let mut named = Vec::with_capacity(members.len());
         for (key, value) in members {
-            let Value::String(key) = key else {
-                return Ok(Written::Refused(
-                    "a table that is neither a list without gaps nor has only names".to_owned(),
-                ));
-            };
-            match self.text(&key) {
-                Written::Text(key) => named.push((key, self.value(&value, depth + 1)?)),
-                refused => return Ok(refused),
+            let value = self.value(&value, depth + 1)?;
+            match key {
+                Value::String(key) => match self.text(&key) {
+                    Written::Text(key) => named.push((key, value)),
+                    refused => return Ok(refused),
+                },
+                Value::Integer(index) => {
+                    let why = "a value without a name in a table that has names, or a list with gaps";
+                    named.push((index.to_string(), Written::Refused(why.to_owned())));
+                }
+                key => {
+                    let why = format!("a key that is a {}; keys are names", key.type_name());
+                    named.push((key.type_name().to_owned(), Written::Refused(why)));
+                }
             }
         }
         named.sort_by(|a, b| a.0.cmp(&b.0));
@@ -147,25 +153,31 @@ impl<'a> Harvest<'a> {
     /// A call and the methods called on it, which the prelude chains from the last to the first.
     fn call(&mut self, mut call: Table, depth: usize) -> mlua::Result<Written> {
         let mut methods = Vec::new();
+        let mut dotted = None;
         loop {
+            if self.too_large {
+                return Ok(Written::Nil);
+            }
             let Written::Text(name) = self.value(&call.raw_get("name")?, depth)? else { return Ok(self.exhausted()) };
             let place = place(&call)?;
             let arguments = self.arguments(&call, depth)?;
-            let on = match call.raw_get::<Value>("on")? {
-                Value::Nil => {
-                    methods.reverse();
-                    let order = call.raw_get("order")?;
-                    return Ok(Written::Call(Box::new(Call { name, place, order, arguments, methods })));
+            let Some(on) = call.raw_get::<Option<Table>>("on")? else {
+                if let Some(name) = dotted {
+                    return Ok(Written::Refused(format!("`.{name}(…)` instead of `:{name}(…)`")));
                 }
-                Value::Table(on) => on,
-                _ => return Ok(Written::Refused(format!("`.{name}(…)` instead of `:{name}(…)`"))),
+                methods.reverse();
+                let order = call.raw_get("order")?;
+                return Ok(Written::Call(Box::new(Call { name, place, order, arguments, methods })));
             };
+            if call.raw_get("dotted")? {
+                dotted.get_or_insert_with(|| shortened(&name));
+            }
             methods.push(Method { name, place, arguments });
             if let Some(name) = self.equipment.uncalled.raw_get::<Option<String>>(&on)? {
                 return Ok(Written::Uncalled { name });
             }
             let Some(before) = self.equipment.calls.raw_get::<Option<Table>>(on)? else {
-                return Ok(Written::Refused("a builder's method called on a plain table".to_owned()));
+                return Ok(self.exhausted());
             };
             call = before;
         }
