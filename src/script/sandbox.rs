@@ -5,6 +5,9 @@
 //! everything not on the list and the freezing of what is left.
 //! A machine that was stopped, or that ran out of memory, is dropped and never used again.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -184,10 +187,11 @@ impl Machine {
 /// Whether Luau can compile an author's source; it also bounds how deep that nests.
 pub fn check_syntax(source: &str) -> Result<(), SandboxError> {
     set_fix_flags()?;
-    Compiler::new().compile(source).map(drop).map_err(|error| match error {
-        mlua::Error::SyntaxError { message, .. } => SandboxError::Syntax(message),
-        other => SandboxError::Build(other.to_string()),
-    })
+    let Err(error) = Compiler::new().compile(source) else { return Ok(()) };
+    if let mlua::Error::SyntaxError { message, .. } = error {
+        return Err(SandboxError::Syntax(message));
+    }
+    Err(SandboxError::Build(error.to_string()))
 }
 
 /// Compiles one of the gateway's own Luau files.

@@ -116,7 +116,8 @@ impl Draft {
     /// Complains about arguments beyond those of `usage`.
     pub(super) fn at_most(&mut self, spot: &Spot, call: &Call, arguments_max: usize, usage: &str) {
         if call.arguments.len() > arguments_max {
-            let message = format!("`{}` was given {} arguments", call.name, call.arguments.len());
+            let got = call.arguments.len();
+            let message = format!("`{}` takes at most {arguments_max} arguments, got {got}", call.name);
             self.complain("wrong_argument", spot, message, &format!("write `{usage}`"));
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn evaluate(file: &Source, modules: &[Source], pointer: &str, budget:
     let mut evaluated = Evaluated::default();
     if let Err(diagnostic) = run(file, modules, pointer, budget, &mut evaluated) {
         evaluated.returned = None;
-        evaluated.diagnostics.push(diagnostic);
+        evaluated.diagnostics.push(*diagnostic);
     }
     evaluated
 }
@@ -52,8 +52,8 @@ fn run(
     pointer: &str,
     budget: Budget,
     evaluated: &mut Evaluated,
-) -> Result<(), Diagnostic> {
-    let broken = |reason: String| Diagnostic::new("sandbox_unavailable", pointer, first_line(&reason));
+) -> Result<(), Box<Diagnostic>> {
+    let broken = |reason: String| Box::new(Diagnostic::new("sandbox_unavailable", pointer, first_line(&reason)));
     let (machine, equipment) = Machine::build(budget, equip).map_err(|error| broken(error.to_string()))?;
     machine.start();
     for module in modules {
@@ -73,21 +73,24 @@ fn run(
         evaluated.diagnostics.push(diagnostic.with_hint(hint));
     }
     let (count, value) = match (machine.termination(outcome.as_ref().err()), outcome) {
-        (Some(Termination::Time), _) => return Err(time_is_up(file, machine.stopped_at(), budget, pointer)),
-        (Some(Termination::Memory), _) => return Err(out_of_memory(file, budget, pointer)),
-        (None, Err(error)) => return Err(failed(file, &error.to_string(), None, budget, pointer)),
+        (Some(Termination::Time), _) => return Err(time_is_up(file, machine.stopped_at(), budget, pointer).into()),
+        (Some(Termination::Memory), _) => return Err(out_of_memory(file, budget, pointer).into()),
+        (None, Err(error)) => return Err(failed(file, &error.to_string(), None, budget, pointer).into()),
         (None, Ok((true, count, value, _))) => (count.as_u32().unwrap_or(0), value),
         (None, Ok((false, text, at, line))) => {
             let text = text.as_string().map(|text| text.to_string_lossy()).unwrap_or_default();
             let at = at.as_string().map(|at| at.to_string_lossy()).zip(line.as_u32());
-            return Err(failed(file, &text, at.map(|(file, line)| at_line(&file, line)), budget, pointer));
+            return Err(failed(file, &text, at.map(|(file, line)| at_line(&file, line)), budget, pointer).into());
         }
     };
     let returned = harvest.gather(&value);
     if harvest.is_too_large() {
         let message = format!("at most {VALUES_MAX} values and {TEXT_BYTES_MAX} bytes of text are read of a file");
         let hint = "write fewer or smaller tables";
-        return Err(Diagnostic::new("definition_too_large", pointer, message).at(last_line(file)).with_hint(hint));
+        return Err(Diagnostic::new("definition_too_large", pointer, message)
+            .at(last_line(file))
+            .with_hint(hint)
+            .into());
     }
     if count > 1 {
         let message = format!("the file returns {count} values");

@@ -48,8 +48,18 @@ fn function(
             draft.complain("not_yet_served", spot, message, "leave it out for now");
             return None;
         }
-        other => {
-            draft.unexpected(spot, "a function such as `queryRows(\"table\", { … })`", other);
+        Written::Nil
+        | Written::Null
+        | Written::Boolean(_)
+        | Written::Number(_)
+        | Written::Text(_)
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Call(_)
+        | Written::Uncalled { .. }
+        | Written::Function
+        | Written::Refused(_) => {
+            draft.unexpected(spot, "a function such as `queryRows(\"table\", { … })`", written);
             return None;
         }
     };

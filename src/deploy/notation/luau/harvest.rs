@@ -3,6 +3,9 @@
 //! The only place of this notation that looks into a Luau value. It runs no script: every access
 //! is raw, so that no metatable of an author's has a say.
 
+// `mlua::Value` is not ours, and grows with Luau.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use mlua::{Table, Value};
 use rowgate_schema_dsl::diagnostic::Place;
 
@@ -132,10 +135,11 @@ impl<'a> Harvest<'a> {
         for (key, value) in members {
             let value = self.value(&value, depth + 1)?;
             match key {
-                Value::String(key) => match self.text(&key) {
-                    Written::Text(key) => named.push((key, value)),
-                    refused => return Ok(refused),
-                },
+                Value::String(key) => {
+                    let key = self.text(&key);
+                    let Written::Text(key) = key else { return Ok(key) };
+                    named.push((key, value));
+                }
                 Value::Integer(index) => {
                     let why = "a value without a name in a table that has names, or a list with gaps";
                     named.push((index.to_string(), Written::Refused(why.to_owned())));

@@ -14,42 +14,17 @@ const TABLES: &str = "/tables";
 
 /// The tables of what a schema file returned; `end` is where it would have returned it.
 pub(super) fn tables(draft: &mut Draft, returned: &Written, end: &Spot) -> Map<String, Value> {
-    let (table, near) = match returned {
-        Written::Call(call) if call.name == "defineSchema" => {
-            let spot = Spot::new(TABLES, call.place.clone());
-            draft.mark(&spot);
-            draft.without_methods(&spot, call);
-            draft.at_most(&spot, call, 1, "defineSchema({ … })");
-            match call.arguments.first() {
-                Some(Written::Table(table)) => (table, spot),
-                other => {
-                    let got = other.unwrap_or(&Written::Nil);
-                    draft.unexpected(&spot, "a table of tables, `defineSchema({ name = defineTable({ … }) })`", got);
-                    return Map::new();
-                }
-            }
-        }
-        Written::Table(table) => {
-            let message = "expected `defineSchema({ … })`, got a plain table";
-            draft.complain("builder_expected", end, message, "write `return defineSchema({ … })`");
-            (table, end.clone())
-        }
-        other => {
-            draft.unexpected(end, "`return defineSchema({ … })`", other);
-            return Map::new();
-        }
-    };
+    let Some((table, near)) = defined(draft, returned, end) else { return Map::new() };
     let mut tables = Map::new();
     for member in draft.members(table, &near.place) {
         let spot = near.member(member.name, &member.place);
         draft.mark(&spot);
-        match member.value {
-            Written::Call(call) if call.name == "defineTable" => {
-                if let Some(table) = define_table(draft, &spot, call) {
-                    tables.insert(member.name.to_owned(), Value::Object(table));
-                }
+        if let Some(call) = member.value.call_of("defineTable") {
+            if let Some(table) = define_table(draft, &spot, call) {
+                tables.insert(member.name.to_owned(), Value::Object(table));
             }
-            other => draft.unexpected(&spot, "`defineTable({ … })`", other),
+        } else {
+            draft.unexpected(&spot, "`defineTable({ … })`", member.value);
         }
     }
     tables
@@ -118,6 +93,29 @@ pub(super) fn validator(draft: &mut Draft, spot: &Spot, written: &Written) -> Op
         column_method(draft, spot, method, &mut column);
     }
     whole.then_some(column)
+}
+
+/// The table that `defineSchema` was given, and where.
+fn defined<'w>(draft: &mut Draft, returned: &'w Written, end: &Spot) -> Option<(&'w [(String, Written)], Spot)> {
+    if let Written::Table(table) = returned {
+        let message = "expected `defineSchema({ … })`, got a plain table";
+        draft.complain("builder_expected", end, message, "write `return defineSchema({ … })`");
+        return Some((table, end.clone()));
+    }
+    let Some(call) = returned.call_of("defineSchema") else {
+        draft.unexpected(end, "`return defineSchema({ … })`", returned);
+        return None;
+    };
+    let spot = Spot::new(TABLES, call.place.clone());
+    draft.mark(&spot);
+    draft.without_methods(&spot, call);
+    draft.at_most(&spot, call, 1, "defineSchema({ … })");
+    if let Some(Written::Table(table)) = call.arguments.first() {
+        return Some((table, spot));
+    }
+    let got = call.arguments.first().unwrap_or(&Written::Nil);
+    draft.unexpected(&spot, "a table of tables, `defineSchema({ name = defineTable({ … }) })`", got);
+    None
 }
 
 fn define_table(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Map<String, Value>> {

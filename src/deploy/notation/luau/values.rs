@@ -33,7 +33,15 @@ pub(super) fn option(draft: &mut Draft, spot: &Spot, written: &Written, empty: E
             items.map(|(index, item)| option(draft, &spot.member(index, place_of(item, spot)), item, empty)).collect()
         }
         Written::Call(call) => operand_call(draft, spot, call),
-        _ => literal(draft, spot, written, empty),
+        Written::Nil
+        | Written::Null
+        | Written::Boolean(_)
+        | Written::Number(_)
+        | Written::Text(_)
+        | Written::Table(_)
+        | Written::Uncalled { .. }
+        | Written::Function
+        | Written::Refused(_) => literal(draft, spot, written, empty),
     }
 }
 
@@ -65,29 +73,30 @@ pub(super) fn condition(draft: &mut Draft, spot: &Spot, written: &Written) -> Op
             }
             Some(Value::Object(object))
         }
-        Written::Call(call) => match (call.name.as_str(), call.arguments.as_slice()) {
-            ("filter", arguments) => comparison(draft, spot, call, arguments),
-            (group @ ("all" | "any"), arguments) => {
-                draft.without_methods(spot, call);
-                match arguments {
-                    [Written::List(items)] => conditions(draft, spot, group, items),
-                    [Written::Table(items)] if items.is_empty() => Some(json!({ group: [] })),
-                    items => conditions(draft, spot, group, items),
+        Written::Call(call) if matches!(call.name.as_str(), "filter" | "all" | "any" | "negate") => {
+            draft.without_methods(spot, call);
+            match (call.name.as_str(), call.arguments.as_slice()) {
+                ("filter", arguments) => comparison(draft, spot, call, arguments),
+                ("negate", arguments) => {
+                    draft.at_most(spot, call, 1, "negate(filter(…))");
+                    let inner = arguments.first().unwrap_or(&Written::Nil);
+                    let inner = condition(draft, &spot.member("negate", place_of(inner, spot)), inner)?;
+                    Some(json!({ "negate": inner }))
                 }
+                (group, [Written::List(items)]) => conditions(draft, spot, group, items),
+                (group, [Written::Table(items)]) if items.is_empty() => Some(json!({ group: [] })),
+                (group, items) => conditions(draft, spot, group, items),
             }
-            ("negate", arguments) => {
-                draft.without_methods(spot, call);
-                draft.at_most(spot, call, 1, "negate(filter(…))");
-                let inner = arguments.first().unwrap_or(&Written::Nil);
-                let inner = condition(draft, &spot.member("negate", place_of(inner, spot)), inner)?;
-                Some(json!({ "negate": inner }))
-            }
-            _ => {
-                draft.unexpected(spot, "a condition such as `filter(\"score\", \">=\", 10)`", written);
-                None
-            }
-        },
-        _ => {
+        }
+        Written::Nil
+        | Written::Null
+        | Written::Boolean(_)
+        | Written::Number(_)
+        | Written::Text(_)
+        | Written::Call(_)
+        | Written::Uncalled { .. }
+        | Written::Function
+        | Written::Refused(_) => {
             draft.unexpected(spot, "a condition such as `filter(\"score\", \">=\", 10)`", written);
             None
         }
@@ -182,7 +191,6 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
 }
 
 fn comparison(draft: &mut Draft, spot: &Spot, call: &Call, arguments: &[Written]) -> Option<Value> {
-    draft.without_methods(spot, call);
     let [column, operator, value] = arguments else {
         let message = format!("`filter` takes a column, an operator and a value, got {} arguments", arguments.len());
         draft.complain("wrong_argument", spot, message, "write `filter(\"score\", \">=\", 10)`");

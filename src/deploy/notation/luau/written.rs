@@ -51,6 +51,15 @@ impl Written {
         if let Written::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The call, where it is one of this builder.
+    pub(super) fn call_of(&self, builder: &str) -> Option<&Call> {
+        if let Written::Call(call) = self {
+            Some(call).filter(|call| call.name == builder).map(AsRef::as_ref)
+        } else {
+            None
+        }
+    }
+
     pub(super) fn place(&self) -> Option<&Place> {
         if let Written::Call(call) = self { Some(&call.place) } else { None }
     }
@@ -80,9 +89,7 @@ pub(super) fn shortened(text: &str) -> String {
 
 /// As much of `text` as `characters_max`, on one line.
 pub(super) fn cut(text: &str, characters_max: usize) -> String {
-    let text = text.replace(char::is_control, " ");
-    match text.char_indices().nth(characters_max) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    let shown: String = text.chars().take(characters_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let is_whole = text.chars().nth(characters_max).is_none();
+    if is_whole { shown } else { shown + "…" }
 }

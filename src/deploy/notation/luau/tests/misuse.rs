@@ -44,17 +44,99 @@ fn columns_and_tables() {
 })"#,
     );
     insta::assert_snapshot!(complaints(&notation), @r#"
-    server/schema.luau:1: error[value_refused]: expected a table of tables, `defineSchema({ name = defineTable({ … }) })`, got a table that is neither a list without gaps nor has only names
-      at /tables
+    server/schema.luau:1: error[value_refused]: expected `defineTable({ … })`, got a value without a name in a table that has names, or a list with gaps
+      at /tables/1
+    server/schema.luau:3: error[builder_not_called]: `v.string` is a builder that was not called
+      hint: write `v.string(…)`
+      at /tables/rules/columns/a
     server/schema.luau:4: error[unknown_name]: there is no type `strng`
       hint: did you mean `v.string`?
       at /tables
+    server/schema.luau:5: error[unknown_method]: there is no `:maximum` here
+      hint: use one of optional, default, min, max, pattern, private, unique, onDelete
+      at /tables/rules/columns/c
+    server/schema.luau:6: error[unknown_method]: there is no `:storage` here
+      hint: it follows `defineTable({ … })`
+      at /tables/rules/columns/d
+    server/schema.luau:7: error[not_yet_served]: `:renamedFrom` is part of the language, but not served yet by this version
+      hint: leave it out for now
+      at /tables/rules/columns/e
+    server/schema.luau:8: error[builder_expected]: expected a type such as `v.string()`, got the text `text`
+      at /tables/rules/columns/f
+    server/schema.luau:9: error[builder_expected]: expected a type such as `v.string()`, got a Lua function
+      at /tables/rules/columns/g
+    server/schema.luau:10: error[builder_not_called]: `v.enum` is a builder that was not called
+      hint: write `v.enum(…)`
+      at /tables/rules/columns/h
+    server/schema.luau:11: error[wrong_argument]: expected a table's name, got nothing
+      hint: write `v.id("table")`
+      at /tables/rules/columns/i
+    server/schema.luau:12: error[builder_expected]: expected a type such as `v.string()`, got nothing
+      at /tables/rules/columns/j/items
+    server/schema.luau:13: error[builder_expected]: expected a type such as `v.string()`, got the text `string`
+      at /tables/rules/columns/k/items
+    server/schema.luau:14: error[builder_expected]: expected the fields, as in `v.object({ name = v.string() })`, got nothing
+      at /tables/rules/columns/l/fields
+    server/schema.luau:15: error[wrong_argument]: `v.string` takes at most 0 arguments, got 1
+      hint: write `v.string()`
+      at /tables/rules/columns/m
+    server/schema.luau:16: error[wrong_argument]: `optional` takes no argument
+      hint: write `:optional()`
+      at /tables/rules/columns/n/optional
+    server/schema.luau:17: error[wrong_argument]: `default` takes one value, got nothing
+      at /tables/rules/columns/o/default
+    server/schema.luau:18: error[duplicate_name]: `max` is given twice
+      hint: keep one of them
+      at /tables/rules/columns/p/max
+    server/schema.luau:19: error[value_refused]: expected a type such as `v.string()`, got `.max(…)` instead of `:max(…)`
+      at /tables/rules/columns/q
     server/schema.luau:20: error[unknown_name]: there is no type `any`
       hint: did you mean `v.json`?
       at /tables
     server/schema.luau:21: error[unknown_name]: there is no type `int`
       hint: did you mean `v.integer`?
       at /tables
+    server/schema.luau:22: error[builder_expected]: expected a type such as `v.string()`, got `filter(…)`
+      at /tables/rules/columns/t
+    server/schema.luau:23: error[value_refused]: expected a literal, got a value without a name in a table that has names, or a list with gaps
+      at /tables/rules/columns/u/default/1
+    server/schema.luau:24: error[value_refused]: `NaN` is no number that JSON has
+      at /tables/rules/columns/w/default
+    server/schema.luau:25: error[value_refused]: expected a literal, got text that is not UTF-8
+      at /tables/rules/columns/x/default
+    server/schema.luau:26: error[builder_expected]: expected a literal, got `arg(…)`
+      at /tables/rules/columns/y/default/a
+    server/schema.luau:27: error[builder_not_called]: `v.string` is a builder that was not called
+      hint: write `v.string(…)`
+      at /tables/rules/columns/z
+    server/schema.luau:29: error[not_yet_served]: `:rows` is part of the language, but not served yet by this version
+      hint: leave it out for now
+      at /tables/rules
+    server/schema.luau:29: error[not_yet_served]: `:owned` is part of the language, but not served yet by this version
+      hint: leave it out for now
+      at /tables/rules
+    server/schema.luau:29: error[unknown_method]: there is no `:indexx` here
+      hint: did you mean `:index`?
+      at /tables/rules
+    server/schema.luau:29: error[unknown_method]: there is no `:max` here
+      hint: it follows a column's type such as `v.string()`
+      at /tables/rules
+    server/schema.luau:29: error[wrong_argument]: `index` takes a name and a list of columns, got the text `by_a`
+      hint: write `:index("by_score", { "score" })`
+      at /tables/rules
+    server/schema.luau:29: error[wrong_argument]: `storage` takes one word
+      hint: write `:storage("instance")`
+      at /tables/rules
+    server/schema.luau:31: error[duplicate_name]: `index` is given twice for `twice`
+      hint: rename one of them
+      at /tables/rules/indexes/twice
+    server/schema.luau:32: error[builder_expected]: expected `defineTable({ … })`, got a table
+      at /tables/votes
+    server/schema.luau:33: error[builder_expected]: expected the columns, as in `defineTable({ name = v.string() })`, got nothing
+      at /tables/more
+    server/schema.luau:34: error[wrong_argument]: `unique` takes a name and a list of columns, got a list
+      hint: write `:unique("by_score", { "score" })`
+      at /tables/other
     "#);
     let notation = read_schema(
         "return defineSchema({\n  a = { x = v.string() },\n  b = defineTable,\n c = defineTable({x = v.date(), y = v.dat()}, 3) })",
@@ -63,12 +145,12 @@ fn columns_and_tables() {
     server/schema.luau:2: error[builder_expected]: expected `defineTable({ … })`, got a table
       at /tables/a
     server/schema.luau:3: error[builder_not_called]: `defineTable` is a builder that was not called
-      hint: write `defineTable()`
+      hint: write `defineTable(…)`
       at /tables/b
     server/schema.luau:4: error[unknown_name]: there is no type `dat`
       hint: did you mean `v.date`?
       at /tables
-    server/schema.luau:4: error[wrong_argument]: `defineTable` was given 2 arguments
+    server/schema.luau:4: error[wrong_argument]: `defineTable` takes at most 1 arguments, got 2
       hint: write `defineTable({ … }):index("name", { "column" })`
       at /tables/c
     "#);
@@ -152,7 +234,7 @@ return functions"#,
     server/functions.luau:15: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got a Lua function
       at /functions/n
     server/functions.luau:16: error[builder_not_called]: `queryRows` is a builder that was not called
-      hint: write `queryRows()`
+      hint: write `queryRows(…)`
       at /functions/o
     server/functions.luau:17: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got `arg(…)`
       at /functions/p
@@ -161,7 +243,7 @@ return functions"#,
       at /functions/q/id
     server/functions.luau:19: error[builder_expected]: expected a type such as `v.string()`, got the text `string`
       at /functions/r/id/validator
-    server/functions.luau:20: error[wrong_argument]: `getRow` was given 4 arguments
+    server/functions.luau:20: error[wrong_argument]: `getRow` takes at most 3 arguments, got 4
       hint: write `getRow("table", arg("id"), { … })`
       at /functions/s
     server/functions.luau:21: error[unknown_method]: `getRow(…)` has no methods, so no `cached`
@@ -174,8 +256,6 @@ return functions"#,
     server/functions.luau:25: error[unknown_name]: `os` cannot be used in a definition; it must be the same each time it is read
       hint: write the definition from literals and builders alone
       at /functions
-    server/functions.luau:25: error[value_refused]: expected a literal, got `.time(…)` instead of `:time(…)`
-      at /functions/w/offset
     server/functions.luau:27: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got a Lua function
       at /functions/x
     "#);
@@ -230,7 +310,7 @@ fn the_file_as_a_whole() {
     server/schema.luau:2: error[unknown_name]: there is no type `strin`
       hint: did you mean `v.string`?
       at /tables
-    server/schema.luau:3: error[nothing_returned]: `server/schema.luau` returns nothing
+    server/schema.luau:3: error[nothing_returned]: `server/schema.luau` does not return what `defineSchema` made
       hint: end it with `return defineSchema({ … })`
       at /tables
     "#);
@@ -247,7 +327,7 @@ fn the_file_as_a_whole() {
     "#);
     insta::assert_snapshot!(one("return defineSchema"), @r#"
     server/schema.luau:1: error[builder_not_called]: `defineSchema` is a builder that was not called
-      hint: write `defineSchema()`
+      hint: write `defineSchema(…)`
       at /tables
     "#);
     insta::assert_snapshot!(one("return defineSchema()"), @r#"
@@ -264,11 +344,11 @@ fn the_file_as_a_whole() {
       at /tables
     "#);
     insta::assert_snapshot!(one("\n\nreturn defineSchema({ a = })"), @r#"
-    server/schema.luau:1: error[syntax_error]: 3: Expected identifier when parsing expression, got `}`
+    server/schema.luau:3: error[syntax_error]: expected identifier when parsing expression, got `}`
       at /tables
     "#);
     insta::assert_snapshot!(one("\nlocal s = 'abc\nreturn s"), @r#"
-    server/schema.luau:1: error[syntax_error]: 2: Malformed string; did you forget to finish it?
+    server/schema.luau:2: error[syntax_error]: malformed string; did you forget to finish it?
       at /tables
     "#);
     insta::assert_snapshot!(one("\nlocal t = nil\nlocal x = t.y"), @r#"
@@ -284,11 +364,11 @@ fn the_file_as_a_whole() {
       at /tables
     "#);
     insta::assert_snapshot!(one("\nerror({})"), @r#"
-    server/schema.luau:2: error[runtime_error]: error() was called with a table
+    server/schema.luau:2: error[runtime_error]: the file called `error` with a table
       at /tables
     "#);
     insta::assert_snapshot!(one("\nerror(nil)"), @r#"
-    server/schema.luau:2: error[runtime_error]: error() was called with a nil
+    server/schema.luau:2: error[runtime_error]: the file called `error` with nothing
       at /tables
     "#);
     insta::assert_snapshot!(one("local a = v.string() + 1"), @r#"
@@ -334,7 +414,7 @@ fn unknown_names_are_told_once_and_the_rest_is_still_read() {
         "local x = tabel.insert\nprint('x')\nfor i = 1, 3 do math.random() end\nreturn defineSchema({ a = defineTable({ b = v.text(), c = 5 }) })"
     ), @r#"
     server/schema.luau:1: error[unknown_name]: unknown name `tabel`
-      hint: declare it with `local`, or use a builder's name
+      hint: did you mean `table`?
       at /tables
     server/schema.luau:2: error[unknown_name]: `print` cannot be used in a definition; it must be the same each time it is read
       hint: write the definition from literals and builders alone
@@ -364,7 +444,7 @@ fn modules() {
     insta::assert_snapshot!(complaints(&notation), @r#"
     server/b.luau:3: error[runtime_error]: module `a` requires itself
       at /tables
-    server/functions.luau:1: error[runtime_error]: there is no module `../x` in this bundle`s `server` folder
+    server/functions.luau:1: error[runtime_error]: there is no module `../x` beside this file; expected `./name` of a file `server/name.luau`
       at /functions
     "#);
     let notation = read(&LuauFiles {
@@ -373,7 +453,7 @@ fn modules() {
         modules: vec![source("a", ""), source("broken", "\nreturn )"), source("unused", "error('never runs')")],
     });
     insta::assert_snapshot!(complaints(&notation), @r#"
-    server/broken.luau:1: error[syntax_error]: 2: Expected identifier when parsing expression, got `)`
+    server/broken.luau:2: error[syntax_error]: expected identifier when parsing expression, got `)`
       at 
     server/functions.luau:1: error[runtime_error]: expected `require("./module")`
       at /functions
