@@ -97,7 +97,7 @@ async fn every_refusal_is_told_at_once_and_nothing_changes() {
     let before = state(&client).await;
     let tables = json!({
         "rules": { "columns": { "score": { "type": "number" }, "author": { "type": "string" } }, "storage": "account" },
-        "fresh": { "columns": {} },
+        "fresh": { "columns": { "x": { "type": "json" } } },
     });
     let refused = refusals(deploy(&mut client, &document("2", tables)).await);
     let told: Vec<_> = refused.iter().map(|refusal| (refusal.code, refusal.pointer.as_str())).collect();

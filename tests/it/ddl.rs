@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use rowgate_schema_dsl::column_type::{ColumnType, Field};
+use rowgate_schema_dsl::column_type::{ColumnType, Field, SHAPE_DEPTH_MAX};
 use rowgate_schema_dsl::ddl::ddl;
 use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
@@ -93,7 +93,7 @@ async fn a_reference_cannot_leave_its_scope_and_a_delete_does_what_was_declared(
     let (_, model) = understand(&json!({
         "extension": { "id": EXTENSION, "name": "e", "version": "1" },
         "tables": {
-            "parents": { "columns": {} },
+            "parents": { "columns": { "name": { "type": "string", "optional": true } } },
             "bound": { "columns": { "parent": { "type": "id", "table": "parents" } } },
             "followers": { "columns": { "parent": { "type": "id", "table": "parents", "onDelete": "cascade" } } },
             "orphans": { "columns": { "parent": { "type": "id", "table": "parents", "onDelete": "setNull", "optional": true } } },
@@ -165,6 +165,23 @@ async fn what_json_cannot_say_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn an_object_of_very_many_fields_and_levels_is_built() {
+    let database = TestDatabase::new().await;
+    let client = database.client().await;
+    let wide: serde_json::Map<String, Value> =
+        (0..1_000).map(|field| (format!("f{field}"), json!({ "type": "integer", "optional": true }))).collect();
+    let mut shape = json!({ "type": "object", "fields": wide });
+    for _ in 1..SHAPE_DEPTH_MAX {
+        shape = json!({ "type": "object", "fields": { "inner": shape } });
+    }
+    let (_, model) = understand(&json!({
+        "extension": { "id": EXTENSION, "name": "e", "version": "1" },
+        "tables": { "t": { "columns": { "c": shape } } },
+    }));
+    run(&client, None, &model).await;
+}
+
 #[test]
 fn a_constraint_accepts_what_parse_accepts() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -197,6 +214,8 @@ async fn agree(
         "extension": { "id": EXTENSION, "name": "e", "version": "1" },
         "tables": { "t": { "columns": { "c": column } } },
     }));
+    // A failed case before this one may have left it.
+    drop_schema(client, &model).await;
     run(client, None, &model).await;
     let storage = column_type.storage();
     let brackets = if storage.is_array { "[]" } else { "" };
@@ -210,6 +229,12 @@ async fn agree(
     for raw in values {
         let Ok(typed) = value::parse(&loose(column_type), raw) else { continue };
         let expected = value::parse(column_type, raw);
+        // `ddl::constraint` leaves the lengths of bytes within arrays to the gateway.
+        let bytes =
+            matches!(column_type, ColumnType::Array { items, .. } if matches!(**items, ColumnType::Bytes { .. }));
+        if bytes && gateway_alone(column_type, raw) {
+            continue;
+        }
         let inserted = match &typed {
             Typed::Array(_, elements) => {
                 let elements: Vec<String> = elements.iter().map(text_of).collect();
@@ -254,7 +279,8 @@ fn text_of(typed: &Typed) -> String {
         Typed::Float8(number) => number.to_string(),
         Typed::Bool(truth) => truth.to_string(),
         Typed::Timestamptz(microseconds) => {
-            format!("{}Z", jiff::Timestamp::from_microsecond(*microseconds).unwrap()).replace("ZZ", "Z")
+            let nanoseconds = i32::try_from(microseconds.rem_euclid(1_000_000) * 1_000).unwrap();
+            jiff::Timestamp::new(microseconds.div_euclid(1_000_000), nanoseconds).unwrap().to_string()
         }
         Typed::Date(days) => (jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(*days)).to_string(),
         Typed::Uuid(uuid) => uuid.to_string(),
@@ -276,7 +302,8 @@ fn length() -> impl Strategy<Value = Option<u32>> {
     prop_oneof![Just(None), (0..4u32).prop_map(Some), Just(Some(300))]
 }
 
-fn scalar() -> impl Strategy<Value = ColumnType> {
+/// Boxed, here and below: proptest's unions lie on the stack whole, and a test's thread has little.
+fn scalar() -> BoxedStrategy<ColumnType> {
     let pattern = prop_oneof![
         Just(None),
         proptest::sample::select(
@@ -320,25 +347,28 @@ fn scalar() -> impl Strategy<Value = ColumnType> {
         1 => (length(), length()).prop_map(|(min, max)| ColumnType::Bytes { min, max }),
         2 => proptest::collection::btree_set(text(), 1..4).prop_map(|values| ColumnType::Enum { values: values.into_iter().collect() }),
     ]
+    .boxed()
 }
 
-fn object() -> impl Strategy<Value = ColumnType> {
+fn object() -> BoxedStrategy<ColumnType> {
     let array = (scalar(), length(), length()).prop_map(|(items, min, max)| ColumnType::Array {
         items: Box::new(items),
         min,
         max,
     });
-    let leaf = prop_oneof![4 => scalar(), 2 => array, 1 => Just(ColumnType::Json)];
+    let leaf = prop_oneof![4 => scalar(), 2 => array, 1 => Just(ColumnType::Json)].boxed();
     let shape = |field: BoxedStrategy<ColumnType>| {
         let name = proptest::sample::select(&["a", "b", "it's", "0", "é"][..]).prop_map(str::to_owned);
-        proptest::collection::hash_map(name, (field, any::<bool>()), 0..4).prop_map(|fields| ColumnType::Object {
-            fields: fields
-                .into_iter()
-                .map(|(name, (column_type, optional))| (name, Field { column_type, optional }))
-                .collect(),
-        })
+        proptest::collection::hash_map(name, (field, any::<bool>()), 0..4)
+            .prop_map(|fields| ColumnType::Object {
+                fields: fields
+                    .into_iter()
+                    .map(|(name, (column_type, optional))| (name, Field { column_type, optional }))
+                    .collect(),
+            })
+            .boxed()
     };
-    shape(prop_oneof![3 => leaf.clone(), 1 => shape(leaf.boxed())].boxed())
+    shape(prop_oneof![3 => leaf.clone(), 1 => shape(leaf)].boxed())
 }
 
 /// Short text of characters that patterns, SQL, JSON or counting could get wrong.
@@ -492,6 +522,7 @@ async fn run(client: &Client, before: Option<&Model>, after: &Model) {
     client.batch_execute("BEGIN; SET LOCAL search_path = ''").await.unwrap();
     for statement in ddl(after, &changes).statements {
         if let Err(error) = client.batch_execute(&statement.sql).await {
+            client.batch_execute("ROLLBACK").await.unwrap();
             panic!("{error:?}\n{}", statement.sql);
         }
     }
@@ -500,7 +531,10 @@ async fn run(client: &Client, before: Option<&Model>, after: &Model) {
 
 async fn drop_schema(client: &Client, model: &Model) {
     client
-        .batch_execute(&format!("SET client_min_messages = warning; DROP SCHEMA \"{}\" CASCADE", model.postgres_schema))
+        .batch_execute(&format!(
+            "SET client_min_messages = warning; DROP SCHEMA IF EXISTS \"{}\" CASCADE",
+            model.postgres_schema
+        ))
         .await
         .unwrap();
 }

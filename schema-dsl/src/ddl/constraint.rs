@@ -73,9 +73,18 @@ pub(super) fn scalar(column_type: &ColumnType, value: Expr) -> Vec<Expr> {
     }
 }
 
-/// `expressions` joined by AND; none for none.
-pub(super) fn all(expressions: Vec<Expr>) -> Option<Expr> {
-    expressions.into_iter().reduce(|all, next| all.and(next))
+/// `expressions` joined by AND; none for none. Many become a tree of groups: expressions are
+/// walked recursively, and a chain as long as an object has fields would be as deep.
+pub(super) fn all(mut expressions: Vec<Expr>) -> Option<Expr> {
+    const GROUP: usize = 16;
+    while expressions.len() > GROUP {
+        expressions = expressions.chunks(GROUP).filter_map(chain).collect();
+    }
+    chain(&expressions)
+}
+
+fn chain(expressions: &[Expr]) -> Option<Expr> {
+    expressions.iter().cloned().reduce(|all, next| all.and(next))
 }
 
 /// The conditions on a length.
