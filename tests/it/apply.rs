@@ -237,8 +237,8 @@ async fn what_is_recorded_is_loaded() {
     assert_eq!(all.extensions.len(), 1);
     assert_eq!((all.extensions[0].id, all.extensions[0].revision), (EXTENSION, 1));
     assert_eq!(all.installs, [install.clone()]);
-    assert_eq!(all.api_keys, [key.clone()]);
-    assert_eq!(all.admin_keys, [admin_key.clone()]);
+    assert_eq!(all.api_keys, vec![key.clone()]);
+    assert_eq!(all.admin_keys, vec![admin_key.clone()]);
 
     assert!(record::set_install_disabled(&client, install.id, true).await.unwrap());
     assert!(record::revoke_api_key(&client, key.id).await.unwrap());
