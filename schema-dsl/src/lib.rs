@@ -10,6 +10,7 @@
 //!
 //! Nothing here does IO, reads a clock, draws a random number, or knows of tokio or a driver.
 
+pub mod check;
 pub mod column_type;
 pub mod ddl;
 pub mod definition;
@@ -19,4 +20,5 @@ pub mod function;
 pub mod model;
 pub mod name;
 pub mod pattern;
+pub mod row_schema;
 pub mod value;
