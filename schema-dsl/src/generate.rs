@@ -19,7 +19,8 @@ use crate::pattern::Pattern;
 /// A sound definition with up to four tables of up to ten columns, and up to eight functions.
 pub fn definition(choices: &[u32]) -> Definition {
     let mut choices = Choices(choices.iter());
-    let id = Uuid::from_u128(0x4000_8000_0000_0000_0000 | u128::from(choices.next()) << 80 | u128::from(choices.next()) + 1);
+    let id =
+        Uuid::from_u128(0x4000_8000_0000_0000_0000 | u128::from(choices.next()) << 80 | u128::from(choices.next()) + 1);
     let mut tables: IndexMap<String, Table> = IndexMap::new();
     for index in 0..1 + choices.below(4) {
         let table = table(&mut choices, &tables);
@@ -32,8 +33,11 @@ pub fn definition(choices: &[u32]) -> Definition {
             functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, name, table));
         }
     }
-    let extension =
-        Extension { id, name: format!("the {} extension", choices.word()), version: format!("0.{}.0", choices.below(20)) };
+    let extension = Extension {
+        id,
+        name: format!("the {} extension", choices.word()),
+        version: format!("0.{}.0", choices.below(20)),
+    };
     Definition { rowgate: FORMAT, extension, tables, functions }
 }
 
@@ -65,8 +69,10 @@ pub fn literal(column_type: &ColumnType, choices: &mut Choices<'_>) -> Option<Va
             Value::Array(elements?)
         }
         ColumnType::Object { fields } => {
-            let members: Option<serde_json::Map<String, Value>> =
-                fields.iter().map(|(name, field)| Some((name.clone(), literal(&field.column_type, choices)?))).collect();
+            let members: Option<serde_json::Map<String, Value>> = fields
+                .iter()
+                .map(|(name, field)| Some((name.clone(), literal(&field.column_type, choices)?)))
+                .collect();
             Value::Object(members?)
         }
         ColumnType::Json => json!({ "arg": [1, 2.5, null, { "deep": choices.flag() }] }),
@@ -416,7 +422,10 @@ fn assigned(choices: &mut Choices<'_>, column: &Column, budget: &mut Budget, dro
     if droppable && !budget.optional() {
         return literal.map(Operand::Literal);
     }
-    let validator =
-        choices.some(Validator { column_type: column_type.clone(), optional: column.validator.optional, default: None });
+    let validator = choices.some(Validator {
+        column_type: column_type.clone(),
+        optional: column.validator.optional,
+        default: None,
+    });
     Some(Operand::Argument { name: budget.name(choices), validator: validator.filter(|_| !droppable) })
 }

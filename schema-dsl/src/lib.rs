@@ -12,6 +12,7 @@
 
 pub mod column_type;
 pub mod definition;
+mod definition_schema;
 pub mod diagnostic;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
