@@ -14,11 +14,15 @@ pub mod check;
 pub mod column_type;
 pub mod ddl;
 pub mod definition;
+mod definition_schema;
 pub mod diagnostic;
 pub mod diff;
 pub mod function;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
 pub mod model;
 pub mod name;
 pub mod pattern;
 pub mod row_schema;
+pub mod read;
 pub mod value;

@@ -1,0 +1,431 @@
+//! Random definitions that `check` accepts, for property tests of every later stage.
+//!
+//! A definition is a pure function of a list of numbers (the choices), each of which decides one
+//! thing; a list that has run out decides everything for the simplest. So a property test draws
+//! `vec(any::<u32>(), 0..N)`, and shrinking the list shrinks the definition.
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::column_type::{ColumnType, Field, OnDelete};
+use crate::definition::{
+    Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
+    Operand, Operator, Order, Role, Scope, Table, Validator,
+};
+use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX};
+use crate::pattern::Pattern;
+
+/// A sound definition with up to four tables of up to ten columns, and up to eight functions.
+pub fn definition(choices: &[u32]) -> Definition {
+    let mut choices = Choices(choices.iter());
+    let id =
+        Uuid::from_u128(0x4000_8000_0000_0000_0000 | u128::from(choices.next()) << 80 | u128::from(choices.next()) + 1);
+    let mut tables: IndexMap<String, Table> = IndexMap::new();
+    for index in 0..1 + choices.below(4) {
+        let table = table(&mut choices, &tables);
+        tables.insert(format!("t{index}_{}", choices.word()), table);
+    }
+    let mut functions = IndexMap::new();
+    for index in 0..1 + choices.below(8) {
+        let which = choices.below(tables.len());
+        if let Some((name, table)) = tables.get_index(which) {
+            functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, name, table));
+        }
+    }
+    let extension = Extension {
+        id,
+        name: format!("the {} extension", choices.word()),
+        version: format!("0.{}.0", choices.below(20)),
+    };
+    Definition { rowgate: FORMAT, extension, tables, functions }
+}
+
+/// A literal that `column_type` accepts, limits included; `None` for a reference, whose row would
+/// have to be there.
+pub fn literal(column_type: &ColumnType, choices: &mut Choices<'_>) -> Option<Value> {
+    Some(match column_type {
+        ColumnType::String { pattern: Some(_), .. } => json!("ab1"),
+        ColumnType::String { min, max, pattern: None } => json!(choices.text(*min, *max)),
+        ColumnType::Integer { min, max } => {
+            let low = min.or(max.map(|max| max.saturating_sub(100))).unwrap_or(-7);
+            let room = max.map_or(100, |max| max.saturating_sub(low)).clamp(0, 1_000);
+            json!(low.saturating_add(choices.below(room as usize + 1) as i64))
+        }
+        ColumnType::Number { min, max } => json!(min.or(*max).unwrap_or(0.25)),
+        ColumnType::Boolean => json!(choices.flag()),
+        ColumnType::Decimal { min, max } => json!(min.clone().or(max.clone()).unwrap_or_else(|| "12.50".to_owned())),
+        ColumnType::Timestamp => json!(format!("2026-01-{:02}T12:00:00Z", 1 + choices.below(28))),
+        ColumnType::Date => json!(format!("2026-02-{:02}", 1 + choices.below(28))),
+        ColumnType::Uuid => json!(Uuid::from_u128(u128::from(choices.next()) + 1)),
+        ColumnType::Bytes { min, .. } => {
+            use base64::Engine;
+            json!(base64::engine::general_purpose::STANDARD.encode(vec![7; min.unwrap_or(0) as usize]))
+        }
+        ColumnType::Enum { values } => json!(values.get(choices.below(values.len()))?),
+        ColumnType::Id { .. } => return None,
+        ColumnType::Array { items, min, .. } => {
+            let elements: Option<Vec<Value>> = (0..min.unwrap_or(1)).map(|_| literal(items, choices)).collect();
+            Value::Array(elements?)
+        }
+        ColumnType::Object { fields } => {
+            let members: Option<serde_json::Map<String, Value>> = fields
+                .iter()
+                .map(|(name, field)| Some((name.clone(), literal(&field.column_type, choices)?)))
+                .collect();
+            Value::Object(members?)
+        }
+        ColumnType::Json => json!({ "arg": [1, 2.5, null, { "deep": choices.flag() }] }),
+    })
+}
+
+/// The choices that are left.
+pub struct Choices<'a>(std::slice::Iter<'a, u32>);
+
+impl<'a> Choices<'a> {
+    pub fn new(choices: &'a [u32]) -> Self {
+        Choices(choices.iter())
+    }
+
+    fn next(&mut self) -> u32 {
+        self.0.next().copied().unwrap_or_default()
+    }
+
+    /// A number below `count`; 0 where there is none.
+    fn below(&mut self, count: usize) -> usize {
+        (self.next() as usize).checked_rem(count).unwrap_or_default()
+    }
+
+    fn flag(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    fn some<T>(&mut self, value: T) -> Option<T> {
+        self.flag().then_some(value)
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        from.get(self.below(from.len())).cloned()
+    }
+
+    fn word(&mut self) -> &'static str {
+        self.pick(&["rule", "vote", "Score", "dueAt", "x_9", "select", "order", "user"]).unwrap_or("rule")
+    }
+
+    fn text(&mut self, min: Option<u32>, max: Option<u32>) -> String {
+        let low = min.unwrap_or(0) as usize;
+        let high = max.map_or(low + 8, |max| max as usize).max(low);
+        let length = low + self.below(high - low + 1);
+        let alphabet = ['a', 'é', '\'', '"', '\\', '$', '日', ' '];
+        (0..length).filter_map(|_| self.pick(&alphabet)).collect()
+    }
+}
+
+fn table(choices: &mut Choices<'_>, before: &IndexMap<String, Table>) -> Table {
+    let storage = choices.pick(&Scope::ALL).unwrap_or_default();
+    let targets: Vec<&str> =
+        before.iter().filter(|(_, table)| table.storage == storage).map(|(name, _)| name.as_str()).collect();
+    let mut columns = IndexMap::new();
+    for index in 0..1 + choices.below(10) {
+        let column = column(choices, &targets);
+        columns.insert(format!("c{index}_{}", choices.word()), column);
+    }
+    let keys: Vec<String> =
+        columns.iter().filter(|(_, column)| is_key(column)).map(|(name, _)| String::clone(name)).collect();
+    let mut table = Table { columns, storage, indexes: IndexMap::new(), uniques: IndexMap::new() };
+    for index in 0..choices.below(3) {
+        if keys.is_empty() {
+            break;
+        }
+        let mut of: Vec<String> = Vec::new();
+        for _ in 0..1 + choices.below(3) {
+            of.extend(choices.pick(&keys).filter(|key| !of.contains(key)));
+        }
+        if choices.flag() {
+            table.uniques.insert(format!("one{index}_{}", choices.word()), of);
+        } else {
+            table.indexes.insert(format!("by{index}_{}", choices.word()), of);
+        }
+    }
+    table
+}
+
+/// Whether an index over it is sound whatever its values are: short, ordered values.
+fn is_key(column: &Column) -> bool {
+    let column_type = &column.validator.column_type;
+    column_type.is_scalar() && column_type.is_ordered()
+}
+
+fn column(choices: &mut Choices<'_>, targets: &[&str]) -> Column {
+    let mut optional = choices.flag();
+    let column_type = column_type(choices, targets, &mut optional);
+    let default = match &column_type {
+        ColumnType::Timestamp if choices.flag() => Some(DefaultValue::Now),
+        other => {
+            let literal = literal(other, choices);
+            literal.filter(|_| choices.flag()).map(DefaultValue::Literal)
+        }
+    };
+    let private = choices.below(5) == 4;
+    let mut column = Column { validator: Validator { column_type, optional, default }, private, unique: false };
+    column.unique = is_key(&column) && choices.below(5) == 4;
+    column
+}
+
+fn column_type(choices: &mut Choices<'_>, targets: &[&str], optional: &mut bool) -> ColumnType {
+    match choices.below(14) {
+        10 => match choices.pick(targets) {
+            Some(table) => {
+                let on_delete = choices.pick(&[OnDelete::Restrict, OnDelete::Cascade, OnDelete::SetNull]);
+                let on_delete = on_delete.unwrap_or_default();
+                *optional |= on_delete == OnDelete::SetNull;
+                ColumnType::Id { table: table.to_owned(), on_delete }
+            }
+            None => ColumnType::Uuid,
+        },
+        11 => {
+            let kind = choices.below(10);
+            let items = Box::new(scalar(kind, choices));
+            ColumnType::Array { items, min: choices.some(1), max: choices.some(9) }
+        }
+        12 => object(choices, 0),
+        13 => ColumnType::Json,
+        kind => scalar(kind, choices),
+    }
+}
+
+fn scalar(kind: usize, choices: &mut Choices<'_>) -> ColumnType {
+    match kind {
+        1 => ColumnType::Integer { min: choices.some(-5), max: choices.some(1_000_000_000_000) },
+        2 => ColumnType::Number { min: choices.some(-0.5), max: choices.some(1e10) },
+        3 => ColumnType::Boolean,
+        4 => {
+            let (min, max) = (choices.some("-1.50".to_owned()), choices.some("99999999999999999999.99".to_owned()));
+            ColumnType::Decimal { min, max }
+        }
+        5 => ColumnType::Timestamp,
+        6 => ColumnType::Date,
+        7 => ColumnType::Uuid,
+        8 => ColumnType::Bytes { min: choices.some(1), max: choices.some(64) },
+        9 => {
+            let values = ["fun", "serious", "it's", "", "π"].iter().take(1 + choices.below(5));
+            ColumnType::Enum { values: values.map(|value| (*value).to_owned()).collect() }
+        }
+        _ if choices.below(4) == 3 => {
+            ColumnType::String { min: None, max: None, pattern: Pattern::new("^[a-z]+[0-9]?$").ok() }
+        }
+        _ => ColumnType::String { min: choices.some(1), max: choices.some(40), pattern: None },
+    }
+}
+
+fn object(choices: &mut Choices<'_>, depth: usize) -> ColumnType {
+    let mut fields = IndexMap::new();
+    for index in 0..choices.below(4) {
+        let column_type = match choices.below(13) {
+            10 if depth < 2 => object(choices, depth + 1),
+            11 => ColumnType::Json,
+            12 => ColumnType::Array { items: Box::new(ColumnType::Boolean), min: None, max: choices.some(3) },
+            kind => scalar(kind, choices),
+        };
+        fields.insert(format!("{}{index}", choices.word()), Field { column_type, optional: choices.flag() });
+    }
+    ColumnType::Object { fields }
+}
+
+/// What one function has used up: names of arguments, and those it may still leave optional.
+struct Budget {
+    arguments: usize,
+    optional: usize,
+}
+
+impl Budget {
+    /// A name that no other argument of the function has, so that none is used with two types.
+    fn name(&mut self, choices: &mut Choices<'_>) -> String {
+        self.arguments += 1;
+        format!("a{}{}", self.arguments, choices.word())
+    }
+
+    fn optional(&mut self) -> bool {
+        self.optional += 1;
+        self.optional <= OPTIONAL_ARGUMENTS_MAX
+    }
+}
+
+fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
+    let mut budget = Budget { arguments: 0, optional: 0 };
+    let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
+    let name = name.to_owned();
+    let body = match choices.below(6) {
+        1 => Body::GetRow { table: name, id: row(choices) },
+        2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
+        3 => Body::InsertRow { table: name, values: inserted(choices, table, &mut budget) },
+        4 => {
+            let id = row(choices);
+            let values = patched(choices, table, &mut budget);
+            // A table of references alone may offer nothing to patch but by argument.
+            Body::PatchRow { table: name, id, values }
+        }
+        5 => Body::DeleteRow { table: name, id: row(choices) },
+        _ => Body::QueryRows {
+            table: name,
+            filter: optional_filter(choices, table, &mut budget),
+            order_by: orders(choices, table),
+            limit: rows(choices, &mut budget, QUERY_ROWS_MAX),
+            offset: rows(choices, &mut budget, OFFSET_ROWS_MAX),
+        },
+    };
+    Function { access, body }
+}
+
+fn row(choices: &mut Choices<'_>) -> Operand {
+    match choices.below(4) {
+        3 => Operand::Literal(json!(Uuid::from_u128(u128::from(choices.next()) + 1))),
+        _ => Operand::Argument { name: "id".to_owned(), validator: None },
+    }
+}
+
+fn rows(choices: &mut Choices<'_>, budget: &mut Budget, max: u32) -> Option<Operand> {
+    match choices.below(3) {
+        1 => Some(Operand::Literal(json!(1 + choices.below(max as usize)))),
+        2 => {
+            let column_type = ColumnType::Integer { min: Some(1), max: choices.some(i64::from(max)) };
+            let default = Some(DefaultValue::Literal(json!(1)));
+            let validator = choices.some(Validator { column_type, optional: false, default });
+            Some(Operand::Argument { name: budget.name(choices), validator })
+        }
+        _ => None,
+    }
+}
+
+fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {
+    let mut orders: Vec<Order> = Vec::new();
+    for (name, column) in &table.columns {
+        if !column.private && column.validator.column_type.is_ordered() && choices.below(3) == 2 {
+            let dir = choices.pick(&[Direction::Asc, Direction::Desc]).unwrap_or_default();
+            orders.push(Order { column: name.clone(), dir });
+        }
+    }
+    orders
+}
+
+fn optional_filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Option<Filter> {
+    if choices.flag() { filter(choices, table, budget, 0) } else { None }
+}
+
+fn filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget, depth: usize) -> Option<Filter> {
+    let group = if depth < 3 { choices.below(5) } else { 0 };
+    let mut several = |choices: &mut Choices<'_>| -> Vec<Filter> {
+        (0..choices.below(4)).filter_map(|_| filter(choices, table, budget, depth + 1)).collect()
+    };
+    match group {
+        2 => Some(Filter::All { all: several(choices) }),
+        3 => Some(Filter::Any { any: several(choices) }),
+        4 => Some(Filter::Negate { negate: Box::new(filter(choices, table, budget, depth + 1)?) }),
+        _ => comparison(choices, table, budget),
+    }
+}
+
+fn comparison(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Option<Filter> {
+    let columns: Vec<(&String, &ColumnType)> = table
+        .columns
+        .iter()
+        .filter(|(_, column)| !column.private && column.validator.column_type.is_comparable())
+        .map(|(name, column)| (name, &column.validator.column_type))
+        .collect();
+    let (column, column_type) = choices.pick(&columns)?;
+    let operators: Vec<Operator> = Operator::ALL
+        .into_iter()
+        .filter(|operator| match operator {
+            Operator::Equal | Operator::NotEqual => true,
+            Operator::In => column_type.is_scalar(),
+            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+                column_type.is_ordered()
+            }
+        })
+        .collect();
+    let op = choices.pick(&operators)?;
+    let literal = literal(column_type, choices).filter(|_| choices.flag());
+    let value = match literal {
+        Some(value) if op == Operator::In => Operand::Literal(json!([value])),
+        Some(value) => Operand::Literal(value),
+        None => {
+            let name = budget.name(choices);
+            let optional = op != Operator::In && choices.below(3) == 2 && budget.optional();
+            let validator = Validator { column_type: column_type.without_limits(), optional, default: None };
+            Operand::Argument { name, validator: optional.then_some(validator) }
+        }
+    };
+    Some(Filter::Compare(Comparison { column: column.clone(), op, value }))
+}
+
+fn inserted(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> IndexMap<String, Operand> {
+    let mut values = IndexMap::new();
+    for (name, column) in &table.columns {
+        let validator = &column.validator;
+        let required = !validator.optional && validator.default.is_none();
+        if required || choices.flag() {
+            values.extend(assigned(choices, column, budget, !required).map(|operand| (name.clone(), operand)));
+        }
+    }
+    values
+}
+
+/// At least one column, and with it what it becomes.
+fn patched(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> IndexMap<String, Operand> {
+    let mut values = IndexMap::new();
+    for (name, column) in &table.columns {
+        if !values.is_empty() && choices.flag() {
+            continue;
+        }
+        let by = match &column.validator.column_type {
+            ColumnType::Integer { .. } => Some(json!(1)),
+            ColumnType::Number { .. } => Some(json!(0.5)),
+            ColumnType::Decimal { .. } => Some(json!("0.10")),
+            ColumnType::String { .. }
+            | ColumnType::Boolean
+            | ColumnType::Timestamp
+            | ColumnType::Date
+            | ColumnType::Uuid
+            | ColumnType::Bytes { .. }
+            | ColumnType::Enum { .. }
+            | ColumnType::Id { .. }
+            | ColumnType::Array { .. }
+            | ColumnType::Object { .. }
+            | ColumnType::Json => None,
+        };
+        let operand = match by.filter(|_| choices.flag()) {
+            Some(by) if choices.flag() => Some(Operand::Increment(Box::new(Operand::Literal(by)))),
+            Some(_) => {
+                let name = budget.name(choices);
+                Some(Operand::Increment(Box::new(Operand::Argument { name, validator: None })))
+            }
+            None => assigned(choices, column, budget, column.validator.optional),
+        };
+        values.extend(operand.map(|operand| (name.clone(), operand)));
+    }
+    values
+}
+
+/// A value for the column; `None` where the budget of optional arguments is used up and there is
+/// no literal. `droppable` says that an argument for it may be absent.
+fn assigned(choices: &mut Choices<'_>, column: &Column, budget: &mut Budget, droppable: bool) -> Option<Operand> {
+    let column_type = &column.validator.column_type;
+    let literal = literal(column_type, choices);
+    match (choices.below(4), column_type) {
+        (1, ColumnType::Timestamp | ColumnType::Date) => return Some(Operand::Now),
+        (1, ColumnType::String { min: None, max: None, pattern: None }) => {
+            return choices.pick(&IdentityField::ALL).map(Operand::Identity);
+        }
+        (0 | 1, _) if literal.is_some() => return literal.map(Operand::Literal),
+        _ => {}
+    }
+    if droppable && !budget.optional() {
+        return literal.map(Operand::Literal);
+    }
+    let validator = choices.some(Validator {
+        column_type: column_type.clone(),
+        optional: column.validator.optional,
+        default: None,
+    });
+    Some(Operand::Argument { name: budget.name(choices), validator: validator.filter(|_| !droppable) })
+}

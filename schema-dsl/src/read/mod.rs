@@ -1,0 +1,215 @@
+//! A JSON document becomes a [`Definition`], with every structural complaint at once.
+//!
+//! Structural is what can be said of one place without looking at another: unknown options and
+//! words, wrong JSON types, missing members, limits that are none. What a name refers to, and
+//! whether a literal fits its column, is for `check`. The answer is a best effort: what is broken
+//! is left out or replaced by what was probably meant, so that `check` can be run on it as well
+//! and says nothing that was said here. Other spellings (`orderDir`, `editorOnly`, a filter that
+//! is a list) end here: a definition has one.
+
+mod column;
+mod complaints;
+mod function;
+mod operand;
+#[cfg(test)]
+mod tests;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::definition::{Definition, Extension, FORMAT, Scope, Table};
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::read::complaints::{
+    Choices, Complaints, choice, object, quoted, refuse_unknown, required, text, wrong_type,
+};
+
+pub use crate::read::complaints::COMPLAINTS_MAX;
+
+/// Characters of an extension's name and of its version.
+pub const EXTENSION_TEXT_CHARACTERS_MAX: usize = 200;
+
+const SCOPES: Choices<'static, Scope> = Choices {
+    noun: "storage",
+    code: "unknown_storage",
+    all: &[
+        ("instance", Scope::Instance),
+        ("overlay", Scope::Overlay),
+        ("account", Scope::Account),
+        ("global", Scope::Global),
+    ],
+    synonyms: &[("install", "instance"), ("shared", "global"), ("user", "account")],
+    later: &[],
+};
+
+/// Reads a definition document; complaints carry JSON pointers into it.
+pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
+    let mut complaints = Complaints::default();
+    let nothing = Map::new();
+    let map = object(document, "", "a definition: an object", &mut complaints);
+    let members = map.unwrap_or(&nothing);
+    refuse_unknown(
+        members,
+        "",
+        "a definition",
+        &["$schema", "rowgate", "extension", "tables", "functions"],
+        &[],
+        &mut complaints,
+    );
+    let mut extension = placeholder();
+    if map.is_some() {
+        format(members, &mut complaints);
+        if let Some(value) =
+            required(members, "extension", "an object with `id`, `name` and `version`", "", &mut complaints)
+        {
+            extension = read_extension(value, "/extension", &mut complaints);
+        }
+    }
+    let tables = named(members, "tables", "tables by name: an object", &mut complaints, table);
+    let functions = named(members, "functions", "functions by name: an object", &mut complaints, function::function);
+    (Definition { rowgate: FORMAT, extension, tables, functions }, complaints.into_list())
+}
+
+fn format(document: &Map<String, Value>, complaints: &mut Complaints) {
+    let Some(value) = required(document, "rowgate", "the format's version: `1`", "", complaints) else { return };
+    if !value.is_number() {
+        complaints.push(wrong_type(value, "/rowgate", "the format's version: `1`"));
+    } else if column::integral(value) != Some(i64::from(FORMAT)) {
+        let message = format!("format `{value}` is not known; expected `{FORMAT}`");
+        complaints.push(Diagnostic::new("unknown_format", "/rowgate", message));
+    }
+}
+
+fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Extension {
+    let mut extension = placeholder();
+    let Some(map) = object(value, at, "an object with `id`, `name` and `version`", complaints) else {
+        return extension;
+    };
+    // Egress, secrets and limits belong to handlers; until those are served their shape is all
+    // that is judged.
+    let known = ["$schema", "id", "name", "version", "egress", "secrets", "limits"];
+    refuse_unknown(map, at, "an extension", &known, &[], complaints);
+    if let Some(id) = required(map, "id", "a UUID", at, complaints)
+        && let Some(id) = extension_id(id, &pointer_to(at, "id"), complaints)
+    {
+        extension.id = id;
+    }
+    for (member, place) in [("name", &mut extension.name), ("version", &mut extension.version)] {
+        if let Some(value) = required(map, member, "text", at, complaints)
+            && let Some(read) = extension_text(value, &pointer_to(at, member), complaints)
+        {
+            *place = read;
+        }
+    }
+    for (member, what) in [("egress", "an object"), ("limits", "an object")] {
+        if let Some(value) = map.get(member) {
+            object(value, &pointer_to(at, member), what, complaints);
+        }
+    }
+    if let Some(secrets) = map.get("secrets") {
+        let at = pointer_to(at, "secrets");
+        for (index, secret) in
+            complaints::array(secrets, &at, "an array of names", complaints).into_iter().flatten().enumerate()
+        {
+            text(secret, &pointer_to(&at, index), "a secret's name", complaints);
+        }
+    }
+    extension
+}
+
+/// What stands where the extension could not be read; it draws no complaint of its own.
+fn placeholder() -> Extension {
+    Extension { id: Uuid::from_u128(1), name: "unnamed".to_owned(), version: "0".to_owned() }
+}
+
+fn extension_id(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Uuid> {
+    let written = text(value, at, "a UUID as text", complaints)?;
+    // The hyphenated form alone: an id is compared by eye in logs and in names of Postgres schemas.
+    let id = Uuid::try_parse(written).ok().filter(|id| written.len() == 36 && !id.is_nil());
+    if id.is_none() {
+        let message = format!("{} is not a UUID", quoted(written));
+        let hint = "write one such as `0190a5c8-7d3a-4c4e-9b1f-2f6d8e4a1b3c`; `uuidgen` makes them";
+        complaints.push(Diagnostic::new("malformed_uuid", at, message).with_hint(hint));
+    }
+    id
+}
+
+fn extension_text(value: &Value, at: &str, complaints: &mut Complaints) -> Option<String> {
+    let written = text(value, at, "text", complaints)?;
+    let characters = written.chars().count();
+    if written.trim().is_empty() || characters > EXTENSION_TEXT_CHARACTERS_MAX || written.contains(char::is_control) {
+        let message = format!("expected 1 to {EXTENSION_TEXT_CHARACTERS_MAX} printable characters");
+        complaints.push(Diagnostic::new("malformed_text", at, message));
+        return None;
+    }
+    Some(written.to_owned())
+}
+
+/// The members of `map.name`, each read by `one`; those that could not be read are left out.
+fn named<T>(
+    map: &Map<String, Value>,
+    name: &str,
+    what: &str,
+    complaints: &mut Complaints,
+    one: fn(&Value, &str, &mut Complaints) -> Option<T>,
+) -> IndexMap<String, T> {
+    let at = pointer_to("", name);
+    let members = map.get(name).and_then(|value| object(value, &at, what, complaints));
+    let mut read = IndexMap::new();
+    for (name, value) in members.into_iter().flatten() {
+        if let Some(value) = one(value, &pointer_to(&at, name), complaints) {
+            read.insert(name.clone(), value);
+        }
+    }
+    read
+}
+
+fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> {
+    let map = object(value, at, "a table: an object with `columns`", complaints)?;
+    let known = ["columns", "storage", "indexes", "uniques"];
+    refuse_unknown(map, at, "a table", &known, &["rows", "owned", "renamedFrom"], complaints);
+    let columns = required(map, "columns", "columns by name", at, complaints)?;
+    let at_columns = pointer_to(at, "columns");
+    let columns = object(columns, &at_columns, "columns by name: an object", complaints)?;
+    let columns = columns
+        .iter()
+        .map(|(name, value)| (name.clone(), column::column(value, &pointer_to(&at_columns, name), complaints)))
+        .collect();
+    let storage = map
+        .get("storage")
+        .map_or(Ok(Scope::default()), |value| choice(value, &pointer_to(at, "storage"), &SCOPES, complaints));
+    Some(Table {
+        columns,
+        storage: storage.unwrap_or_else(Option::unwrap_or_default),
+        indexes: column_lists(map, "indexes", at, complaints),
+        uniques: column_lists(map, "uniques", at, complaints),
+    })
+}
+
+/// Lists of column names by name; a list with something else in it is left out.
+fn column_lists(
+    table: &Map<String, Value>,
+    member: &str,
+    at: &str,
+    complaints: &mut Complaints,
+) -> IndexMap<String, Vec<String>> {
+    let at = pointer_to(at, member);
+    let mut lists = IndexMap::new();
+    let members =
+        table.get(member).and_then(|value| object(value, &at, "lists of columns by name: an object", complaints));
+    for (name, value) in members.into_iter().flatten() {
+        let at = pointer_to(&at, name);
+        let Some(elements) = array_of_columns(value, &at, complaints) else { continue };
+        lists.insert(name.clone(), elements);
+    }
+    lists
+}
+
+fn array_of_columns(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Vec<String>> {
+    let elements = complaints::array(value, at, "an array of column names", complaints)?;
+    let mut columns = Vec::with_capacity(elements.len());
+    for (index, element) in elements.iter().enumerate() {
+        columns.extend(text(element, &pointer_to(at, index), "a column's name", complaints).map(str::to_owned));
+    }
+    (columns.len() == elements.len()).then_some(columns)
+}
