@@ -3,3 +3,8 @@
 pub mod migrate;
 
 pub use migrate::migrate;
+//! The gateway's way to Postgres.
+//!
+//! `embedded` is the private server that `rowgate dev`, tests and benches start by themselves.
+
+pub mod embedded;
