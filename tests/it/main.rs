@@ -1,9 +1,8 @@
+//! The integration tests: one binary, on a real Postgres, a database per test.
+
 mod apply;
 mod ddl;
+mod embedded;
 mod support;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
-//! The integration tests: one binary, on a real Postgres, a database per test.
-
-mod embedded;
-mod support;

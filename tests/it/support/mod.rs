@@ -73,7 +73,9 @@ impl TestDatabase {
 }
 
 /// Brings the template's database to the state every test begins with.
-async fn migrate(_client: &Client) {}
+async fn migrate(client: &Client) {
+    rowgate::db::migrate(client).await.unwrap();
+}
 
 /// Names the template after the migrations, so that changed ones get a new template.
 fn template_name() -> String {
