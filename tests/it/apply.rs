@@ -188,7 +188,7 @@ async fn a_locked_table_is_waited_for_without_queueing_callers() {
 #[tokio::test]
 async fn a_deploy_is_told_when_it_is_committed() {
     let database = TestDatabase::new().await;
-    let (listener, mut connection) = tokio_postgres::connect(database.url(), NoTls).await.unwrap();
+    let (listener, mut connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
     let (sender, mut notifications) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
