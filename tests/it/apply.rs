@@ -256,16 +256,16 @@ async fn migrating_again_or_at_once_changes_nothing() {
     let first = database.client().await;
     first.batch_execute("SET client_min_messages = warning; DROP SCHEMA rowgate CASCADE").await.unwrap();
     let second = database.client().await;
-    let (one, other) = tokio::join!(rowgate::db::migrate(&first), rowgate::db::migrate(&second));
+    let (one, other) = tokio::join!(rowgate::db::migrate::migrate(&first), rowgate::db::migrate::migrate(&second));
     let applied = [one.unwrap().applied, other.unwrap().applied].concat();
     assert_eq!(applied, ["gateway"]);
-    assert_eq!(rowgate::db::migrate(&first).await.unwrap().applied, [""; 0]);
+    assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
 
     first.batch_execute("UPDATE rowgate.migrations SET sha256 = 'x'").await.unwrap();
-    let edited = rowgate::db::migrate(&first).await.unwrap_err();
+    let edited = rowgate::db::migrate::migrate(&first).await.unwrap_err();
     insta::assert_snapshot!(edited, @"migration 1 was applied with other content than this binary has; restore the file it was made from");
     first.batch_execute("INSERT INTO rowgate.migrations VALUES (99, 'later', 'x')").await.unwrap();
-    let newer = rowgate::db::migrate(&first).await.unwrap_err();
+    let newer = rowgate::db::migrate::migrate(&first).await.unwrap_err();
     insta::assert_snapshot!(newer, @"the database is at version 99 of the gateway's tables, this binary knows 1; use a newer binary");
     // The lock is free again, whatever came of it.
     assert!(second.query_one("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", &[]).await.unwrap().get::<_, bool>(0));
@@ -275,7 +275,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
 async fn the_public_cannot_switch_roles_or_make_temporary_tables() {
     let database = TestDatabase::new().await;
     let client = database.client().await;
-    let migrated = rowgate::db::migrate(&client).await.unwrap();
+    let migrated = rowgate::db::migrate::migrate(&client).await.unwrap();
     let may = "SELECT has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'),
                       has_database_privilege('public', current_database(), 'TEMPORARY')";
     let row = client.query_one(may, &[]).await.unwrap();
