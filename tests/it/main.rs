@@ -3,6 +3,7 @@
 mod apply;
 mod call;
 mod ddl;
+mod docs;
 mod embedded;
 mod support;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]

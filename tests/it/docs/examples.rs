@@ -1,0 +1,1 @@
+//! The examples: their bundles, and every line for the shell in their READMEs.
