@@ -88,7 +88,9 @@ fn arguments(written: Option<&str>) -> Result<String, Failed> {
     };
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(_)) => Ok(text),
-        Ok(_) => Err(Failed::Because("the arguments are not a JSON object; write them by name: '{\"id\": …}'".to_owned())),
+        Ok(_) => {
+            Err(Failed::Because("the arguments are not a JSON object; write them by name: '{\"id\": …}'".to_owned()))
+        }
         Err(error) => Err(Failed::Because(format!(
             "the arguments are not JSON: {error}; quote them for the shell, as in '{{\"title\": \"milk\"}}'"
         ))),
@@ -123,7 +125,8 @@ fn target(options: &Call) -> Result<Target, Failed> {
         .install
         .or_else(|| token.as_deref().and_then(install_of))
         .or_else(|| running.as_ref().map(|running| running.install_id));
-    let install = install.ok_or_else(|| Failed::Usage("which install to call is not known; use --install".to_owned()))?;
+    let install =
+        install.ok_or_else(|| Failed::Usage("which install to call is not known; use --install".to_owned()))?;
     let token = token.or_else(|| running.as_ref().map(|running| running.tokens.of(role).to_owned()));
     Ok(Target { url, token: token.unwrap_or_default(), install, development })
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::Failed;
 use crate::cli::bundle::{Loaded, load, must_be_folder};
 use crate::cli::output::{self, Style, counted};
-use crate::cli::Failed;
 
 /// Print everything that is wrong with a bundle, each with its file and line
 #[derive(Debug, Args)]

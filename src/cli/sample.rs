@@ -11,8 +11,20 @@ use rowgate_schema_dsl::value::parse_literal;
 use serde_json::{Map, Value, json};
 
 /// Texts tried in this order; patterns differ.
-const TEXTS: [&str; 12] =
-    ["hello", "Hello", "hello-world", "Hello world", "a", "A", "1", "2026", "A1", "a@example.org", "#336699", "AB-1234"];
+const TEXTS: [&str; 12] = [
+    "hello",
+    "Hello",
+    "hello-world",
+    "Hello world",
+    "a",
+    "A",
+    "1",
+    "2026",
+    "A1",
+    "a@example.org",
+    "#336699",
+    "AB-1234",
+];
 /// Elements and characters made up at most; a column that wants more gets no sample.
 const LENGTH_MAX: u32 = 64;
 
@@ -44,9 +56,10 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
 }
 
 fn best(model: &Model, rank: fn(&Body) -> Option<u8>) -> Option<Sample<'_>> {
-    let candidates = model.functions.iter().filter_map(|function| {
-        Some((rank(&function.body)?, Sample { function, arguments: arguments(function)? }))
-    });
+    let candidates = model
+        .functions
+        .iter()
+        .filter_map(|function| Some((rank(&function.body)?, Sample { function, arguments: arguments(function)? })));
     candidates
         .min_by_key(|(rank, sample)| (*rank, sample.function.access, sample.arguments.len()))
         .map(|(_, sample)| sample)

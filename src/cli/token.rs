@@ -54,8 +54,7 @@ pub(super) fn run(options: &Token) -> Result<(), Failed> {
     if options.user.as_ref().is_some_and(String::is_empty) {
         return Err(Failed::Usage("--user is empty; leave it out for a token of nobody in particular".to_owned()));
     }
-    let token =
-        state::token(secret, &auth, install_id, options.role.into(), options.user.clone(), options.lifetime)?;
+    let token = state::token(secret, &auth, install_id, options.role.into(), options.user.clone(), options.lifetime)?;
     output::result(&token)
 }
 

@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::cli::bundle::Loaded;
 use crate::cli::check::functions;
 use crate::cli::output::{Style, shell_word};
+use crate::cli::own_name;
 use crate::cli::sample::{self, Sample};
 use crate::cli::state::{DATA_DIR, Running};
-use crate::cli::own_name;
 use crate::config::LimitMode;
 
 /// What there is to tell.
@@ -38,7 +38,11 @@ pub(super) fn banner(facts: &Facts) -> String {
         Some(version) => format!("private PostgreSQL {version}, data in {}", facts.data_dir.display()),
         None => "as DATABASE_URL says".to_owned(),
     };
-    let mut text = format!("\n{} {}\n\n", style.good("serving"), style.strong(&format!("{} {}", extension.name, extension.version)));
+    let mut text = format!(
+        "\n{} {}\n\n",
+        style.good("serving"),
+        style.strong(&format!("{} {}", extension.name, extension.version))
+    );
     for (what, value) in [
         ("functions", functions_url(running)),
         ("admin", format!("{}/livez /readyz /metrics /admin/v1", running.admin_url)),

@@ -18,7 +18,7 @@ pub(super) fn summary(before: Option<&Definition>, after: &Definition) -> String
 }
 
 fn kind<T: PartialEq>(noun: &str, before: &IndexMap<String, T>, after: &IndexMap<String, T>) -> Vec<String> {
-    let added = after.keys().filter(|name| !before.contains_key(*name)).collect();
+    let added: Vec<&String> = after.keys().filter(|name| !before.contains_key(*name)).collect();
     let changed =
         after.iter().filter(|(name, now)| before.get(*name).is_some_and(|then| then != *now)).map(|(name, _)| name);
     let removed = before.keys().filter(|name| !after.contains_key(*name)).collect();

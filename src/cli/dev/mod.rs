@@ -136,11 +136,7 @@ fn must_be_free(address: SocketAddr, flag: &str) -> Result<(), Failed> {
 }
 
 /// The bundle as soon as it is without complaints; `None` where a signal came first.
-async fn first_good(
-    options: &Dev,
-    watch: &mut Watch,
-    stop: &CancellationToken,
-) -> Result<Option<Loaded>, Failed> {
+async fn first_good(options: &Dev, watch: &mut Watch, stop: &CancellationToken) -> Result<Option<Loaded>, Failed> {
     loop {
         match load(&options.folder).await? {
             Ok(loaded) => return Ok(Some(loaded)),
@@ -251,7 +247,10 @@ async fn serve(
             }
             running = self::running(&config, &server, &state, extension_id, install_id)?;
             data_dir.announce(&running)?;
-            output::note(&format!("the bundle has another id now: its functions are at {}", banner::functions_url(&running)));
+            output::note(&format!(
+                "the bundle has another id now: its functions are at {}",
+                banner::functions_url(&running)
+            ));
         }
     }
     server.stop().await;
@@ -259,14 +258,10 @@ async fn serve(
 }
 
 /// Reads and deploys the bundle again, and says what came of it.
-async fn redeploy(
-    options: &Dev,
-    deployment: &mut Deployment,
-    server: &Server,
-    began: Instant,
-) -> Result<(), Failed> {
+async fn redeploy(options: &Dev, deployment: &mut Deployment, server: &Server, began: Instant) -> Result<(), Failed> {
     let style = Style::of_stderr();
-    let serves_on = deployment.revision().map_or_else(String::new, |revision| format!("; revision {revision} serves on"));
+    let serves_on =
+        deployment.revision().map_or_else(String::new, |revision| format!("; revision {revision} serves on"));
     let loaded = match load(&options.folder).await? {
         Ok(loaded) => loaded,
         Err(diagnostics) => {
