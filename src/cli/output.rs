@@ -65,8 +65,8 @@ pub(super) fn result(text: &str) -> Result<(), Failed> {
 
 /// Says something on standard error, one line or more.
 pub(super) fn note(text: &str) {
-    // Where standard error is closed nobody is left to be told.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    // In one piece, between the log's lines. Where standard error is closed nobody is left to be told.
+    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Every complaint, then how many they are.

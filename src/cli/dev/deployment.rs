@@ -1,6 +1,8 @@
 //! What a development gateway has deployed, and the next deploy.
 
-use rowgate_schema_dsl::diagnostic::Diagnostic;
+use rowgate_schema_dsl::diagnostic::{Diagnostic, SourceMap};
+use rowgate_schema_dsl::read::read;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli::bundle::{Loaded, recall};
@@ -37,16 +39,12 @@ impl Deployment {
         Deployment { settings, loaded: None, served: None }
     }
 
-    /// The revision that is served.
-    pub(super) fn revision(&self) -> Option<i64> {
-        self.served.map(|(_, revision)| revision)
+    /// The extension and the revision that are served.
+    pub(super) fn served(&self) -> Option<(Uuid, i64)> {
+        self.served
     }
 
-    pub(super) fn extension_id(&self) -> Option<Uuid> {
-        self.served.map(|(id, _)| id)
-    }
-
-    /// The bundle that is served, where it was deployed from here.
+    /// The bundle that is served.
     pub(super) fn loaded(&self) -> Option<&Loaded> {
         self.loaded.as_ref()
     }
@@ -59,8 +57,11 @@ impl Deployment {
         let applied = match result {
             Ok(applied) => applied,
             Err(ApplyError::Refused(mut diagnostics)) => {
-                if self.served.is_none() {
-                    self.served = record::extension(&client, id).await?.map(|known| (id, known.revision));
+                if self.served.is_none()
+                    && let Some(known) = record::extension(&client, id).await?
+                {
+                    self.served = Some((id, known.revision));
+                    self.loaded = recalled(&known.definition);
                 }
                 loaded.source_map.place(&mut diagnostics);
                 self.say_refused(&diagnostics);
@@ -75,11 +76,19 @@ impl Deployment {
     }
 
     fn say_refused(&self, diagnostics: &[Diagnostic]) {
-        let revision = self.revision().unwrap_or_default();
+        let complaints = output::complaints(diagnostics, Style::of_stderr());
+        let serves_on =
+            self.served.map_or_else(String::new, |(_, revision)| format!("; revision {revision} serves on"));
         output::note(&format!(
-            "{}; the change is refused, revision {revision} serves on\n  \
-             to begin again without the rows, use a new --data-dir",
-            output::complaints(diagnostics, Style::of_stderr())
+            "{complaints}; the change is refused{serves_on}\n  \
+             to begin again without the rows, use a new --data-dir, or another DATABASE_URL"
         ));
     }
+}
+
+/// What an earlier deploy recorded, where this version still reads it.
+fn recalled(document: &Value) -> Option<Loaded> {
+    let model = recall(document).ok()?;
+    let (definition, _) = read(document);
+    Some(Loaded { definition, model, source_map: SourceMap::default() })
 }

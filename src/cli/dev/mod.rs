@@ -7,30 +7,24 @@
 mod banner;
 mod changes;
 mod deployment;
+mod session;
 mod watch;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::auth::key;
-use crate::cli::bundle::{self, Loaded, must_be_folder};
-use crate::cli::dev::deployment::Deployment;
+use crate::cli::bundle::{Loaded, must_be_folder};
+use crate::cli::dev::session::Setting;
 use crate::cli::dev::watch::Watch;
-use crate::cli::output::{self, Style, counted};
-use crate::cli::state::{self, DATA_DIR, DataDir, DevState, Running, TOKEN_LIFETIME_S, Tokens};
-use crate::cli::{Failed, database, read_config, stop};
+use crate::cli::output::{self, Style};
+use crate::cli::state::{DATA_DIR, DataDir};
+use crate::cli::{Failed, read_config, stop};
 use crate::config::{Config, LimitMode};
 use crate::db::embedded::{Cluster, Options};
-use crate::record;
-use crate::server::Server;
 use crate::telemetry;
-use rowgate_schema_dsl::definition::Role;
-use rowgate_schema_dsl::diagnostic::Diagnostic;
 
 /// Serve a bundle on this machine and reload it on every edit
 #[derive(Debug, Args)]
@@ -90,7 +84,12 @@ pub(super) async fn run(options: Dev) -> Result<(), Failed> {
     let mut watch = Watch::start(&options.folder);
     let Some(loaded) = first_good(&options, &mut watch, &stop).await? else { return Ok(()) };
     let Some(database) = database(&mut config, &data_dir, &stop).await? else { return Ok(()) };
-    let served = serve(&options, config, &data_dir, state, &database, loaded, watch, &stop).await;
+    let postgres_version = match &database {
+        Database::Private(cluster) => Some(cluster.version().to_owned()),
+        Database::Given => None,
+    };
+    let served =
+        session::serve(Setting { options, config, data_dir, state, postgres_version }, loaded, watch, &stop).await;
     if let Database::Private(cluster) = database {
         // Its data are safe either way; the supervisor ends it when this process is gone.
         if let Err(error) = cluster.stop().await {
@@ -138,7 +137,7 @@ fn must_be_free(address: SocketAddr, flag: &str) -> Result<(), Failed> {
 /// The bundle as soon as it is without complaints; `None` where a signal came first.
 async fn first_good(options: &Dev, watch: &mut Watch, stop: &CancellationToken) -> Result<Option<Loaded>, Failed> {
     loop {
-        match load(&options.folder).await? {
+        match session::load(&options.folder).await? {
             Ok(loaded) => return Ok(Some(loaded)),
             Err(diagnostics) => {
                 output::note(&output::complaints(&diagnostics, Style::of_stderr()));
@@ -153,13 +152,6 @@ async fn first_good(options: &Dev, watch: &mut Watch, stop: &CancellationToken) 
             () = stop.cancelled() => return Ok(None),
         }
     }
-}
-
-async fn load(folder: &Path) -> Result<Result<Loaded, Vec<Diagnostic>>, Failed> {
-    let folder = folder.to_path_buf();
-    tokio::task::spawn_blocking(move || bundle::load(&folder))
-        .await
-        .map_err(|error| Failed::Because(format!("reading the bundle failed: {error}")))
 }
 
 /// Starts the private Postgres where no database is given; `None` where a signal came first.
@@ -188,191 +180,4 @@ async fn database(
     }
     config.database.url = Some(cluster.url());
     Ok(Some(Database::Private(Box::new(cluster))))
-}
-
-#[allow(clippy::too_many_arguments, reason = "each is a thing of its own that the session needs")]
-async fn serve(
-    options: &Dev,
-    mut config: Config,
-    data_dir: &DataDir,
-    mut state: DevState,
-    database: &Database,
-    loaded: Loaded,
-    mut watch: Watch,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
-    config.auth.hs256_secret.get_or_insert_with(|| state.hs256_secret.clone());
-    insert_admin_key(&config, &state.admin_key).await?;
-    let mut deployment = Deployment::new(config.database.clone());
-    let first = deployment.deploy(loaded).await;
-    if first.is_err() && (options.json || deployment.revision().is_none()) {
-        return first.map(drop);
-    }
-    let extension_id = deployment.extension_id().unwrap_or_default();
-    let install_id = install(&config, data_dir, &mut state, extension_id).await?;
-    let server = Server::start(config.clone()).await?;
-    let mut running = running(&config, &server, &state, extension_id, install_id)?;
-    data_dir.announce(&running)?;
-    if options.json {
-        output::result(&serde_json::to_string(&running)?)?;
-    } else if let Some(loaded) = deployment.loaded() {
-        output::result(&banner::banner(&banner::Facts {
-            running: &running,
-            loaded,
-            revision: deployment.revision().unwrap_or_default(),
-            limits: config.limits.mode,
-            folder: &options.folder,
-            data_dir: &options.data_dir,
-            postgres_version: match database {
-                Database::Private(cluster) => Some(cluster.version()),
-                Database::Given => None,
-            },
-        }))?;
-    }
-    loop {
-        tokio::select! {
-            () = watch.changed() => {}
-            () = stop.cancelled() => break,
-        }
-        let began = Instant::now();
-        if let Err(failed) = redeploy(options, &mut deployment, &server, began).await {
-            say(failed);
-            continue;
-        }
-        if deployment.extension_id().is_some_and(|id| id != running.extension_id) {
-            let extension_id = deployment.extension_id().unwrap_or_default();
-            let install_id = install(&config, data_dir, &mut state, extension_id).await?;
-            if let Err(failure) = server.reload().await {
-                say(failure.into());
-            }
-            running = self::running(&config, &server, &state, extension_id, install_id)?;
-            data_dir.announce(&running)?;
-            output::note(&format!(
-                "the bundle has another id now: its functions are at {}",
-                banner::functions_url(&running)
-            ));
-        }
-    }
-    server.stop().await;
-    Ok(())
-}
-
-/// Reads and deploys the bundle again, and says what came of it.
-async fn redeploy(options: &Dev, deployment: &mut Deployment, server: &Server, began: Instant) -> Result<(), Failed> {
-    let style = Style::of_stderr();
-    let serves_on =
-        deployment.revision().map_or_else(String::new, |revision| format!("; revision {revision} serves on"));
-    let loaded = match load(&options.folder).await? {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => {
-            output::note(&format!("{}{serves_on}", output::complaints(&diagnostics, style)));
-            return Ok(());
-        }
-    };
-    let deployed = match deployment.deploy(loaded).await {
-        Ok(deployed) => deployed,
-        Err(Failed::Said) => return Ok(()),
-        Err(failed) => return Err(failed),
-    };
-    server.reload().await?;
-    let label = style.good(&format!("revision {}", deployed.revision));
-    if !deployed.changed {
-        output::note(&format!("{label} serves on: the edit changes nothing in the definition"));
-        return Ok(());
-    }
-    let statements = match deployed.statements.len() {
-        0 => String::new(),
-        count => format!("; {}", counted(count, "statement")),
-    };
-    output::note(&format!("{label} is served: {}{statements}; {}", deployed.summary, took(began.elapsed())));
-    Ok(())
-}
-
-fn took(time: Duration) -> String {
-    format!("{} ms", time.as_millis())
-}
-
-fn say(failed: Failed) {
-    match failed {
-        Failed::Said => {}
-        Failed::Because(message) | Failed::Usage(message) => {
-            output::note(&format!("{} {message}", Style::of_stderr().bad("error:")));
-        }
-    }
-}
-
-async fn insert_admin_key(config: &Config, text: &str) -> Result<(), Failed> {
-    let client = database::open(&config.database).await?;
-    let hash = key::hash(text.as_bytes());
-    if record::admin_keys(&client).await?.iter().all(|known| known.hash != hash) {
-        let key = record::AdminKey { id: Uuid::now_v7(), hash, name: "rowgate dev".to_owned(), expires_at: None };
-        record::insert_admin_key(&client, &key).await?;
-    }
-    Ok(())
-}
-
-/// The extension's install, the same over restarts.
-async fn install(
-    config: &Config,
-    data_dir: &DataDir,
-    state: &mut DevState,
-    extension_id: Uuid,
-) -> Result<Uuid, Failed> {
-    let id = match state.installs.get(&extension_id) {
-        Some(id) => *id,
-        None => {
-            let id = Uuid::now_v7();
-            state.installs.insert(extension_id, id);
-            data_dir.keep(state)?;
-            id
-        }
-    };
-    let client = database::open(&config.database).await?;
-    if record::installs(&client).await?.iter().all(|known| known.id != id) {
-        let install = record::Install {
-            id,
-            extension_id,
-            account_id: state.account_id,
-            overlay_id: Some(state.overlay_id),
-            disabled: false,
-        };
-        record::insert_install(&client, &install).await?;
-    }
-    Ok(id)
-}
-
-fn running(
-    config: &Config,
-    server: &Server,
-    state: &DevState,
-    extension_id: Uuid,
-    install_id: Uuid,
-) -> Result<Running, Failed> {
-    let secret = config.auth.hs256_secret.as_deref().unwrap_or(&state.hs256_secret);
-    let token = |role| state::token(secret, &config.auth, install_id, role, None, TOKEN_LIFETIME_S);
-    Ok(Running {
-        url: format!("http://{}", reachable(server.address)),
-        admin_url: format!("http://{}", reachable(server.admin_address)),
-        install_id,
-        extension_id,
-        database_url: config.database.url.clone().unwrap_or_default(),
-        admin_key: state.admin_key.clone(),
-        tokens: Tokens {
-            anonymous: token(Role::Anonymous)?,
-            viewer: token(Role::Viewer)?,
-            editor: token(Role::Editor)?,
-            owner: token(Role::Owner)?,
-        },
-    })
-}
-
-/// Who listens everywhere is called on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
