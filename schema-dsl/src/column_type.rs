@@ -67,7 +67,7 @@ pub enum ColumnType {
     /// The `id` of a row of `table` in the same scope.
     Id {
         table: String,
-        #[serde(skip_serializing_if = "OnDelete::is_restrict")]
+        #[serde(default, skip_serializing_if = "OnDelete::is_restrict")]
         on_delete: OnDelete,
     },
     /// A Postgres array of a scalar type; no element is null.
@@ -93,7 +93,7 @@ pub struct Field {
     #[serde(flatten)]
     pub column_type: ColumnType,
     /// Whether it may be absent or null.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
 

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::column_type::ColumnType;
 
+pub use crate::definition_schema::json_schema;
+
 /// The version of this document's format.
 pub const FORMAT: u32 = 1;
 

@@ -14,6 +14,7 @@ pub mod check;
 pub mod column_type;
 pub mod ddl;
 pub mod definition;
+mod definition_schema;
 pub mod diagnostic;
 pub mod diff;
 pub mod function;
