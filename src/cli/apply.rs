@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::bundle::{load, must_be_folder, recall};
+use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::output::{self, Style, counted};
 use crate::cli::{Failed, database, read_config};
 use crate::deploy::apply::{ApplyError, Patience, apply};
+use crate::registry::recall;
 
 /// Deploy a bundle to the database in DATABASE_URL
 #[derive(Debug, Args)]

@@ -6,11 +6,9 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::definition::Definition;
 use rowgate_schema_dsl::diagnostic::{Diagnostic, SourceMap, pointer_to};
 use rowgate_schema_dsl::model::Model;
-use rowgate_schema_dsl::read::read;
-use serde_json::Value;
 
 use crate::cli::{Failed, own_name};
-use crate::deploy::bundle::read_bundle;
+use crate::deploy::bundle::{BundleRead, read_bundle};
 use crate::plan::compile::compile;
 
 /// A bundle that can be deployed.
@@ -36,36 +34,20 @@ pub(super) fn must_be_folder(folder: &Path) -> Result<(), Failed> {
 
 /// Reads, checks and compiles. Blocks its thread: Luau may run for a second.
 pub(super) fn load(folder: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let bundle = read_bundle(folder);
-    let mut complaints = bundle.diagnostics;
-    let checked = check(&bundle.definition);
-    let model = match checked {
-        Ok(model) if complaints.is_empty() => {
+    let BundleRead { definition, source_map, diagnostics: mut complaints, complete } = read_bundle(folder)?;
+    match check(&definition) {
+        Ok(model) => {
             complaints.extend(not_compiled(&model));
-            Some(model)
+            if complaints.is_empty() {
+                return Ok(Loaded { definition, model, source_map });
+            }
         }
-        Ok(_) => None,
-        Err(more) => {
-            complaints.extend(more);
-            None
-        }
-    };
-    match model {
-        Some(model) if complaints.is_empty() => {
-            Ok(Loaded { definition: bundle.definition, model, source_map: bundle.source_map })
-        }
-        Some(_) | None => {
-            bundle.source_map.place(&mut complaints);
-            complaints.dedup();
-            Err(complaints)
-        }
+        Err(more) if complete || complaints.is_empty() => complaints.extend(more),
+        // Most of these would be about the part that could not be read.
+        Err(_) => {}
     }
-}
-
-/// The model of a document that an earlier deploy recorded.
-pub(super) fn recall(document: &Value) -> Result<Model, Vec<Diagnostic>> {
-    let (definition, complaints) = read(document);
-    if complaints.is_empty() { check(&definition) } else { Err(complaints) }
+    source_map.place(&mut complaints);
+    Err(complaints)
 }
 
 /// A function that is sound but has no proven statement; there should be none.

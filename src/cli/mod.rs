@@ -40,7 +40,7 @@ ROWGATE_SECTION__KEY any key of it, such as ROWGATE_HTTP__WORKERS=2.";
 
 /// Declare tables and functions; get a safe, fast, rate-limited database API for each extension.
 #[derive(Debug, Parser)]
-#[command(name = "rowgate", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "rowgate", version, after_help = EXAMPLES, disable_help_subcommand = true, args_override_self = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod call;
+mod cli;
 mod ddl;
 mod embedded;
 mod support;

@@ -5,13 +5,14 @@ use rowgate_schema_dsl::read::read;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::cli::bundle::{Loaded, recall};
+use crate::cli::bundle::Loaded;
 use crate::cli::dev::changes::summary;
 use crate::cli::output::{self, Style};
 use crate::cli::{Failed, database};
 use crate::config;
 use crate::deploy::apply::{ApplyError, Patience, apply};
 use crate::record;
+use crate::registry::recall;
 
 /// A developer waits for this one; nobody else deploys here, as a rule.
 const PATIENCE: Patience = Patience { wait_ms_max: 10_000, pause_ms: 50 };

@@ -5,6 +5,8 @@
 //! and editors' temporary files are no news.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::cli::output;
+use crate::deploy::bundle::bundle_files;
 
 /// An editor's save is several events; they are taken together once it is quiet for so long.
 const QUIET: Duration = Duration::from_millis(100);
 /// Under unending events the files are looked at this often anyway.
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// What is larger is no file of a bundle, and is known by its size alone.
+/// What lies beyond is of no bundle that could be read.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// A bundle's folder being watched.
@@ -99,27 +102,13 @@ fn watcher(event: &mpsc::Sender<()>, folder: &Path) -> Option<Box<dyn Watcher + 
     }
 }
 
-/// The hash of each file that can belong to the bundle.
+/// The hash of each file of the bundle.
 fn fingerprint(folder: &Path) -> Fingerprint {
-    let server = folder.join("server");
-    let belongs = |path: &Path| {
-        path.extension().is_some_and(|extension| ["luau", "lua", "json", "ts"].iter().any(|known| extension == *known))
+    let hashed = |path: PathBuf| {
+        // One that cannot be read is other than one that is empty: it is left out.
+        let mut content = Vec::new();
+        File::open(&path).ok()?.take(FILE_BYTES_MAX).read_to_end(&mut content).ok()?;
+        Some((path, Sha256::digest(content).into()))
     };
-    let mut files = Fingerprint::new();
-    for entry in [folder, &server].into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
-        let path = entry.path();
-        let Ok(metadata) = std::fs::metadata(&path) else { continue };
-        if !metadata.is_file() || !belongs(&path) {
-            continue;
-        }
-        let hash = if metadata.len() > FILE_BYTES_MAX {
-            Sha256::digest(metadata.len().to_le_bytes())
-        } else {
-            // One that cannot be read is other than one that is empty: it is left out.
-            let Ok(content) = std::fs::read(&path) else { continue };
-            Sha256::digest(content)
-        };
-        files.insert(path, hash.into());
-    }
-    files
+    bundle_files(folder).into_iter().filter_map(hashed).collect()
 }
