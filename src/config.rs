@@ -3,11 +3,15 @@
 //! Every maximum of the gateway is named here, with its unit last. Unknown keys are errors.
 //! `Written` mirrors the file; `Config` is what the other rooms read.
 
+pub mod limits;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
@@ -150,75 +154,6 @@ impl Default for Auth {
     }
 }
 
-/// What a policy does when its bucket is empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitMode {
-    /// Refuse the call.
-    #[default]
-    Enforce,
-    /// Count what would have been refused and let it pass.
-    Shadow,
-    /// Do not count.
-    Off,
-}
-
-/// One quota: `per_minute` on average, `burst` at once (as `per_minute` where not given).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quota {
-    pub per_minute: u32,
-    pub burst: Option<u32>,
-}
-
-/// One layer's quotas, by class of function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Classes {
-    pub query_rows: Quota,
-    pub write_rows: Quota,
-    pub query: Quota,
-    pub mutation: Quota,
-    pub action: Quota,
-}
-
-/// Rate limits in three layers; see `limit`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub mode: LimitMode,
-    /// All callers of one install together.
-    pub install: Classes,
-    /// One caller within one install.
-    pub caller: Classes,
-    /// All installs of one extension together.
-    pub extension: Classes,
-    /// Buckets untouched for long enough to be full again are dropped this often.
-    pub sweep_interval_s: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let classes = |query_rows, write_rows, query, mutation, action| {
-            let quota = |per_minute| Quota { per_minute, burst: None };
-            Classes {
-                query_rows: quota(query_rows),
-                write_rows: quota(write_rows),
-                query: quota(query),
-                mutation: quota(mutation),
-                action: quota(action),
-            }
-        };
-        Limits {
-            mode: LimitMode::Enforce,
-            install: classes(100, 50, 100, 50, 20),
-            caller: classes(50, 25, 50, 25, 10),
-            extension: classes(100_000, 50_000, 100_000, 50_000, 20_000),
-            sweep_interval_s: 60,
-        }
-    }
-}
-
 /// How the log is written to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -330,6 +265,7 @@ impl Config {
                 reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));
             }
         }
+        self.limits.check(&mut reasons);
         if reasons.is_empty() { Ok(self) } else { Err(ConfigError(reasons)) }
     }
 }

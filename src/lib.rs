@@ -2,5 +2,18 @@
 //!
 //! ARCHITECTURE.md is the map of these rooms.
 
+pub mod admin;
+pub mod auth;
 pub mod config;
+pub mod db;
+pub mod deploy;
 pub mod error;
+pub mod gateway;
+pub mod http;
+pub mod limit;
+pub mod plan;
+pub mod problem;
+pub mod record;
+pub mod registry;
+pub mod server;
+pub mod telemetry;

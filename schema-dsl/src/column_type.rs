@@ -195,6 +195,16 @@ impl ColumnType {
         }
     }
 
+    /// The word with its article, as in "expected an integer".
+    pub fn phrase(&self) -> String {
+        let word = self.word();
+        if word.starts_with(['a', 'e', 'i', 'o', 'u']) && *self != ColumnType::Uuid {
+            format!("an {word}")
+        } else {
+            format!("a {word}")
+        }
+    }
+
     /// Whether it may be an array's element: one value, not a document.
     pub const fn is_scalar(&self) -> bool {
         !matches!(self, ColumnType::Array { .. } | ColumnType::Object { .. } | ColumnType::Json)

@@ -116,11 +116,19 @@ pub fn pointer_to(pointer: &str, member: impl fmt::Display) -> String {
     format!("{pointer}/{member}")
 }
 
+/// Longer texts are not compared: the time and memory of it grow with the product of the lengths,
+/// and `wrong` may come from a caller.
+const NEAREST_BYTES_MAX: usize = 128;
+
 /// The candidate most like `wrong`, when it is near enough to be what was meant.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if wrong.len() > NEAREST_BYTES_MAX {
+        return None;
+    }
     let folded = fold(wrong);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= NEAREST_BYTES_MAX)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(wrong.len()) / 3)
         .min_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(b.1)))

@@ -10,10 +10,13 @@
 //!
 //! Nothing here does IO, reads a clock, draws a random number, or knows of tokio or a driver.
 
+pub mod check;
 pub mod column_type;
+pub mod ddl;
 pub mod definition;
 mod definition_schema;
 pub mod diagnostic;
+pub mod diff;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
@@ -21,4 +24,5 @@ pub mod model;
 pub mod name;
 pub mod pattern;
 pub mod read;
+pub mod row_schema;
 pub mod value;

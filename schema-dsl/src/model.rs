@@ -101,6 +101,19 @@ impl Table {
     pub fn foreign_key_identifier(&self, column: &Column) -> String {
         identifier(&[self.name.as_str(), column.name.as_str(), "fkey"])
     }
+
+    /// The name in the database of the index under a reference that [`needs_reference_index`].
+    ///
+    /// [`needs_reference_index`]: Table::needs_reference_index
+    pub fn reference_index_identifier(&self, column: &Column) -> String {
+        identifier(&[self.name.as_str(), column.name.as_str(), "ref"])
+    }
+
+    /// Whether `column` is a reference that no declared index leads with: a delete of the row it
+    /// refers to would read the whole scope.
+    pub fn needs_reference_index(&self, column: &Column) -> bool {
+        column.reference().is_some() && !self.indexes.iter().any(|index| index.columns.first() == Some(&column.name))
+    }
 }
 
 impl Column {

@@ -196,7 +196,7 @@ fn object(fields: &IndexMap<String, Field>, raw: &str, pointer: &str, refusals: 
             refusals.push(Refusal {
                 pointer: crate::diagnostic::pointer_to(pointer, name),
                 code: "missing_field",
-                message: format!("`{name}` is missing; expected {}", article(field.column_type.word())),
+                message: format!("`{name}` is missing; expected {}", field.column_type.phrase()),
             });
         }
     }
@@ -522,8 +522,4 @@ fn expected(what: &str, raw: &str) -> Refusal {
 
 fn count(number: u32, unit: &str) -> String {
     if number == 1 { format!("1 {unit}") } else { format!("{number} {unit}s") }
-}
-
-fn article(word: &str) -> String {
-    if word.starts_with(['a', 'e', 'i', 'o']) { format!("an {word}") } else { format!("a {word}") }
 }

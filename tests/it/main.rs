@@ -1,1 +1,5 @@
-fn main() {}
+//! The integration tests: one binary, on a real Postgres, a database per test.
+
+mod call;
+mod embedded;
+mod support;

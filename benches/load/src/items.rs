@@ -1,0 +1,131 @@
+//! The table that both sides work on: seeded, brought back to its first state, counted.
+//!
+//! Its connection is the bench's own, beside those of the gateway and of pgbench, and idle while
+//! they run. Autovacuum is off for the table, so that it does not fall into one side's run; the
+//! bench vacuums between runs instead.
+
+use tokio::runtime::Runtime;
+use tokio_postgres::{Client, NoTls};
+
+use crate::workload::{CATEGORIES, CATEGORY_FIRST, ID_FIRST, ID_PREFIX, INSERTED, ROWS};
+
+/// The table of one install, and a connection to reach it.
+pub(crate) struct Items {
+    runtime: Runtime,
+    client: Client,
+    /// Qualified and quoted.
+    pub(crate) table: String,
+    scope: String,
+}
+
+/// Texts longer than this may be cut by `track_activity_query_size`, 1,024 by default.
+const SHOWN_BYTES_MAX: usize = 1_000;
+
+impl Items {
+    /// `scope` is the install's id, a UUID; so is `extension_id`.
+    pub(crate) fn open(database_url: &str, extension_id: &str, scope: &str) -> Result<Items, String> {
+        for id in [extension_id, scope] {
+            // Both are written into SQL below.
+            if !id.chars().all(|sign| sign.is_ascii_hexdigit() || sign == '-') {
+                return Err(format!("`{id}` is no UUID; the gateway should name its extension and install by one"));
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start a runtime: {error}"))?;
+        let (client, connection) = runtime
+            .block_on(tokio_postgres::connect(database_url, NoTls))
+            .map_err(|error| format!("cannot connect to the gateway's database: {}", reason(&error)))?;
+        runtime.spawn(connection);
+        let table = format!("\"ext_{}\".\"items\"", extension_id.replace('-', "_"));
+        Ok(Items { runtime, client, table, scope: scope.to_owned() })
+    }
+
+    /// Fills the table with the seeded rows alone.
+    pub(crate) fn seed(&self) -> Result<(), String> {
+        let Items { table, scope, .. } = self;
+        self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
+        self.run(&format!("TRUNCATE {table}"))?;
+        // 7919 is prime to 100,000: the scores within a category are spread and all differ.
+        self.run(&format!(
+            "INSERT INTO {table} (scope_key, id, category, title, score, hits, done, seen_at, created_at, updated_at, \
+             version) SELECT '{scope}'::uuid, ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, \
+             ({CATEGORY_FIRST} + n % {CATEGORIES})::text, 'item number ' || n, n * 7919 % 100000, 0, n % 3 = 0, now(), \
+             now(), now(), 1 FROM generate_series(0::bigint, {ROWS} - 1) AS n"
+        ))?;
+        self.run(&format!("VACUUM (ANALYZE) {table}"))
+    }
+
+    /// Removes what a run has inserted and the row versions that it has left behind.
+    pub(crate) fn restore(&self) -> Result<(), String> {
+        let table = &self.table;
+        self.run(&format!("DELETE FROM {table} WHERE scope_key = '{}' AND category = '{INSERTED}'", self.scope))?;
+        self.run(&format!("VACUUM {table}"))?;
+        // So that no checkpoint of an earlier run's writes falls into a later one.
+        self.run("CHECKPOINT")
+    }
+
+    /// Rows inserted since the last [`Items::restore`].
+    pub(crate) fn inserted_count(&self) -> Result<u64, String> {
+        self.count(&format!(
+            "SELECT count(*) FROM {} WHERE scope_key = '{}' AND category = '{INSERTED}'",
+            self.table, self.scope
+        ))
+    }
+
+    /// What all patches together have counted up.
+    pub(crate) fn hits_sum(&self) -> Result<u64, String> {
+        self.count(&format!("SELECT coalesce(sum(hits), 0)::bigint FROM {}", self.table))
+    }
+
+    /// The newest statement on the table that another session has begun within the last second,
+    /// where the server shows it whole.
+    pub(crate) fn latest_statement(&self) -> Result<Option<String>, String> {
+        let text = self.text(
+            "SELECT coalesce((SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+             AND datname = current_database() AND query LIKE '%\"items\"%' \
+             AND query_start > clock_timestamp() - interval '1 second' ORDER BY query_start DESC LIMIT 1), '')",
+        )?;
+        Ok(Some(text).filter(|text| !text.is_empty() && text.len() < SHOWN_BYTES_MAX))
+    }
+
+    /// A server process of the cluster: the one that serves this connection.
+    pub(crate) fn backend(&self) -> Result<u32, String> {
+        u32::try_from(self.count("SELECT pg_backend_pid()::bigint")?).map_err(|_| "a process id is negative".to_owned())
+    }
+
+    /// What the figures depend on, for the report.
+    pub(crate) fn server(&self) -> Result<String, String> {
+        self.text(
+            "SELECT format('PostgreSQL %s, fsync %s, synchronous_commit %s, shared_buffers %s', \
+             current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'), \
+             current_setting('shared_buffers'))",
+        )
+    }
+
+    fn run(&self, sql: &str) -> Result<(), String> {
+        self.runtime.block_on(self.client.batch_execute(sql)).map_err(|error| failed(sql, &error))
+    }
+
+    fn count(&self, sql: &str) -> Result<u64, String> {
+        let row = self.runtime.block_on(self.client.query_one(sql, &[])).map_err(|error| failed(sql, &error))?;
+        let count: i64 = row.try_get(0).map_err(|error| failed(sql, &error))?;
+        u64::try_from(count).map_err(|_| format!("a count is negative: {sql}"))
+    }
+
+    fn text(&self, sql: &str) -> Result<String, String> {
+        let row = self.runtime.block_on(self.client.query_one(sql, &[])).map_err(|error| failed(sql, &error))?;
+        row.try_get(0).map_err(|error| failed(sql, &error))
+    }
+}
+
+fn failed(sql: &str, error: &tokio_postgres::Error) -> String {
+    format!("{}: {sql}", reason(error))
+}
+
+/// The server's own message, which the driver's hides.
+fn reason(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned())
+}

@@ -1,0 +1,159 @@
+//! What is driven: four functions of the bundle, the requests that call them and the answers
+//! they must give.
+//!
+//! A request is a template with fixed-width decimal digits, so that the load client only
+//! overwrites digits between two calls. Seeded ids end in decimal digits for the same reason.
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// Rows that are there before the first run.
+pub(crate) const ROWS: u64 = 100_000;
+/// Categories that the rows are spread over; a list reads 20 of the 100 rows of one.
+pub(crate) const CATEGORIES: u64 = 1_000;
+/// The number that the first seeded id ends in, and the first category.
+pub(crate) const ID_FIRST: u64 = 100_000_000_000;
+pub(crate) const CATEGORY_FIRST: u64 = 1_000;
+/// What all seeded ids begin with: a UUID of version 7, its time at zero.
+pub(crate) const ID_PREFIX: &str = "00000000-0000-7000-8000-";
+/// The category of rows that a run inserts; they are deleted before the next.
+pub(crate) const INSERTED: &str = "inserted";
+
+const LIST_ROWS: usize = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// One row by its id.
+    Select,
+    /// The 20 rows of a category with the highest score.
+    List,
+    /// One new row.
+    Insert,
+    /// One counter of one row goes up by one.
+    Patch,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Workload; 4] = [Workload::Select, Workload::List, Workload::Insert, Workload::Patch];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Workload::Select => "select",
+            Workload::List => "list",
+            Workload::Insert => "insert",
+            Workload::Patch => "patch",
+        }
+    }
+
+    pub(crate) const fn function(self) -> &'static str {
+        match self {
+            Workload::Select => "getItem",
+            Workload::List => "listItems",
+            Workload::Insert => "addItem",
+            Workload::Patch => "bumpItem",
+        }
+    }
+
+    pub(crate) const fn writes(self) -> bool {
+        match self {
+            Workload::Select | Workload::List => false,
+            Workload::Insert | Workload::Patch => true,
+        }
+    }
+
+    /// Random numbers for [`Workload::body`] are drawn below this.
+    pub(crate) const fn numbers(self) -> u64 {
+        match self {
+            Workload::Select | Workload::Patch => ROWS,
+            Workload::List => CATEGORIES,
+            Workload::Insert => 1_000_000_000,
+        }
+    }
+
+    /// The arguments as JSON. A run of `w` times `#` stands for the number `n` of the call as
+    /// `10^(w-1) + n mod 9·10^(w-1)`, which always has `w` digits.
+    pub(crate) fn body(self) -> String {
+        match self {
+            Workload::Select | Workload::Patch => format!("{{\"id\":\"{ID_PREFIX}############\"}}"),
+            Workload::List => "{\"category\":\"####\"}".to_owned(),
+            Workload::Insert => {
+                format!("{{\"category\":\"{INSERTED}\",\"title\":\"############\",\"score\":#####}}")
+            }
+        }
+    }
+
+    /// Says what is wrong with the answer to the call with number `number`.
+    pub(crate) fn check(self, number: u64, body: &[u8]) -> Result<(), String> {
+        let answer: Value = serde_json::from_slice(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
+        let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+        let number_of = |row: &Value, name: &str| row.get(name).and_then(Value::as_i64);
+        let sound = match self {
+            Workload::Select => text(&answer, "id") == Some(seeded_id(number)) && answer.get("title").is_some(),
+            Workload::Patch => text(&answer, "id") == Some(seeded_id(number)) && number_of(&answer, "hits") >= Some(1),
+            Workload::Insert => {
+                text(&answer, "title") == Some((ID_FIRST + number).to_string()) && text(&answer, "id").is_some()
+            }
+            Workload::List => {
+                let category = Some((CATEGORY_FIRST + number).to_string());
+                let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+                let scores: Vec<Option<i64>> = rows.iter().map(|row| number_of(row, "score")).collect();
+                rows.len() == LIST_ROWS
+                    && rows.iter().all(|row| text(row, "category") == category)
+                    && scores.iter().all(Option::is_some)
+                    && scores.is_sorted_by(|higher, lower| higher >= lower)
+            }
+        };
+        if sound {
+            Ok(())
+        } else {
+            Err(format!("unexpected answer to number {number}: {}", String::from_utf8_lossy(body)))
+        }
+    }
+}
+
+/// The id of the seeded row `number`.
+pub(crate) fn seeded_id(number: u64) -> String {
+    format!("{ID_PREFIX}{}", ID_FIRST + number)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_seeded_id_is_a_uuid_of_version_7() {
+        let id = seeded_id(ROWS - 1);
+        assert_eq!(id, "00000000-0000-7000-8000-100000099999");
+        assert_eq!(id.len(), 36);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_refused() {
+        let row = |number| json!({ "id": seeded_id(number), "title": "t", "hits": 3 }).to_string();
+        assert!(Workload::Select.check(5, row(5).as_bytes()).is_ok());
+        assert!(Workload::Select.check(5, row(6).as_bytes()).is_err());
+        assert!(Workload::Patch.check(5, row(5).as_bytes()).is_ok());
+        assert!(Workload::Patch.check(5, b"{}").is_err());
+        assert!(Workload::Insert.check(5, br#"{"id":"x","title":"100000000005"}"#).is_ok());
+        assert!(Workload::Insert.check(5, br#"{"id":"x","title":"100000000006"}"#).is_err());
+        assert!(Workload::Insert.check(5, b"null").is_err());
+    }
+
+    #[test]
+    fn a_list_must_be_whole_ordered_and_of_its_category() {
+        let rows = |count: i64, category: &str, step: i64| {
+            let rows: Vec<Value> =
+                (0..count).map(|n| json!({ "category": category, "score": 1_000 - n * step })).collect();
+            serde_json::to_vec(&rows).unwrap()
+        };
+        assert!(Workload::List.check(7, &rows(20, "1007", 1)).is_ok());
+        assert!(Workload::List.check(7, &rows(20, "1007", 0)).is_ok());
+        assert!(Workload::List.check(7, &rows(19, "1007", 1)).is_err());
+        assert!(Workload::List.check(7, &rows(20, "1008", 1)).is_err());
+        assert!(Workload::List.check(7, &rows(20, "1007", -1)).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Conditions on rows: their columns, operators and values, and how many of them there are.
+
+use crate::check::arguments::{Arguments, Need};
+use crate::check::functions::value_type;
+use crate::check::ground::Ground;
+use crate::check::operands::{self, Target};
+use crate::column_type::ColumnType;
+use crate::definition::{self, Comparison, Operand, Operator};
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::function::{FILTER_COMPARISONS_MAX, FILTER_DEPTH_MAX, Filter, IN_ELEMENTS_MAX};
+use crate::model::{Column, Table};
+
+/// The filter at `pointer`, as far as it is sound.
+pub(crate) fn filter<'a>(
+    ground: Ground<'a>,
+    table: &'a Table,
+    declared: &definition::Filter,
+    pointer: &str,
+    arguments: &mut Arguments<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Filter> {
+    let comparisons = count(declared, 1);
+    if comparisons > FILTER_COMPARISONS_MAX {
+        let message =
+            format!("the filter has {comparisons} comparisons; at most {FILTER_COMPARISONS_MAX} are accepted");
+        let hint = "compare one column with many values by `in`";
+        diagnostics.push(Diagnostic::new("filter_too_large", pointer, message).with_hint(hint));
+        return None;
+    }
+    Reading { ground, table, arguments, diagnostics }.part(declared, 1, pointer)
+}
+
+/// What every part of one filter is read with.
+struct Reading<'r, 'a, 'b> {
+    ground: Ground<'a>,
+    table: &'a Table,
+    arguments: &'r mut Arguments<'b>,
+    diagnostics: &'r mut Vec<Diagnostic>,
+}
+
+impl Reading<'_, '_, '_> {
+    fn part(&mut self, declared: &definition::Filter, depth: usize, pointer: &str) -> Option<Filter> {
+        if depth > FILTER_DEPTH_MAX {
+            let message = format!("the filter nests more than {FILTER_DEPTH_MAX} deep");
+            let hint = "join groups of the same kind";
+            self.diagnostics.push(Diagnostic::new("filter_too_deep", pointer, message).with_hint(hint));
+            return None;
+        }
+        match declared {
+            definition::Filter::All { all } => self.group(all, depth, &pointer_to(pointer, "all")).map(Filter::All),
+            definition::Filter::Any { any } => self.group(any, depth, &pointer_to(pointer, "any")).map(Filter::Any),
+            definition::Filter::Negate { negate } => {
+                let part = self.part(negate, depth + 1, &pointer_to(pointer, "negate"))?;
+                Some(Filter::Negate(Box::new(part)))
+            }
+            definition::Filter::Compare(comparison) => self.comparison(comparison, pointer),
+        }
+    }
+
+    /// Reads every part before it gives up on one, so that all are complained about.
+    fn group(&mut self, parts: &[definition::Filter], depth: usize, pointer: &str) -> Option<Vec<Filter>> {
+        let parts: Vec<Option<Filter>> = parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| self.part(part, depth + 1, &pointer_to(pointer, index)))
+            .collect();
+        parts.into_iter().collect()
+    }
+
+    fn comparison(&mut self, comparison: &Comparison, pointer: &str) -> Option<Filter> {
+        let Comparison { column, op, value } = comparison;
+        let at_column = pointer_to(pointer, "column");
+        let column = self.ground.column(self.table, column, &at_column, self.diagnostics)?;
+        if column.private && !(*op == Operator::Equal && matches!(value, Operand::Identity(_))) {
+            let message =
+                format!("column `{}` is private: a caller could find out its values by filtering on it", column.name);
+            let hint = "compare it by `=` with an identity, such as `identity(\"userId\")`";
+            self.diagnostics.push(Diagnostic::new("private_column", at_column, message).with_hint(hint));
+        }
+        if !allows(&column.column_type, *op) {
+            self.diagnostics.push(operator_refused(column, *op, &pointer_to(pointer, "op")));
+            return None;
+        }
+        let pointer = pointer_to(pointer, "value");
+        if *op == Operator::In && !is_list(value) {
+            let message = format!("`in` compares column `{}` with a list", column.name);
+            let hint = "give a list of literals or an argument, or compare by `=`";
+            self.diagnostics.push(Diagnostic::new("list_expected", pointer, message).with_hint(hint));
+            return None;
+        }
+        if *op != Operator::In && is_literal_list(value) && column.column_type.is_scalar() {
+            let message = format!("`{}` compares column `{}` with one value, not a list", op.as_str(), column.name);
+            let diagnostic = Diagnostic::new("value_expected", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint("use `in` to compare with any of a list"));
+            return None;
+        }
+        let plain = value_type(self.table, column).without_limits();
+        let column_type = match op {
+            Operator::In => {
+                ColumnType::Array { items: Box::new(plain), min: None, max: u32::try_from(IN_ELEMENTS_MAX).ok() }
+            }
+            Operator::Equal
+            | Operator::NotEqual
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => plain,
+        };
+        let what = format!("the comparison with column `{}`", column.name);
+        let target = Target { what, column_type, need: Need::Asked, nullable: false, is_bounded: *op == Operator::In };
+        let value = operands::source(value, target, &pointer, self.arguments, self.diagnostics)?;
+        Some(Filter::Compare { column: column.name.clone(), operator: *op, value })
+    }
+}
+
+/// Comparisons down to the depth that is read.
+fn count(filter: &definition::Filter, depth: usize) -> usize {
+    if depth > FILTER_DEPTH_MAX {
+        return 0;
+    }
+    match filter {
+        definition::Filter::All { all: parts } | definition::Filter::Any { any: parts } => {
+            parts.iter().map(|part| count(part, depth + 1)).sum()
+        }
+        definition::Filter::Negate { negate } => count(negate, depth + 1),
+        definition::Filter::Compare(_) => 1,
+    }
+}
+
+fn allows(column_type: &ColumnType, operator: Operator) -> bool {
+    match operator {
+        Operator::Equal | Operator::NotEqual => column_type.is_comparable(),
+        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
+            column_type.is_ordered()
+        }
+        Operator::In => column_type.is_scalar(),
+    }
+}
+
+fn operator_refused(column: &Column, operator: Operator, pointer: &str) -> Diagnostic {
+    let word = column.column_type.word();
+    let message = format!("`{}` has no meaning for column `{}` of type {word}", operator.as_str(), column.name);
+    let allowed: Vec<String> = Operator::ALL
+        .iter()
+        .filter(|operator| allows(&column.column_type, **operator))
+        .map(|operator| format!("`{}`", operator.as_str()))
+        .collect();
+    let hint = if allowed.is_empty() {
+        "keep what you filter on in a column of its own".to_owned()
+    } else {
+        format!("use one of {}", allowed.join(", "))
+    };
+    Diagnostic::new("operator_type", pointer, message).with_hint(hint)
+}
+
+fn is_list(operand: &Operand) -> bool {
+    match operand {
+        Operand::Literal(value) => value.is_array(),
+        Operand::Argument { .. } => true,
+        Operand::Identity(_) | Operand::Now | Operand::Increment(_) => false,
+    }
+}
+
+fn is_literal_list(operand: &Operand) -> bool {
+    matches!(operand, Operand::Literal(value) if value.is_array())
+}

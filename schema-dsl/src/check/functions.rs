@@ -1,0 +1,333 @@
+//! Functions: each kind's parts resolved against the table it reads or writes.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::check::arguments::{Arguments, Need};
+use crate::check::ground::Ground;
+use crate::check::operands::{self, Target};
+use crate::check::{filters, names};
+use crate::column_type::{ColumnType, OnDelete};
+use crate::definition::{self, Definition, Operand, Role};
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::function::{
+    Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
+};
+use crate::model::{Column, Origin, Table};
+use crate::name::SYSTEM_COLUMNS;
+use crate::value::Typed;
+
+/// The functions as far as they can be understood, sorted by name.
+pub(crate) fn functions(definition: &Definition, tables: &[Table], diagnostics: &mut Vec<Diagnostic>) -> Vec<Function> {
+    let names = definition.functions.keys();
+    names::distinct(names.map(|name| ("function", name.as_str(), pointer_to("/functions", name))), diagnostics);
+    let ground = Ground { definition, tables };
+    let mut functions: Vec<Function> = definition
+        .functions
+        .iter()
+        .filter_map(|(name, declared)| function(ground, name, declared, diagnostics))
+        .collect();
+    functions.sort_by(|a, b| a.name.cmp(&b.name));
+    functions
+}
+
+/// The type of the values compared with or assigned to `column`. A row's own `id` is an id of its
+/// table, which the column's type does not say, for it refers to nothing; and what a delete does
+/// is no part of a value.
+pub(crate) fn value_type(table: &Table, column: &Column) -> ColumnType {
+    match (column.origin, column.reference()) {
+        (Origin::System, _) if column.name == "id" => row_id(table.name.as_str()),
+        (Origin::Author, Some((target, _))) => row_id(target),
+        (Origin::System | Origin::Author, _) => column.column_type.clone(),
+    }
+}
+
+fn function(
+    ground: Ground<'_>,
+    text: &str,
+    declared: &definition::Function,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Function> {
+    let pointer = pointer_to("/functions", text);
+    let name = names::name("function", text, &pointer, diagnostics);
+    let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
+    let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
+    let arguments = arguments.resolve(text, &pointer, diagnostics);
+    let body = with_argument_maxima(body?, &arguments);
+    let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
+    Some(Function { name: name?, access, arguments, body })
+}
+
+/// What the parts of one function are read with.
+struct Reading<'r, 'a, 'b> {
+    ground: Ground<'a>,
+    pointer: &'r str,
+    arguments: &'r mut Arguments<'b>,
+    diagnostics: &'r mut Vec<Diagnostic>,
+}
+
+impl<'a> Reading<'_, 'a, '_> {
+    fn body(&mut self, body: &definition::Body) -> Option<Body> {
+        // Each part is read before the first that failed is given up on.
+        match body {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset } => {
+                let table = self.table(table)?;
+                let filter = self.filter(table, filter.as_ref());
+                let order_by = self.order(table, order_by);
+                let limit = self.limit(limit.as_ref());
+                let offset = self.offset(offset.as_ref());
+                let table = table.name.clone();
+                Some(Body::QueryRows { table, filter: filter?, order_by, limit: limit?, offset: offset? })
+            }
+            definition::Body::GetRow { table, id } => {
+                let table = self.table(table)?;
+                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)? })
+            }
+            definition::Body::CountRows { table, filter } => {
+                let table = self.table(table)?;
+                Some(Body::CountRows { table: table.name.clone(), filter: self.filter(table, filter.as_ref())? })
+            }
+            definition::Body::InsertRow { table, values } => {
+                let table = self.table(table)?;
+                let assigned = self.values(table, values, Write::Insert);
+                self.required(table, values);
+                Some(Body::InsertRow { table: table.name.clone(), values: assigned? })
+            }
+            definition::Body::PatchRow { table, id, values } => {
+                let table = self.table(table)?;
+                let id = self.id(table, id);
+                if values.is_empty() {
+                    let message = "patchRow sets no column";
+                    let pointer = pointer_to(self.pointer, "values");
+                    let diagnostic = Diagnostic::new("nothing_to_write", pointer, message);
+                    self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
+                }
+                let values = self.values(table, values, Write::Patch);
+                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values? })
+            }
+            definition::Body::DeleteRow { table, id } => {
+                let table = self.table(table)?;
+                Some(Body::DeleteRow { table: table.name.clone(), id: self.id(table, id)? })
+            }
+        }
+    }
+
+    fn table(&mut self, name: &str) -> Option<&'a Table> {
+        self.ground.table(name, &pointer_to(self.pointer, "table"), self.diagnostics)
+    }
+
+    /// `Some(None)` where there is none, `None` where it is broken.
+    fn filter(
+        &mut self,
+        table: &'a Table,
+        filter: Option<&definition::Filter>,
+    ) -> Option<Option<crate::function::Filter>> {
+        let Some(filter) = filter else { return Some(None) };
+        let pointer = pointer_to(self.pointer, "filter");
+        filters::filter(self.ground, table, filter, &pointer, self.arguments, self.diagnostics).map(Some)
+    }
+
+    fn order(&mut self, table: &'a Table, declared: &[definition::Order]) -> Vec<Order> {
+        let mut order: Vec<Order> = Vec::with_capacity(declared.len());
+        for (index, definition::Order { column, dir }) in declared.iter().enumerate() {
+            let pointer = pointer_to(&pointer_to(&pointer_to(self.pointer, "orderBy"), index), "column");
+            let Some(column) = self.ground.column(table, column, &pointer, self.diagnostics) else { continue };
+            let name = &column.name;
+            if column.private {
+                let message = format!("column `{name}` is private: the order would tell a caller its values");
+                let diagnostic = Diagnostic::new("private_column", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("order by a column that callers may see"));
+            } else if !column.column_type.is_ordered() {
+                let message =
+                    format!("rows cannot be ordered by column `{name}` of type {}", column.column_type.word());
+                let diagnostic = Diagnostic::new("order_type", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("order by a column of a plain type"));
+            } else if order.iter().any(|earlier| earlier.column == *name) {
+                let message = format!("the order lists column `{name}` twice");
+                let diagnostic = Diagnostic::new("duplicate_column", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("remove one"));
+            } else {
+                order.push(Order { column: name.clone(), direction: *dir });
+            }
+        }
+        order
+    }
+
+    fn limit(&mut self, operand: Option<&Operand>) -> Option<Limit> {
+        let Some(operand) = operand else { return Some(Limit::Literal(QUERY_ROWS_MAX)) };
+        // A caller may ask for no rows; an author who writes so has made a slip.
+        let min = if is_literal(operand) { 1 } else { 0 };
+        match self.paging("limit", operand, min, QUERY_ROWS_MAX, i64::from(QUERY_ROWS_MAX))? {
+            Source::Literal(Typed::Int8(rows)) => u32::try_from(rows).ok().map(Limit::Literal),
+            Source::Argument(argument) => Some(Limit::Argument { argument, max: QUERY_ROWS_MAX }),
+            Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+        }
+    }
+
+    fn offset(&mut self, operand: Option<&Operand>) -> Option<Option<Source>> {
+        let Some(operand) = operand else { return Some(None) };
+        self.paging("offset", operand, 0, OFFSET_ROWS_MAX, 0).map(Some)
+    }
+
+    fn paging(&mut self, member: &str, operand: &Operand, min: i64, max: u32, stand_in: i64) -> Option<Source> {
+        let pointer = pointer_to(self.pointer, member);
+        match operand {
+            Operand::Literal(_) | Operand::Argument { .. } => {}
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+                let message = format!("`{member}` is a number of rows");
+                let diagnostic = Diagnostic::new("invalid_paging", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("give an integer or an argument"));
+                return None;
+            }
+        }
+        let target = Target {
+            what: format!("`{member}`"),
+            column_type: ColumnType::Integer { min: Some(min), max: Some(i64::from(max)) },
+            need: Need::Paging(stand_in),
+            nullable: false,
+            is_bounded: true,
+        };
+        operands::source(operand, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    fn id(&mut self, table: &Table, operand: &Operand) -> Option<Source> {
+        let pointer = pointer_to(self.pointer, "id");
+        match operand {
+            Operand::Literal(_) | Operand::Argument { .. } => {}
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+                let message = "a row's `id` is made by the gateway; nothing but an argument or a literal can be one";
+                let hint = "use `arg(\"id\")`, or find the row by another column with queryRows";
+                self.diagnostics.push(Diagnostic::new("invalid_id", pointer, message).with_hint(hint));
+                return None;
+            }
+        }
+        let what = format!("the `id` of table `{}`", table.name);
+        let need = Need::Always;
+        let target =
+            Target { what, column_type: row_id(table.name.as_str()), need, nullable: false, is_bounded: false };
+        operands::source(operand, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    fn values(
+        &mut self,
+        table: &'a Table,
+        values: &IndexMap<String, Operand>,
+        write: Write,
+    ) -> Option<Vec<Assignment>> {
+        let assigned: Vec<Option<Assignment>> =
+            values.iter().map(|(name, operand)| self.value(table, name, operand, write)).collect();
+        assigned.into_iter().collect()
+    }
+
+    fn value(&mut self, table: &'a Table, name: &str, operand: &Operand, write: Write) -> Option<Assignment> {
+        let pointer = pointer_to(&pointer_to(self.pointer, "values"), name);
+        if SYSTEM_COLUMNS.contains(&name) {
+            let message = format!("column `{name}` is filled by the gateway");
+            self.diagnostics.push(Diagnostic::new("system_column", pointer, message).with_hint("leave it out"));
+            return None;
+        }
+        let column = self.ground.column(table, name, &pointer, self.diagnostics)?;
+        let value = match (operand, write) {
+            (Operand::Increment(by), Write::Patch) => Assigned::Increment(self.increment(column, by, &pointer)?),
+            _ => {
+                let target = Target {
+                    what: format!("column `{name}`"),
+                    column_type: value_type(table, column),
+                    need: write.need(column),
+                    nullable: column.optional,
+                    is_bounded: false,
+                };
+                Assigned::Source(operands::source(operand, target, &pointer, self.arguments, self.diagnostics)?)
+            }
+        };
+        Some(Assignment { column: column.name.clone(), value })
+    }
+
+    fn increment(&mut self, column: &Column, by: &Operand, pointer: &str) -> Option<Source> {
+        let name = &column.name;
+        if !is_numeric(&column.column_type) {
+            let message = format!("column `{name}` of type {} cannot be incremented", column.column_type.word());
+            let diagnostic = Diagnostic::new("increment_type", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint("increment an integer, number or decimal column"));
+            return None;
+        }
+        let pointer = pointer_to(pointer, "increment");
+        let target = Target {
+            what: format!("the increment of column `{name}`"),
+            column_type: column.column_type.without_limits(),
+            need: Need::Asked,
+            nullable: false,
+            is_bounded: false,
+        };
+        operands::source(by, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    fn required(&mut self, table: &Table, values: &IndexMap<String, Operand>) {
+        let required = table.columns.iter().filter(|column| column.origin == Origin::Author && is_required(column));
+        for column in required.filter(|column| !values.contains_key(column.name.as_str())) {
+            let name = &column.name;
+            let message = format!("column `{name}` of table `{}` is required and gets no value", table.name);
+            let hint = format!("add `{name} = arg(\"{name}\")`, or make the column optional or give it a default");
+            let pointer = pointer_to(self.pointer, "values");
+            self.diagnostics.push(Diagnostic::new("missing_value", pointer, message).with_hint(hint));
+        }
+    }
+}
+
+/// What values are written for.
+#[derive(Clone, Copy)]
+enum Write {
+    Insert,
+    Patch,
+}
+
+impl Write {
+    fn need(self, column: &Column) -> Need {
+        match self {
+            Write::Insert if is_required(column) => Need::Always,
+            Write::Insert => Need::Offered,
+            Write::Patch if column.optional => Need::Offered,
+            Write::Patch => Need::Asked,
+        }
+    }
+}
+
+/// The limit's maximum is what its argument's type came to allow.
+fn with_argument_maxima(mut body: Body, arguments: &[Argument]) -> Body {
+    if let Body::QueryRows { limit: Limit::Argument { argument, max }, .. } = &mut body
+        && let Some(Argument { column_type: ColumnType::Integer { max: Some(bound), .. }, .. }) =
+            arguments.get(*argument)
+    {
+        *max = u32::try_from(*bound).map_or(*max, |bound| bound.min(*max));
+    }
+    body
+}
+
+fn row_id(table: &str) -> ColumnType {
+    ColumnType::Id { table: table.to_owned(), on_delete: OnDelete::Restrict }
+}
+
+fn is_required(column: &Column) -> bool {
+    !column.optional && column.default.is_none()
+}
+
+fn is_literal(operand: &Operand) -> bool {
+    matches!(operand, Operand::Literal(value) if *value != Value::Null)
+}
+
+fn is_numeric(column_type: &ColumnType) -> bool {
+    match column_type {
+        ColumnType::Integer { .. } | ColumnType::Number { .. } | ColumnType::Decimal { .. } => true,
+        ColumnType::String { .. }
+        | ColumnType::Boolean
+        | ColumnType::Timestamp
+        | ColumnType::Date
+        | ColumnType::Uuid
+        | ColumnType::Bytes { .. }
+        | ColumnType::Enum { .. }
+        | ColumnType::Id { .. }
+        | ColumnType::Array { .. }
+        | ColumnType::Object { .. }
+        | ColumnType::Json => false,
+    }
+}

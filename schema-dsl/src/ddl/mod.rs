@@ -1,0 +1,194 @@
+//! Changes become Postgres statements.
+//!
+//! A table's primary key, indexes, unique rules and references all lead with the scope, so every
+//! statement of a function is one narrow index range and no reference leaves its scope. Limits of
+//! columns are check constraints ([`constraint`], [`shape`]), so that data which came another way
+//! is still right. sea-query writes every identifier and literal; [`raw`] holds the two clauses it
+//! has no node for. Statements of changes that `diff` marks as refused do not exist.
+
+mod constraint;
+mod literal;
+mod raw;
+mod shape;
+
+use sea_query::{
+    Alias, Check, ColumnDef, Expr, ForeignKey, ForeignKeyAction, Index as IndexStatement, IntoTableRef,
+    PostgresQueryBuilder, Table as TableStatement, TableRef,
+};
+
+use crate::column_type::OnDelete;
+use crate::diff::Change;
+use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
+use crate::name::SCOPE_COLUMN;
+
+/// What to run, in this order, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DdlPlan {
+    pub statements: Vec<DdlStatement>,
+}
+
+/// One statement, and what to say of it when rows stand in its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DdlStatement {
+    /// One statement without a semicolon.
+    pub sql: String,
+    /// JSON pointer into the definition document at what the statement makes.
+    pub pointer: String,
+    /// What is being made, such as ``unique rule `one_text` of table `rules` ``.
+    pub subject: String,
+}
+
+/// The statements of `changes`, which lead to `after`; a refused change has none.
+pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
+    let statements = changes.iter().filter_map(|change| {
+        let (sql, subject) = statement(&after.postgres_schema, change)?;
+        Some(DdlStatement { sql, pointer: change.pointer(), subject })
+    });
+    DdlPlan { statements: statements.collect() }
+}
+
+fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
+    if !change.is_additive() {
+        return None;
+    }
+    let of =
+        |kind: &str, name: &dyn std::fmt::Display, table: &Table| format!("{kind} `{name}` of table `{}`", table.name);
+    let statement = match change {
+        Change::CreatePostgresSchema { name } => (raw::create_schema(name), format!("Postgres schema `{name}`")),
+        Change::CreateTable { table } => (create_table(schema, table), format!("table `{}`", table.name)),
+        Change::AddColumn { table, column } => (add_column(schema, table, column), of("column", &column.name, table)),
+        Change::AddIndex { table, index } => {
+            let kind = if index.unique { "unique rule" } else { "index" };
+            (add_index(schema, table, index), of(kind, &index.name, table))
+        }
+        Change::AddReferenceIndex { table, column } => {
+            (add_reference_index(schema, table, column), of("index under the reference", &column.name, table))
+        }
+        Change::AddReference { table, column } => {
+            (add_reference(schema, table, column)?, of("reference", &column.name, table))
+        }
+        Change::DropReferenceIndex { table, column } => {
+            (drop_reference_index(schema, table, column), of("index under the reference", &column.name, table))
+        }
+        Change::DropTable { .. }
+        | Change::ChangeScope { .. }
+        | Change::DropColumn { .. }
+        | Change::ChangeColumnType { .. }
+        | Change::ChangeOptional { .. }
+        | Change::ChangeDefault { .. }
+        | Change::ChangeConstraint { .. }
+        | Change::ChangeReference { .. }
+        | Change::DropIndex { .. }
+        | Change::ChangeIndex { .. } => return None,
+    };
+    Some(statement)
+}
+
+fn create_table(schema: &str, table: &Table) -> String {
+    let mut create = TableStatement::create();
+    create.table(table_ref(schema, table.name.as_str()));
+    create.col(ColumnDef::new(Alias::new(SCOPE_COLUMN)).custom("uuid").not_null());
+    create.col(ColumnDef::new(Alias::new("id")).custom("uuid").not_null());
+    for column in table.columns.iter().filter(|column| column.origin == Origin::Author) {
+        create.col(column_def(table, column));
+    }
+    for name in ["created_at", "updated_at"] {
+        create.col(
+            ColumnDef::new(Alias::new(name)).timestamp_with_time_zone().not_null().default(Expr::current_timestamp()),
+        );
+    }
+    create.col(ColumnDef::new(Alias::new("version")).big_integer().not_null().default(1));
+    create.primary_key(
+        IndexStatement::create()
+            .name(table.primary_key_identifier())
+            .col(Alias::new(SCOPE_COLUMN))
+            .col(Alias::new("id"))
+            .primary(),
+    );
+    create.to_string(PostgresQueryBuilder)
+}
+
+fn add_column(schema: &str, table: &Table, column: &Column) -> String {
+    TableStatement::alter()
+        .table(table_ref(schema, table.name.as_str()))
+        .add_column(column_def(table, column))
+        .to_string(PostgresQueryBuilder)
+}
+
+fn column_def(table: &Table, column: &Column) -> ColumnDef {
+    let mut def = ColumnDef::new(Alias::new(column.name.as_str()));
+    def.custom(Alias::new(literal::type_name(column.column_type.storage())));
+    if !column.optional {
+        def.not_null();
+    }
+    match &column.default {
+        None => {}
+        Some(DefaultValue::Value(value)) => {
+            def.default(literal::expression(value, column.column_type.storage()));
+        }
+        Some(DefaultValue::Now) => {
+            def.default(literal::now(column.column_type.storage().element));
+        }
+    }
+    if let Some(expression) = constraint::check(column) {
+        def.check(Check::named(Alias::new(table.check_identifier(column)), expression));
+    }
+    def
+}
+
+fn add_index(schema: &str, table: &Table, index: &Index) -> String {
+    let mut create = IndexStatement::create();
+    create.name(table.index_identifier(index)).table(table_ref(schema, table.name.as_str()));
+    create.col(Alias::new(SCOPE_COLUMN));
+    for column in &index.columns {
+        create.col(Alias::new(column.as_str()));
+    }
+    if index.unique {
+        create.unique();
+    }
+    create.to_string(PostgresQueryBuilder)
+}
+
+fn add_reference_index(schema: &str, table: &Table, column: &Column) -> String {
+    IndexStatement::create()
+        .name(table.reference_index_identifier(column))
+        .table(table_ref(schema, table.name.as_str()))
+        .col(Alias::new(SCOPE_COLUMN))
+        .col(Alias::new(column.name.as_str()))
+        .to_string(PostgresQueryBuilder)
+}
+
+fn drop_reference_index(schema: &str, table: &Table, column: &Column) -> String {
+    IndexStatement::drop()
+        .name(table.reference_index_identifier(column))
+        .table(table_ref(schema, table.name.as_str()))
+        .to_string(PostgresQueryBuilder)
+}
+
+fn add_reference(schema: &str, table: &Table, column: &Column) -> Option<String> {
+    let (target, on_delete) = column.reference()?;
+    let action = match on_delete {
+        // NO ACTION refuses at the statement's end, so that a cascade which removes both rows works.
+        OnDelete::Restrict => ForeignKeyAction::NoAction,
+        OnDelete::Cascade => ForeignKeyAction::Cascade,
+        OnDelete::SetNull => ForeignKeyAction::SetNull,
+    };
+    let sql = ForeignKey::create()
+        .name(table.foreign_key_identifier(column))
+        .from_tbl(table_ref(schema, table.name.as_str()))
+        .from_col(Alias::new(SCOPE_COLUMN))
+        .from_col(Alias::new(column.name.as_str()))
+        .to_tbl(table_ref(schema, target))
+        .to_col(Alias::new(SCOPE_COLUMN))
+        .to_col(Alias::new("id"))
+        .on_delete(action)
+        .to_string(PostgresQueryBuilder);
+    Some(match on_delete {
+        OnDelete::Restrict | OnDelete::Cascade => sql,
+        OnDelete::SetNull => raw::set_null_only(sql, column.name.as_str()),
+    })
+}
+
+fn table_ref(schema: &str, table: &str) -> TableRef {
+    (Alias::new(schema), Alias::new(table)).into_table_ref()
+}

@@ -1,0 +1,20 @@
+//! The two pieces of DDL that sea-query has no node for, with its own quoting.
+
+use sea_query::{Alias, IntoIden, PostgresQueryBuilder, QuotedBuilder};
+
+/// `CREATE SCHEMA`.
+pub(super) fn create_schema(name: &str) -> String {
+    format!("CREATE SCHEMA {}", quoted(name))
+}
+
+/// `foreign_key`, which ends in `ON DELETE SET NULL`, made to clear this column alone: the scope
+/// is part of the key and is never null.
+pub(super) fn set_null_only(foreign_key: String, column: &str) -> String {
+    format!("{foreign_key} ({})", quoted(column))
+}
+
+fn quoted(name: &str) -> String {
+    let mut sql = String::new();
+    PostgresQueryBuilder.prepare_iden(&Alias::new(name).into_iden(), &mut sql);
+    sql
+}

@@ -1,0 +1,414 @@
+//! Two models of one extension become the changes that lead from the first to the second.
+//!
+//! The order is fixed: what is refused first, then the Postgres schema, tables, columns, indexes,
+//! references, and last what a new index made superfluous; within each, by table and column.
+//! Functions, `private` and the order of columns or enum values concern no table: no change.
+//! `ddl` turns changes into statements; whoever runs them first asks each for its [`refusal`].
+//!
+//! [`refusal`]: Change::refusal
+
+use crate::column_type::ColumnType;
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::model::{Column, Index, Model, Origin, Table};
+
+/// One step from a model to the next. The later model's parts are `table`, `column`, `index`;
+/// the earlier one's are `before`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Change<'a> {
+    CreatePostgresSchema {
+        name: &'a str,
+    },
+    /// With its columns and checks; its indexes and references are changes of their own.
+    CreateTable {
+        table: &'a Table,
+    },
+    /// Refused where rows may exist that it has no value for.
+    AddColumn {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    AddIndex {
+        table: &'a Table,
+        index: &'a Index,
+    },
+    /// The index that a delete of a referenced row needs to find the rows that refer to it.
+    AddReferenceIndex {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    AddReference {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    /// Another index leads with the column now; no row is touched.
+    DropReferenceIndex {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    DropTable {
+        before: &'a Table,
+    },
+    ChangeScope {
+        table: &'a Table,
+        before: &'a Table,
+    },
+    DropColumn {
+        table: &'a Table,
+        before: &'a Column,
+    },
+    ChangeColumnType {
+        table: &'a Table,
+        column: &'a Column,
+        before: &'a Column,
+    },
+    ChangeOptional {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    ChangeDefault {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    /// Lengths, bounds, pattern, enum values or the shape of an object.
+    ChangeConstraint {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    /// What the column refers to, whether it refers at all, or what a delete does.
+    ChangeReference {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    DropIndex {
+        table: &'a Table,
+        before: &'a Index,
+    },
+    ChangeIndex {
+        table: &'a Table,
+        index: &'a Index,
+        before: &'a Index,
+    },
+}
+
+/// The changes from `before` (nothing is deployed where `None`) to `after`.
+pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> {
+    let mut refused = Vec::new();
+    let mut schemas = Vec::new();
+    let mut columns = Vec::new();
+    let mut indexes = Vec::new();
+    let mut references = Vec::new();
+    let mut superfluous = Vec::new();
+
+    if before.is_none() {
+        schemas.push(Change::CreatePostgresSchema { name: &after.postgres_schema });
+    }
+    let known = before.map_or(&[][..], |before| &before.tables);
+    for old in known {
+        if after.table(old.name.as_str()).is_none() {
+            refused.push(Change::DropTable { before: old });
+        }
+    }
+    for table in &after.tables {
+        let old = known.iter().find(|old| old.name == table.name);
+        match old {
+            None => schemas.push(Change::CreateTable { table }),
+            Some(old) => {
+                if old.scope != table.scope {
+                    refused.push(Change::ChangeScope { table, before: old });
+                }
+                diff_columns(old, table, &mut refused, &mut columns);
+                diff_indexes(old, table, &mut refused);
+            }
+        }
+        let old_index = |index: &Index| old.and_then(|old| old.indexes.iter().find(|old| old.name == index.name));
+        indexes.extend(
+            table
+                .indexes
+                .iter()
+                .filter(|index| old_index(index).is_none())
+                .map(|index| Change::AddIndex { table, index }),
+        );
+        for column in table.columns.iter().filter(|column| column.reference().is_some()) {
+            let old_column = old.and_then(|old| old.column(column.name.as_str()));
+            // A column that refers to something else than before was refused above.
+            if old_column.is_none() {
+                references.push(Change::AddReference { table, column });
+            }
+            let had = old_column.is_some() && old.is_some_and(|old| old.needs_reference_index(column));
+            match (had, table.needs_reference_index(column)) {
+                (false, true) if old_column.is_none() => indexes.push(Change::AddReferenceIndex { table, column }),
+                (true, false) => superfluous.push(Change::DropReferenceIndex { table, column }),
+                (false, true | false) | (true, true) => {}
+            }
+        }
+    }
+
+    [refused, schemas, columns, indexes, references, superfluous].concat()
+}
+
+fn diff_columns<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>, added: &mut Vec<Change<'a>>) {
+    let authored = |table: &'a Table| table.columns.iter().filter(|column| column.origin == Origin::Author);
+    for old in authored(before) {
+        if table.column(old.name.as_str()).is_none() {
+            refused.push(Change::DropColumn { table, before: old });
+        }
+    }
+    for column in authored(table) {
+        let Some(old) = before.column(column.name.as_str()) else {
+            let change = Change::AddColumn { table, column };
+            if change.is_additive() {
+                added.push(change)
+            } else {
+                refused.push(change)
+            }
+            continue;
+        };
+        if old.column_type.storage() != column.column_type.storage() {
+            refused.push(Change::ChangeColumnType { table, column, before: old });
+        } else if old.reference() != column.reference() {
+            refused.push(Change::ChangeReference { table, column });
+        } else if !same_constraint(&old.column_type, &column.column_type) {
+            refused.push(Change::ChangeConstraint { table, column });
+        }
+        if old.optional != column.optional {
+            refused.push(Change::ChangeOptional { table, column });
+        }
+        if old.default != column.default {
+            refused.push(Change::ChangeDefault { table, column });
+        }
+    }
+}
+
+fn diff_indexes<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>) {
+    for old in &before.indexes {
+        match table.indexes.iter().find(|index| index.name == old.name) {
+            None => refused.push(Change::DropIndex { table, before: old }),
+            Some(index) if index != old => refused.push(Change::ChangeIndex { table, index, before: old }),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether both allow the same values: the order of enum values and of fields means nothing.
+fn same_constraint(a: &ColumnType, b: &ColumnType) -> bool {
+    match (a, b) {
+        (ColumnType::Enum { values: a }, ColumnType::Enum { values: b }) => {
+            a.iter().all(|value| b.contains(value)) && b.iter().all(|value| a.contains(value))
+        }
+        (
+            ColumnType::Array { items: a, min: a_min, max: a_max },
+            ColumnType::Array { items: b, min: b_min, max: b_max },
+        ) => a_min == b_min && a_max == b_max && same_constraint(a, b),
+        (ColumnType::Object { fields: a }, ColumnType::Object { fields: b }) => {
+            a.len() == b.len()
+                && a.iter().all(|(name, a)| {
+                    b.get(name)
+                        .is_some_and(|b| a.optional == b.optional && same_constraint(&a.column_type, &b.column_type))
+                })
+        }
+        (a, b) => a == b,
+    }
+}
+
+impl Change<'_> {
+    /// Whether it can be applied: it needs no value that rows lack and takes nothing away.
+    pub fn is_additive(&self) -> bool {
+        match self {
+            Change::CreatePostgresSchema { .. }
+            | Change::CreateTable { .. }
+            | Change::AddIndex { .. }
+            | Change::AddReferenceIndex { .. }
+            | Change::AddReference { .. }
+            | Change::DropReferenceIndex { .. } => true,
+            Change::AddColumn { column, .. } => column.optional || column.default.is_some(),
+            Change::DropTable { .. }
+            | Change::ChangeScope { .. }
+            | Change::DropColumn { .. }
+            | Change::ChangeColumnType { .. }
+            | Change::ChangeOptional { .. }
+            | Change::ChangeDefault { .. }
+            | Change::ChangeConstraint { .. }
+            | Change::ChangeReference { .. }
+            | Change::DropIndex { .. }
+            | Change::ChangeIndex { .. } => false,
+        }
+    }
+
+    /// Where in the later definition the change was written, or would have been.
+    pub fn pointer(&self) -> String {
+        match self {
+            Change::CreatePostgresSchema { .. } => String::new(),
+            Change::DropTable { .. } => "/tables".to_owned(),
+            Change::CreateTable { table } => table_pointer(table),
+            Change::ChangeScope { table, .. } => pointer_to(&table_pointer(table), "storage"),
+            Change::AddColumn { table, column }
+            | Change::AddReference { table, column }
+            | Change::AddReferenceIndex { table, column }
+            | Change::DropReferenceIndex { table, column }
+            | Change::ChangeColumnType { table, column, .. }
+            | Change::ChangeOptional { table, column }
+            | Change::ChangeDefault { table, column }
+            | Change::ChangeConstraint { table, column }
+            | Change::ChangeReference { table, column } => column_pointer(table, column.name.as_str()),
+            Change::DropColumn { table, .. } => pointer_to(&table_pointer(table), "columns"),
+            Change::AddIndex { table, index } | Change::ChangeIndex { table, index, .. } => index_pointer(table, index),
+            Change::DropIndex { table, before } => {
+                pointer_to(&table_pointer(table), if before.unique { "uniques" } else { "indexes" })
+            }
+        }
+    }
+
+    /// The complaint about a change that cannot be applied; `None` for one that can.
+    pub fn refusal(&self) -> Option<Diagnostic> {
+        if self.is_additive() {
+            return None;
+        }
+        let (message, hint) = self.complaint()?;
+        Some(Diagnostic::new("change_refused", self.pointer(), message).with_hint(hint))
+    }
+
+    fn complaint(&self) -> Option<(String, String)> {
+        let complaint = match self {
+            Change::CreatePostgresSchema { .. }
+            | Change::CreateTable { .. }
+            | Change::AddIndex { .. }
+            | Change::AddReferenceIndex { .. }
+            | Change::AddReference { .. }
+            | Change::DropReferenceIndex { .. } => return None,
+            Change::AddColumn { table, column } => (
+                format!(
+                    "the new column `{}` of table `{}` has no value for rows that exist already",
+                    column.name, table.name
+                ),
+                "make it optional or give it a default".to_owned(),
+            ),
+            Change::DropTable { before } => (
+                format!(
+                    "table `{}` is deployed but no longer declared; dropping it would delete its rows",
+                    before.name
+                ),
+                format!("declare `{}` again; functions that used it may go", before.name),
+            ),
+            Change::ChangeScope { table, before } => (
+                format!(
+                    "the storage of table `{}` changed from `{}` to `{}`; its rows would belong to nobody",
+                    table.name,
+                    before.scope.as_str(),
+                    table.scope.as_str()
+                ),
+                format!("keep `{}`, or declare a new table", before.scope.as_str()),
+            ),
+            Change::DropColumn { table, before } => (
+                format!(
+                    "column `{}` of table `{}` is deployed but no longer declared; dropping it would delete its values",
+                    before.name, table.name
+                ),
+                format!("declare `{}` again; `private` hides it", before.name),
+            ),
+            Change::ChangeColumnType { table, column, before } => (
+                format!(
+                    "the type of column `{}` of table `{}` changed from {} to {}",
+                    column.name,
+                    table.name,
+                    type_words(&before.column_type),
+                    type_words(&column.column_type)
+                ),
+                "keep the type, or add a new column of the new type".to_owned(),
+            ),
+            Change::ChangeOptional { table, column } => (
+                format!(
+                    "column `{}` of table `{}` became {}",
+                    column.name,
+                    table.name,
+                    if column.optional { "optional" } else { "required" }
+                ),
+                format!("keep it {}", if column.optional { "required" } else { "optional" }),
+            ),
+            Change::ChangeDefault { table, column } => (
+                format!("the default of column `{}` of table `{}` changed", column.name, table.name),
+                "keep the default, or give the value in the function that inserts".to_owned(),
+            ),
+            Change::ChangeConstraint { table, column } => (
+                format!("the limits of column `{}` of table `{}` changed", column.name, table.name),
+                "keep the limits, or give narrower ones to the function's argument".to_owned(),
+            ),
+            Change::ChangeReference { table, column } => (
+                match column.reference() {
+                    Some((target, _)) => format!(
+                        "the reference of column `{}` of table `{}` to `{target}` is not the deployed one",
+                        column.name, table.name
+                    ),
+                    None => format!("column `{}` of table `{}` no longer is a reference", column.name, table.name),
+                },
+                "keep the reference and its `onDelete`, or add a new column".to_owned(),
+            ),
+            Change::DropIndex { table, before } => (
+                format!(
+                    "{} `{}` of table `{}` is deployed but no longer declared",
+                    kind(before),
+                    before.name,
+                    table.name
+                ),
+                format!("declare `{}` again", before.name),
+            ),
+            Change::ChangeIndex { table, index, before } => (
+                format!(
+                    "`{}` of table `{}` changed from {} over {} to {} over {}",
+                    index.name,
+                    table.name,
+                    kind(before),
+                    column_list(before),
+                    kind(index),
+                    column_list(index)
+                ),
+                "keep it, and give the new one another name".to_owned(),
+            ),
+        };
+        Some(complaint)
+    }
+}
+
+fn table_pointer(table: &Table) -> String {
+    pointer_to("/tables", &table.name)
+}
+
+fn column_pointer(table: &Table, column: &str) -> String {
+    pointer_to(&pointer_to(&table_pointer(table), "columns"), column)
+}
+
+fn index_pointer(table: &Table, index: &Index) -> String {
+    // A unique column is a unique rule named after it, written at the column.
+    if index.unique && index.columns == [index.name.clone()] {
+        return column_pointer(table, index.name.as_str());
+    }
+    let member = if index.unique { "uniques" } else { "indexes" };
+    pointer_to(&pointer_to(&table_pointer(table), member), &index.name)
+}
+
+fn type_words(column_type: &ColumnType) -> String {
+    match column_type {
+        ColumnType::Array { items, .. } => format!("`array` of `{}`", items.word()),
+        ColumnType::String { .. }
+        | ColumnType::Integer { .. }
+        | ColumnType::Number { .. }
+        | ColumnType::Boolean
+        | ColumnType::Decimal { .. }
+        | ColumnType::Timestamp
+        | ColumnType::Date
+        | ColumnType::Uuid
+        | ColumnType::Bytes { .. }
+        | ColumnType::Enum { .. }
+        | ColumnType::Id { .. }
+        | ColumnType::Object { .. }
+        | ColumnType::Json => format!("`{}`", column_type.word()),
+    }
+}
+
+fn kind(index: &Index) -> &'static str {
+    if index.unique { "unique rule" } else { "index" }
+}
+
+fn column_list(index: &Index) -> String {
+    let columns: Vec<String> = index.columns.iter().map(|column| format!("`{column}`")).collect();
+    columns.join(", ")
+}

@@ -1,0 +1,255 @@
+//! JSON Schemas (draft 2020-12) of what a function takes and what it answers.
+//!
+//! Made from the model once per deploy, for callers, tools and forms to read. They say the same
+//! as `value`, except where JSON Schema has no word for it: bounds of decimals, and whether the
+//! row of an id exists.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use indexmap::IndexMap;
+use schemars::{Schema, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::column_type::{ColumnType, Field};
+use crate::function::{Absence, Argument, Body, Function, Limit};
+use crate::model::{Column, Model, Table};
+use crate::value::Typed;
+
+/// The dialect the schemas name.
+pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The arguments object of a call.
+pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for argument in &function.arguments {
+        properties.insert(argument.name.to_string(), argument_schema(argument).to_value());
+        if argument.absence == Absence::Refused {
+            required.push(argument.name.to_string());
+        }
+    }
+    let table = function.body.table();
+    let description = format!(
+        "what {} asks for, to {} in table {table} of {}",
+        function.name,
+        deed(&function.body),
+        model.extension.name
+    );
+    json_schema!({
+        "$schema": DIALECT,
+        "title": format!("arguments of {}", function.name),
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false
+    })
+}
+
+/// The answer of a call that succeeds; `true` where the function's table is not in the model.
+pub fn result_schema(function: &Function, model: &Model) -> Schema {
+    let Some(table) = model.table(function.body.table().as_str()) else { return json_schema!(true) };
+    let schema = match &function.body {
+        Body::QueryRows { limit, .. } => {
+            let rows_max = match limit {
+                Limit::Literal(rows) => *rows,
+                Limit::Argument { max, .. } => *max,
+            };
+            json!({ "type": "array", "items": row_schema(table), "maxItems": rows_max })
+        }
+        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => row_schema(table).to_value(),
+        Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
+        Body::DeleteRow { .. } => json!({
+            "type": "object",
+            "properties": { "id": row_id(table.name.as_str()) },
+            "required": ["id"],
+            "additionalProperties": false
+        }),
+    };
+    let mut members = Map::new();
+    members.insert("$schema".to_owned(), DIALECT.into());
+    members.insert("title".to_owned(), format!("result of {}", function.name).into());
+    if let Value::Object(described) = schema {
+        members.extend(described);
+    }
+    Schema::from(members)
+}
+
+/// A row as declarative functions answer it: every column but the private ones.
+pub fn row_schema(table: &Table) -> Schema {
+    let mut properties = Map::new();
+    for column in table.visible_columns() {
+        properties.insert(column.name.to_string(), column_schema(table, column).to_value());
+    }
+    let names: Vec<String> = table.visible_columns().map(|column| column.name.to_string()).collect();
+    json_schema!({
+        "description": format!("a row of table {}", table.name),
+        "type": "object",
+        "properties": properties,
+        "required": names,
+        "additionalProperties": false
+    })
+}
+
+/// The JSON that is a value of `column_type`.
+pub fn json_schema_of(column_type: &ColumnType) -> Schema {
+    match column_type {
+        ColumnType::String { min, max, pattern } => with(
+            json!({ "type": "string" }),
+            [
+                ("minLength", min.map(Value::from)),
+                ("maxLength", max.map(Value::from)),
+                ("pattern", pattern.as_ref().map(|pattern| pattern.source().into())),
+            ],
+        ),
+        ColumnType::Integer { min, max } => with(
+            json!({ "type": "integer", "format": "int64" }),
+            [("minimum", min.map(Value::from)), ("maximum", max.map(Value::from))],
+        ),
+        ColumnType::Number { min, max } => with(
+            json!({ "type": "number", "format": "double" }),
+            [("minimum", min.map(Value::from)), ("maximum", max.map(Value::from))],
+        ),
+        ColumnType::Boolean => json_schema!({ "type": "boolean" }),
+        ColumnType::Decimal { min, max } => {
+            let description = match (min, max) {
+                (None, None) => "a decimal as text".to_owned(),
+                (Some(min), None) => format!("a decimal as text, at least {min}"),
+                (None, Some(max)) => format!("a decimal as text, at most {max}"),
+                (Some(min), Some(max)) => format!("a decimal as text, from {min} to {max}"),
+            };
+            json_schema!({ "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?$", "description": description })
+        }
+        ColumnType::Timestamp => json_schema!({ "type": "string", "format": "date-time" }),
+        ColumnType::Date => json_schema!({ "type": "string", "format": "date" }),
+        ColumnType::Uuid => json_schema!({ "type": "string", "format": "uuid" }),
+        ColumnType::Bytes { min, max } => with(
+            json!({ "type": "string", "contentEncoding": "base64" }),
+            [
+                ("minLength", min.map(|bytes| base64_characters(bytes).into())),
+                ("maxLength", max.map(|bytes| base64_characters(bytes).into())),
+            ],
+        ),
+        ColumnType::Enum { values } => json_schema!({ "type": "string", "enum": values }),
+        ColumnType::Id { table, .. } => row_id(table),
+        ColumnType::Array { items, min, max } => with(
+            json!({ "type": "array", "items": json_schema_of(items) }),
+            [("minItems", min.map(Value::from)), ("maxItems", max.map(Value::from))],
+        ),
+        ColumnType::Object { fields } => object_schema(fields),
+        ColumnType::Json => json_schema!({
+            "description": "any JSON but null",
+            "type": ["object", "array", "string", "number", "boolean"]
+        }),
+    }
+}
+
+/// The JSON that the gateway answers for a value.
+pub fn json_of(value: &Typed) -> Value {
+    match value {
+        Typed::Null => Value::Null,
+        Typed::Text(text) | Typed::Numeric(text) => text.as_str().into(),
+        Typed::Int8(number) => (*number).into(),
+        Typed::Float8(number) => (*number).into(),
+        Typed::Bool(truth) => (*truth).into(),
+        Typed::Timestamptz(microseconds) => jiff::Timestamp::from_microsecond(*microseconds)
+            .map_or(Value::Null, |timestamp| timestamp.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string().into()),
+        Typed::Date(days) => jiff::civil::Date::constant(1970, 1, 1)
+            .checked_add(jiff::Span::new().days(*days))
+            .map_or(Value::Null, |date| date.to_string().into()),
+        Typed::Uuid(uuid) => uuid.to_string().into(),
+        Typed::Bytea(bytes) => STANDARD.encode(bytes).into(),
+        Typed::Jsonb(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+        Typed::Array(_, elements) => elements.iter().map(json_of).collect(),
+    }
+}
+
+fn argument_schema(argument: &Argument) -> Schema {
+    let schema = json_schema_of(&argument.column_type);
+    // Where null is no value of its own it means absence, so it is taken wherever absence is.
+    let takes_null = argument.nullable || argument.absence != Absence::Refused;
+    let mut schema = if takes_null { or_null(schema) } else { schema };
+    match &argument.absence {
+        Absence::Refused => {}
+        Absence::Default(value) => {
+            schema.insert("default".to_owned(), json_of(value));
+        }
+        Absence::Dropped => {
+            let description = "when absent, the part of the statement that needs it is left out";
+            schema.insert("description".to_owned(), described(&schema, description));
+        }
+    }
+    schema
+}
+
+fn column_schema(table: &Table, column: &Column) -> Schema {
+    let schema = if column.name == "id" { row_id(table.name.as_str()) } else { json_schema_of(&column.column_type) };
+    let mut schema = if column.optional { or_null(schema) } else { schema };
+    let description = match column.name.as_str() {
+        "created_at" => Some("when the row was inserted"),
+        "updated_at" => Some("when the row was last changed"),
+        "version" => Some("1 at first, one more at each change"),
+        _ => None,
+    };
+    if let Some(description) = description {
+        schema.insert("description".to_owned(), description.into());
+    }
+    schema
+}
+
+fn object_schema(fields: &IndexMap<String, Field>) -> Schema {
+    let mut properties = Map::new();
+    for (name, field) in fields {
+        let schema = json_schema_of(&field.column_type);
+        let schema = if field.optional { or_null(schema) } else { schema };
+        properties.insert(name.clone(), schema.to_value());
+    }
+    let required: Vec<&String> = fields.iter().filter(|(_, field)| !field.optional).map(|(name, _)| name).collect();
+    json_schema!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false
+    })
+}
+
+fn row_id(table: &str) -> Schema {
+    json_schema!({ "type": "string", "format": "uuid", "description": format!("the id of a row of table {table}") })
+}
+
+fn or_null(schema: Schema) -> Schema {
+    json_schema!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn with<const N: usize>(schema: Value, members: [(&str, Option<Value>); N]) -> Schema {
+    let mut all = Map::new();
+    if let Value::Object(described) = schema {
+        all.extend(described);
+    }
+    all.extend(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Schema::from(all)
+}
+
+fn described(schema: &Schema, more: &str) -> Value {
+    match schema.get("description").and_then(Value::as_str) {
+        Some(description) => format!("{description}; {more}").into(),
+        None => more.into(),
+    }
+}
+
+/// Characters of standard base64 with padding.
+fn base64_characters(bytes: u32) -> u64 {
+    u64::from(bytes).div_ceil(3) * 4
+}
+
+/// What a call does, as a verb phrase.
+const fn deed(body: &Body) -> &'static str {
+    match body {
+        Body::QueryRows { .. } => "find rows",
+        Body::GetRow { .. } => "get a row",
+        Body::CountRows { .. } => "count rows",
+        Body::InsertRow { .. } => "insert a row",
+        Body::PatchRow { .. } => "change a row",
+        Body::DeleteRow { .. } => "delete a row",
+    }
+}

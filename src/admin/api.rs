@@ -1,0 +1,190 @@
+//! `/admin/v1`: extensions, installs and keys, for operators.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::{delete, get, post};
+use rowgate_schema_dsl::definition::Role;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::admin::{Admin, json_response};
+use crate::auth::key;
+use crate::db::pool;
+use crate::error::{Code, Failure};
+use crate::http::request_id::RequestId;
+use crate::{problem, record, server};
+
+/// The endpoints, each behind an operator's key.
+pub fn router(admin: Admin) -> Router<Admin> {
+    Router::new()
+        .route("/extensions", get(extensions))
+        .route("/installs", get(installs).post(install))
+        .route("/keys", post(mint))
+        .route("/keys/{id}", delete(revoke))
+        .layer(from_fn_with_state(admin, authorized))
+}
+
+async fn authorized(State(admin): State<Admin>, request: Request, next: Next) -> Response<Body> {
+    let snapshot = admin.gateway.snapshot();
+    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    match key::verify_admin(authorization, &snapshot.admin_keys) {
+        Ok(_) => next.run(request).await,
+        Err(failure) => {
+            let id = RequestId::of(request.headers());
+            id.on(problem::response(&failure, request.uri().path(), id.as_str()))
+        }
+    }
+}
+
+async fn extensions(State(admin): State<Admin>) -> Response<Body> {
+    let snapshot = admin.gateway.snapshot();
+    let mut extensions: Vec<_> = snapshot.extensions.values().collect();
+    extensions.sort_by_key(|extension| extension.id);
+    let list: Vec<_> = extensions
+        .into_iter()
+        .map(|extension| {
+            let mut functions: Vec<_> = extension.functions.keys().collect();
+            functions.sort();
+            json!({ "id": extension.id, "name": extension.name, "revision": extension.revision, "functions": functions })
+        })
+        .collect();
+    json_response(StatusCode::OK, &json!(list))
+}
+
+async fn installs(State(admin): State<Admin>) -> Response<Body> {
+    let snapshot = admin.gateway.snapshot();
+    let mut installs: Vec<_> = snapshot.installs.values().collect();
+    installs.sort_by_key(|install| install.id);
+    let list: Vec<_> = installs
+        .into_iter()
+        .map(|install| {
+            json!({
+                "id": install.id,
+                "extension_id": install.extension.id,
+                "account_id": install.account_id,
+                "overlay_id": install.overlay_id,
+            })
+        })
+        .collect();
+    json_response(StatusCode::OK, &json!(list))
+}
+
+/// The body of `POST /admin/v1/installs`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewInstall {
+    extension_id: Uuid,
+    account_id: Uuid,
+    overlay_id: Option<Uuid>,
+}
+
+async fn install(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
+    let done = async {
+        let new: NewInstall = read(&body)?;
+        if !admin.gateway.snapshot().extensions.contains_key(&new.extension_id) {
+            return Err(Failure::new(Code::ArgumentsInvalid, "there is no extension with this `extension_id`"));
+        }
+        let install = record::Install {
+            id: Uuid::now_v7(),
+            extension_id: new.extension_id,
+            account_id: new.account_id,
+            overlay_id: new.overlay_id,
+            disabled: false,
+        };
+        let client = pool::take(&admin.pool).await?;
+        record::insert_install(&**client, &install).await.map_err(|error| not_written(&error))?;
+        drop(client);
+        server::reload(&admin.gateway, &admin.pool).await?;
+        Ok(json!({
+            "id": install.id,
+            "extension_id": install.extension_id,
+            "account_id": install.account_id,
+            "overlay_id": install.overlay_id,
+        }))
+    };
+    respond(StatusCode::CREATED, "/admin/v1/installs", done.await)
+}
+
+/// The body of `POST /admin/v1/keys`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    install_id: Uuid,
+    role: Role,
+    name: String,
+    /// Seconds from now; without it the key lasts until revoked.
+    lifetime_s: Option<u32>,
+}
+
+async fn mint(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
+    let done = async {
+        let new: NewKey = read(&body)?;
+        if !admin.gateway.snapshot().installs.contains_key(&new.install_id) {
+            return Err(Failure::new(Code::ArgumentsInvalid, "there is no install with this `install_id`"));
+        }
+        let (text, hash) = key::mint_key()?;
+        let expires_at =
+            new.lifetime_s.map(|seconds| std::time::SystemTime::now() + std::time::Duration::from_secs(seconds.into()));
+        let key = record::ApiKey {
+            id: Uuid::now_v7(),
+            hash,
+            install_id: new.install_id,
+            role: new.role,
+            name: new.name,
+            expires_at,
+        };
+        let client = pool::take(&admin.pool).await?;
+        record::insert_api_key(&**client, &key).await.map_err(|error| not_written(&error))?;
+        drop(client);
+        server::reload(&admin.gateway, &admin.pool).await?;
+        // The one time the key itself is shown: only its hash is kept.
+        Ok(json!({ "id": key.id, "key": text, "install_id": key.install_id, "role": key.role, "name": key.name }))
+    };
+    respond(StatusCode::CREATED, "/admin/v1/keys", done.await)
+}
+
+async fn revoke(State(admin): State<Admin>, Path(id): Path<String>) -> Response<Body> {
+    let done = async {
+        let id =
+            Uuid::try_parse(&id).map_err(|_| Failure::new(Code::ArgumentsInvalid, "the key's id is not a UUID"))?;
+        let client = pool::take(&admin.pool).await?;
+        let revoked = record::revoke_api_key(&**client, id).await.map_err(|error| not_written(&error))?;
+        drop(client);
+        server::reload(&admin.gateway, &admin.pool).await?;
+        if revoked {
+            Ok(json!({ "id": id }))
+        } else {
+            Err(Failure::new(Code::RowNotFound, "there is no key with this id"))
+        }
+    };
+    respond(StatusCode::OK, "/admin/v1/keys", done.await)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::new(Code::ArgumentsInvalid, format!("the body cannot be used: {error}")))
+}
+
+fn not_written(error: &impl std::error::Error) -> Failure {
+    Failure::new(Code::DatabaseUnavailable, "the change could not be written").with_log(error.to_string())
+}
+
+fn respond(status: StatusCode, instance: &str, done: Result<serde_json::Value, Failure>) -> Response<Body> {
+    match done {
+        Ok(body) => json_response(status, &body),
+        Err(failure) => {
+            let id = RequestId::of(&axum::http::HeaderMap::new());
+            tracing::warn!(
+                code = failure.code.as_str(),
+                reason = failure.log.as_deref().unwrap_or_default(),
+                "an admin call failed"
+            );
+            id.on(problem::response(&failure, instance, id.as_str()))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The private listener: health, metrics, and `/admin/v1` for operators.
+//!
+//! `/livez`, `/readyz` and `/metrics` answer anyone who can reach the listener, which is on
+//! loopback unless told otherwise; everything under `/admin/v1` asks for an operator's key.
+
+pub mod api;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::routing::get;
+use deadpool_postgres::Pool;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::{Code, Failure};
+use crate::gateway::Gateway;
+use crate::http::Shared;
+use crate::http::request_id::RequestId;
+use crate::problem;
+
+/// What the admin endpoints act on.
+#[derive(Clone)]
+pub struct Admin {
+    pub gateway: Arc<Gateway>,
+    pub pool: Pool,
+    /// The workers, to ask how they are.
+    pub shared: Vec<Arc<Shared>>,
+}
+
+/// Serves `admin` on `listener` until `stopping` turns true.
+pub fn start(
+    admin: Admin,
+    listener: std::net::TcpListener,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let router = router(admin);
+    let task = tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+            tracing::error!(%error, "the admin listener ended");
+        }
+    });
+    Ok((address, task))
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .nest("/admin/v1", api::router(admin.clone()))
+        .fallback(unknown)
+        .with_state(admin)
+}
+
+/// Ready when every worker can reach the database both ways.
+async fn ready(State(admin): State<Admin>) -> Response<Body> {
+    let workers = admin.shared.len();
+    let ready = admin.shared.iter().filter(|shared| shared.worker.is_ready()).count();
+    let snapshot = admin.gateway.snapshot();
+    let body = json!({
+        "ready": workers > 0 && ready == workers,
+        "workers": workers,
+        "workers_ready": ready,
+        "extensions": snapshot.extensions.len(),
+        "installs": snapshot.installs.len(),
+        "calls_in_flight": admin.gateway.calls_in_flight(),
+    });
+    let status = if workers > 0 && ready == workers { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json_response(status, &body)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response<Body> {
+    let metrics = &admin.gateway.metrics;
+    let lanes: usize = admin.shared.iter().map(|shared| shared.worker.lanes_open()).sum();
+    metrics.lanes_open.set(i64::try_from(lanes).unwrap_or(i64::MAX));
+    metrics.calls_in_flight.set(i64::try_from(admin.gateway.calls_in_flight()).unwrap_or(i64::MAX));
+    match metrics.render() {
+        Ok(text) => {
+            let mut response = Response::new(Body::from(text));
+            let text_format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text_format);
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics could not be written");
+            let failure = Failure::new(Code::Internal, "the metrics could not be written");
+            problem::response(&failure, "/metrics", "")
+        }
+    }
+}
+
+async fn unknown(request: Request) -> Response<Body> {
+    let failure = Failure::new(Code::EndpointUnknown, "there is no such endpoint on the admin listener");
+    let id = RequestId::of(request.headers());
+    id.on(problem::response(&failure, request.uri().path(), id.as_str()))
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,185 @@
+//! Brings the gateway's own tables to the version this binary knows: in order, each once, recorded.
+//!
+//! The statements are files of `migrations/`, part of the binary. One gateway at a time works, under
+//! an advisory lock that is polled: waiting in `pg_advisory_lock` would hold a snapshot. Rights that
+//! would let a script leave its role are taken from PUBLIC where our own role may do so.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+
+/// How long another gateway may take with its migration before we give up.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(60);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+/// Any number, the same in every gateway.
+const LOCK_KEY: i64 = 0x726f_7767_6174_6501;
+
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") }];
+
+struct Migration {
+    version: i32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// What [`migrate`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Migrated {
+    /// Names of the migrations applied now, in order.
+    pub applied: Vec<&'static str>,
+    /// Rights that PUBLIC still has because our role may not revoke them: a superuser, or the
+    /// database's owner, should run these statements.
+    pub to_revoke: Vec<&'static str>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("another gateway has been migrating this database for {} s; try again when it is done", .0.as_secs())]
+    Busy(Duration),
+    #[error(
+        "the database is at version {found} of the gateway's tables, this binary knows {known}; use a newer binary"
+    )]
+    Newer { found: i32, known: i32 },
+    #[error(
+        "migration {version} was applied with other content than this binary has; restore the file it was made from"
+    )]
+    Edited { version: i32 },
+    #[error("Postgres refused to migrate: {}", cause(.0))]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Applies what is missing; does nothing, quickly, when nothing is. `client` must not be in a
+/// transaction.
+pub async fn migrate(client: &Client) -> Result<Migrated, MigrateError> {
+    lock(client).await?;
+    let result = migrate_locked(client).await;
+    // A failed unlock means a lost connection, and the lock went with it.
+    let unlocked = client.query_one("SELECT pg_advisory_unlock($1)", &[&LOCK_KEY]).await;
+    let migrated = result?;
+    unlocked?;
+    Ok(migrated)
+}
+
+/// A number that changes whenever a migration does: the version of a template made with them.
+pub fn fingerprint() -> String {
+    let mut hash = Sha256::new();
+    for migration in &MIGRATIONS {
+        hash.update(migration.sql.as_bytes());
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What Postgres said, or how the connection failed.
+pub(crate) fn cause(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(refusal) => format!("{} (SQLSTATE {})", refusal.message(), refusal.code().code()),
+        None => error.to_string(),
+    }
+}
+
+async fn lock(client: &Client) -> Result<(), MigrateError> {
+    let started = Instant::now();
+    loop {
+        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK_KEY]).await?;
+        if row.try_get::<_, bool>(0)? {
+            return Ok(());
+        }
+        if started.elapsed() > LOCK_WAIT_MAX {
+            return Err(MigrateError::Busy(LOCK_WAIT_MAX));
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+async fn migrate_locked(client: &Client) -> Result<Migrated, MigrateError> {
+    client.batch_execute(LEDGER).await?;
+    let rows = client.query("SELECT version, sha256 FROM rowgate.migrations ORDER BY version", &[]).await?;
+    let mut recorded = Vec::with_capacity(rows.len());
+    for row in rows {
+        recorded.push((row.try_get::<_, i32>(0)?, row.try_get::<_, Vec<u8>>(1)?));
+    }
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    if let Some((found, _)) = recorded.last()
+        && *found > known
+    {
+        return Err(MigrateError::Newer { found: *found, known });
+    }
+    let mut applied = Vec::new();
+    for migration in &MIGRATIONS {
+        let digest = Sha256::digest(migration.sql.as_bytes()).to_vec();
+        match recorded.iter().find(|(version, _)| *version == migration.version) {
+            Some((_, recorded)) if *recorded == digest => {}
+            Some(_) => return Err(MigrateError::Edited { version: migration.version }),
+            None => {
+                run(client, migration, &digest).await?;
+                applied.push(migration.name);
+            }
+        }
+    }
+    Ok(Migrated { applied, to_revoke: revoke(client).await? })
+}
+
+async fn run(client: &Client, migration: &Migration, digest: &[u8]) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("BEGIN").await?;
+    let result = async {
+        client.batch_execute(migration.sql).await?;
+        let ledger = "INSERT INTO rowgate.migrations (version, name, sha256) VALUES ($1, $2, $3)";
+        client.execute(ledger, &[&migration.version, &migration.name, &digest]).await?;
+        client.batch_execute("COMMIT").await
+    }
+    .await;
+    if result.is_err() {
+        // The failure that counts is the first one.
+        let _ = client.batch_execute("ROLLBACK").await;
+    }
+    result
+}
+
+/// Takes from PUBLIC what one SELECT could use to switch roles or to keep state.
+async fn revoke(client: &Client) -> Result<Vec<&'static str>, tokio_postgres::Error> {
+    client.batch_execute(REVOKE).await?;
+    let row = client.query_one(STILL_GRANTED, &[]).await?;
+    let mut to_revoke = Vec::new();
+    if row.try_get(0)? {
+        to_revoke.push("REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC");
+    }
+    if row.try_get(1)? {
+        to_revoke.push("REVOKE TEMPORARY ON DATABASE … FROM PUBLIC");
+    }
+    Ok(to_revoke)
+}
+
+const LEDGER: &str = "
+SET client_min_messages = warning;
+CREATE SCHEMA IF NOT EXISTS rowgate;
+CREATE TABLE IF NOT EXISTS rowgate.migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+RESET client_min_messages;";
+
+/// Only where the right is still there: a REVOKE rewrites its catalog row each time.
+const REVOKE: &str = "
+DO $$
+BEGIN
+    IF has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE')
+        AND (SELECT pg_has_role(proowner, 'USAGE') FROM pg_catalog.pg_proc
+             WHERE oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure)
+    THEN
+        REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+    END IF;
+    IF has_database_privilege('public', current_database(), 'TEMPORARY')
+        AND (SELECT pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = current_database())
+    THEN
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    END IF;
+END
+$$";
+
+const STILL_GRANTED: &str = "SELECT
+    has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'),
+    has_database_privilege('public', current_database(), 'TEMPORARY')";

@@ -1,0 +1,15 @@
+//! Postgres: connections, one plan in one round trip, and what its refusals mean.
+//!
+//! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
+//! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
+//! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
+//! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
+
+pub mod connect;
+pub mod embedded;
+pub mod lane;
+pub mod migrate;
+pub mod parameter;
+pub mod pool;
+pub mod run;
+pub mod sqlstate;

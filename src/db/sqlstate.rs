@@ -1,0 +1,133 @@
+//! What Postgres's refusals mean to a caller. No other file names an SQLSTATE.
+//!
+//! Nothing of Postgres's own text goes to a client: it may quote values, constraint names or
+//! another tenant's keys. The log gets the code and the message, without the detail line.
+
+use std::error::Error;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::error::{Code, Complaint, Failure};
+use crate::plan::{Constraint, Plan};
+
+/// The failure that `error`, got while `plan` ran, is to the caller.
+pub fn failure(error: &tokio_postgres::Error, plan: &Plan) -> Failure {
+    match error.as_db_error() {
+        Some(refusal) => refused(refusal, plan),
+        None => unavailable(plan.writes).with_log(chain(error)),
+    }
+}
+
+/// The failure of a call whose connection is gone or was never there.
+pub fn unavailable(writes: bool) -> Failure {
+    let detail = if writes {
+        "the database connection was lost; the write may or may not have happened"
+    } else {
+        "the database cannot be reached right now"
+    };
+    Failure::new(Code::DatabaseUnavailable, detail).with_retry_after_s(1)
+}
+
+/// Whether the prepared statement no longer fits the tables, so that preparing it anew may help.
+/// The statement has not run.
+pub fn is_stale(error: &tokio_postgres::Error) -> bool {
+    let stale_plan = |refusal: &DbError| {
+        // Only this one of the feature_not_supported family is raised before the statement runs.
+        *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED && refusal.message().contains("cached plan")
+    };
+    error
+        .as_db_error()
+        .is_some_and(|refusal| stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME)
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn refused(refusal: &DbError, plan: &Plan) -> Failure {
+    let log = format!("{}: {}", refusal.code().code(), refusal.message());
+    let code = refusal.code();
+    let constraint = refusal.constraint().and_then(|name| find(plan, name));
+    let failure = if *code == SqlState::UNIQUE_VIOLATION {
+        unique(constraint)
+    } else if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION {
+        reference(constraint, plan)
+    } else if *code == SqlState::CHECK_VIOLATION {
+        value(constraint, "a value is not one the column accepts")
+    } else if *code == SqlState::NOT_NULL_VIOLATION {
+        let column = refusal.column().unwrap_or("a column");
+        Failure::new(Code::ValueRefused, format!("`{column}` cannot be null"))
+    } else if *code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE || *code == SqlState::DATETIME_FIELD_OVERFLOW {
+        Failure::new(Code::ValueRefused, "a number is beyond what the column can hold")
+    } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
+        Failure::new(Code::ValueRefused, "a value is too large for the index on its column")
+    } else if code.code().starts_with("22") {
+        Failure::new(Code::ValueRefused, "a value is not one the database can hold")
+    } else if *code == SqlState::QUERY_CANCELED {
+        Failure::new(Code::StatementTimeout, "the statement took longer than it may")
+    } else if *code == SqlState::LOCK_NOT_AVAILABLE
+        || *code == SqlState::T_R_SERIALIZATION_FAILURE
+        || *code == SqlState::T_R_DEADLOCK_DETECTED
+    {
+        Failure::new(Code::DatabaseBusy, "the row is being changed by others; nothing was written")
+            .with_retry_after_s(1)
+    } else if ["53", "57", "58"].iter().any(|class| code.code().starts_with(class)) || code.code().starts_with("08") {
+        Failure::new(Code::DatabaseUnavailable, "the database cannot serve this right now").with_retry_after_s(1)
+    } else {
+        Failure::new(Code::Internal, "the gateway could not run the statement")
+    };
+    failure.with_log(log)
+}
+
+/// By its name; behind a shard the name has a suffix.
+fn find<'a>(plan: &'a Plan, name: &str) -> Option<&'a Constraint> {
+    let exact = plan.constraints.iter().find(|constraint| constraint.identifier == name);
+    exact.or_else(|| plan.constraints.iter().find(|constraint| name.starts_with(&constraint.identifier)))
+}
+
+fn unique(constraint: Option<&Constraint>) -> Failure {
+    let Some(constraint) = constraint else {
+        return Failure::new(Code::UniqueConflict, "a row with these values exists already");
+    };
+    let columns: Vec<String> = constraint.columns.iter().map(|column| format!("`{column}`")).collect();
+    let message = format!("a row with this {} exists already", columns.join(", "));
+    let detail = format!("{message} (unique rule `{}`)", constraint.rule);
+    Failure::new(Code::UniqueConflict, detail).with_complaints(complaints(constraint, "unique", &message))
+}
+
+fn reference(constraint: Option<&Constraint>, plan: &Plan) -> Failure {
+    let missing = constraint.filter(|constraint| !constraint.columns.is_empty() && plan.kind != "deleteRow");
+    match missing {
+        Some(constraint) => {
+            let message = format!("`{}` names a row that does not exist", constraint.rule);
+            Failure::new(Code::ReferenceMissing, message.clone()).with_complaints(complaints(
+                constraint,
+                "reference",
+                &message,
+            ))
+        }
+        None => {
+            let by = constraint.map(|constraint| format!(" by `{}`", constraint.rule)).unwrap_or_default();
+            Failure::new(Code::RowReferenced, format!("the row is still referred to{by}"))
+        }
+    }
+}
+
+fn value(constraint: Option<&Constraint>, otherwise: &'static str) -> Failure {
+    let Some(constraint) = constraint else { return Failure::new(Code::ValueRefused, otherwise) };
+    let message = format!("the value of `{}` is not one the column accepts", constraint.rule);
+    Failure::new(Code::ValueRefused, message.clone()).with_complaints(complaints(constraint, "check", &message))
+}
+
+fn complaints(constraint: &Constraint, code: &'static str, message: &str) -> Vec<Complaint> {
+    let complaint = |pointer: &String| Complaint { pointer: pointer.clone(), code, message: message.to_owned() };
+    constraint.pointers.iter().map(complaint).collect()
+}

@@ -1,0 +1,165 @@
+//! Makes a checked definition the deployed one: statements, ledger and notification in one
+//! transaction, or nothing.
+//!
+//! One gateway at a time works on an extension, under an advisory lock of the transaction; a second
+//! one finds the work done. A statement that would have to wait for a table's lock gives up after
+//! 150 ms, so that no caller queues behind it, and everything is tried again a little later.
+
+use std::time::{Duration, Instant};
+
+use rowgate_schema_dsl::ddl::{DdlPlan, DdlStatement, ddl};
+use rowgate_schema_dsl::definition::Definition;
+use rowgate_schema_dsl::diagnostic::Diagnostic;
+use rowgate_schema_dsl::diff::{Change, diff};
+use rowgate_schema_dsl::model::Model;
+use serde_json::Value;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Transaction};
+use uuid::Uuid;
+
+use crate::record;
+
+/// How long a deploy waits for others before it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// From the first attempt to the last one's beginning: other deploys and locked tables together.
+    pub wait_ms_max: u64,
+    /// The mean pause between two attempts; each is drawn between half and one and a half of it.
+    pub pause_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { wait_ms_max: 30_000, pause_ms: 100 }
+    }
+}
+
+/// What a deploy came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The extension's current revision, from 1.
+    pub revision: i64,
+    /// False where the very definition was deployed already.
+    pub changed: bool,
+    /// What ran, in order; none where only functions changed.
+    pub statements: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The definition asks for what cannot be applied; all of it.
+    #[error("{}", lines(.0))]
+    Refused(Vec<Diagnostic>),
+    /// The deployed definition cannot be read back by this binary.
+    #[error("the deployed definition cannot be read by this version\n{}", lines(.0))]
+    Recorded(Vec<Diagnostic>),
+    #[error("other work held the extension or its tables for {waited_ms} ms; nothing was changed, try again")]
+    Busy { waited_ms: u64 },
+    #[error("Postgres refused the deploy: {}", crate::db::migrate::cause(.0))]
+    Database(#[from] tokio_postgres::Error),
+}
+
+/// Deploys `definition`, whose checked form is `model`. `recall` makes a model of the document that
+/// an earlier deploy recorded. Nothing is changed unless the answer is `Ok`.
+pub async fn apply(
+    client: &mut Client,
+    definition: &Definition,
+    model: &Model,
+    recall: impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
+    patience: Patience,
+) -> Result<Applied, ApplyError> {
+    let started = Instant::now();
+    loop {
+        // Dropping the transaction on any way out rolls it back and frees the lock.
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(SETTINGS).await?;
+        let attempt = if try_lock(&transaction, definition.extension.id).await? {
+            attempt(transaction, definition, model, &recall).await
+        } else {
+            Ok(None)
+        };
+        match attempt {
+            Ok(Some(applied)) => return Ok(applied),
+            Ok(None) => {}
+            Err(ApplyError::Database(error)) if is_contention(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if waited_ms >= patience.wait_ms_max {
+            return Err(ApplyError::Busy { waited_ms });
+        }
+        let pause_ms = rand::random_range(patience.pause_ms / 2..=patience.pause_ms.saturating_mul(3) / 2);
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+}
+
+/// The statements that would lead from `before` to `after`, or every reason why none may.
+pub fn plan(before: Option<&Model>, after: &Model) -> Result<DdlPlan, Vec<Diagnostic>> {
+    let changes = diff(before, after);
+    let refusals: Vec<Diagnostic> = changes.iter().filter_map(Change::refusal).collect();
+    if refusals.is_empty() { Ok(ddl(after, &changes)) } else { Err(refusals) }
+}
+
+/// No name resolves but a built-in or a qualified one, and backslashes in literals mean themselves.
+const SETTINGS: &str = "
+SET LOCAL search_path = '';
+SET LOCAL standard_conforming_strings = on;
+SET LOCAL lock_timeout = '150ms';
+SET LOCAL statement_timeout = '300s'";
+
+async fn try_lock(transaction: &Transaction<'_>, extension: Uuid) -> Result<bool, tokio_postgres::Error> {
+    let (high, low) = extension.as_u64_pair();
+    let key = (high ^ low).cast_signed();
+    transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&key]).await?.try_get(0)
+}
+
+async fn attempt(
+    transaction: Transaction<'_>,
+    definition: &Definition,
+    model: &Model,
+    recall: &impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
+) -> Result<Option<Applied>, ApplyError> {
+    let current = record::extension(&transaction, definition.extension.id).await?;
+    if let Some(current) = &current
+        && current.definition_sha256 == record::definition_sha256(definition)
+    {
+        return Ok(Some(Applied { revision: current.revision, changed: false, statements: Vec::new() }));
+    }
+    let before = match &current {
+        Some(current) => Some(recall(&current.definition).map_err(ApplyError::Recorded)?),
+        None => None,
+    };
+    let plan = plan(before.as_ref(), model).map_err(ApplyError::Refused)?;
+    for statement in &plan.statements {
+        transaction.batch_execute(&statement.sql).await.map_err(|error| in_the_way(statement, error))?;
+    }
+    let statements: Vec<&str> = plan.statements.iter().map(|statement| statement.sql.as_str()).collect();
+    let revision = current.map_or(0, |current| current.revision) + 1;
+    record::insert_revision(&transaction, definition, revision, &statements).await?;
+    transaction.commit().await?;
+    let statements = plan.statements.into_iter().map(|statement| statement.sql).collect();
+    Ok(Some(Applied { revision, changed: true, statements }))
+}
+
+/// Says which declaration existing rows contradict, where that is why `statement` failed.
+fn in_the_way(statement: &DdlStatement, error: tokio_postgres::Error) -> ApplyError {
+    let hint = match error.code() {
+        Some(code) if *code == SqlState::UNIQUE_VIOLATION => "change or delete the rows that share a value first",
+        Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => "give the column a default that exists, or none",
+        Some(code) if *code == SqlState::CHECK_VIOLATION => "change or delete the rows that break the rule first",
+        Some(code) if *code == SqlState::PROGRAM_LIMIT_EXCEEDED => "index shorter values, or fewer columns",
+        _ => return ApplyError::Database(error),
+    };
+    let message = format!("{} cannot be added: rows that exist already contradict it", statement.subject);
+    ApplyError::Refused(vec![Diagnostic::new("existing_rows", statement.pointer.as_str(), message).with_hint(hint)])
+}
+
+/// Whether the same attempt may succeed a moment later.
+fn is_contention(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

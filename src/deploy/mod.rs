@@ -1,0 +1,3 @@
+//! From an author's bundle to what is deployed.
+
+pub mod apply;

@@ -1,0 +1,286 @@
+//! The composition root, and [`Gateway::call`]: resolve, limit, read the arguments, run, answer.
+//!
+//! It knows no HTTP type: tests, benches, the command line and every transport call this one
+//! function. Each worker brings its own [`Worker`] with connections of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rowgate_schema_dsl::definition::IdentityField;
+use uuid::Uuid;
+
+use crate::auth::{Authenticator, Identity};
+use crate::config::Config;
+use crate::db::connect::{Connector, Purpose};
+use crate::db::lane::Lanes;
+use crate::db::parameter::Parameter;
+use crate::db::run::run;
+use crate::error::{Code, Failure};
+use crate::limit::{Decision, Keys, Limiter};
+use crate::plan::argument::Given;
+use crate::plan::statement::Binding;
+use crate::registry::{Function, Install, Snapshot};
+use crate::telemetry::Metrics;
+
+/// What all workers share.
+pub struct Gateway {
+    pub config: Config,
+    pub authenticator: Authenticator,
+    pub limiter: Limiter,
+    pub metrics: Metrics,
+    registry: ArcSwap<Snapshot>,
+    calls_in_flight: AtomicUsize,
+}
+
+/// One worker's connections, opened on its own runtime.
+pub struct Worker {
+    reads: Lanes,
+    writes: Lanes,
+}
+
+/// One call of one function.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub install_id: Uuid,
+    pub function: &'a str,
+    pub identity: &'a Identity,
+    /// JSON text of the arguments: an object, or nothing.
+    pub arguments: &'a [u8],
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer's JSON text.
+    pub result: Result<Vec<u8>, Failure>,
+    /// What the rate limits decided, once the call got so far.
+    pub decision: Option<Decision>,
+    pub stages: Stages,
+}
+
+/// Time spent in each stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stages {
+    /// Finding the function, deciding access and limits, reading arguments.
+    pub plan: Duration,
+    /// Binding, the database, and writing the answer.
+    pub database: Duration,
+}
+
+/// Counts a call as under way until dropped, also when the caller goes away.
+struct InFlight<'a>(&'a Gateway);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.calls_in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    /// Opens the worker's lanes on the current runtime.
+    pub fn open(connector: &Connector, config: &Config) -> Worker {
+        let database = &config.database;
+        Worker {
+            reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
+            writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
+        }
+    }
+
+    /// How many of the worker's lanes are open, and how many there are.
+    pub fn is_ready(&self) -> bool {
+        self.reads.open_count() > 0 && self.writes.open_count() > 0
+    }
+
+    pub fn lanes_open(&self) -> usize {
+        self.reads.open_count() + self.writes.open_count()
+    }
+}
+
+impl Gateway {
+    pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Gateway {
+        Gateway {
+            limiter: Limiter::new(&config.limits),
+            config,
+            authenticator,
+            metrics,
+            registry: ArcSwap::from_pointee(Snapshot::default()),
+            calls_in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// What is deployed now. A call keeps the snapshot it began with.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.registry.load_full()
+    }
+
+    /// Puts `snapshot` in force; calls under way end on the one they began with.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.metrics.snapshots.inc();
+        self.metrics.extensions.set(i64::try_from(snapshot.extensions.len()).unwrap_or(i64::MAX));
+        self.metrics.installs.set(i64::try_from(snapshot.installs.len()).unwrap_or(i64::MAX));
+        self.registry.store(Arc::new(snapshot));
+    }
+
+    /// Calls under way on all workers.
+    pub fn calls_in_flight(&self) -> usize {
+        self.calls_in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Answers one call.
+    pub async fn call(&self, worker: &Worker, call: Call<'_>) -> Reply {
+        let began = Instant::now();
+        let mut reply = Reply { result: Ok(Vec::new()), decision: None, stages: Stages::default() };
+        let snapshot = self.registry.load();
+        let (install, function) = match resolve(&snapshot, &call) {
+            Ok(found) => found,
+            Err(failure) => {
+                self.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+                reply.result = Err(failure);
+                return reply;
+            }
+        };
+        let function = Arc::clone(function);
+        let install = install.clone();
+        drop(snapshot);
+        reply.result =
+            self.serve(worker, &call, &install, &function, began, &mut reply.decision, &mut reply.stages).await;
+        match &reply.result {
+            Ok(_) => function.metrics.succeeded(began.elapsed()),
+            Err(failure) => function.metrics.failed(failure.code, began.elapsed()),
+        }
+        reply
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn serve(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        install: &Install,
+        function: &Function,
+        began: Instant,
+        decision: &mut Option<Decision>,
+        stages: &mut Stages,
+    ) -> Result<Vec<u8>, Failure> {
+        let plan = &function.plan;
+        if call.identity.role < plan.access {
+            return Err(Failure::new(
+                Code::AccessDenied,
+                format!(
+                    "`{}` asks for role `{}`; the token has `{}`",
+                    call.function,
+                    plan.access.as_str(),
+                    call.identity.role.as_str()
+                ),
+            ));
+        }
+        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
+        let decided = self.limiter.check(function.class, &keys);
+        *decision = Some(decided);
+        if decided.is_refused() {
+            return Err(decided.into_failure());
+        }
+        let _in_flight = self.enter()?;
+        let scope_key = install.scope_key(plan.scope)?;
+        let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let Some(Some(statement)) = plan.variants.get(given.bits as usize) else {
+            let names: Vec<String> = plan.arguments.droppable().map(|name| format!("`{name}`")).collect();
+            return Err(Failure::new(
+                Code::ArgumentsInvalid,
+                format!("nothing to change; give at least one of {}", names.join(", ")),
+            ));
+        };
+        let mut parameters = Vec::with_capacity(statement.bindings.len());
+        for binding in &statement.bindings {
+            parameters.push(parameter(binding, scope_key, &given, call.identity, install)?);
+        }
+        stages.plan = began.elapsed();
+        let lanes = if plan.writes { &worker.writes } else { &worker.reads };
+        let mut out = Vec::with_capacity(1024);
+        let deadline = Duration::from_millis(self.config.http.call_timeout_ms);
+        let ran = tokio::time::timeout(deadline, run(lanes, plan, statement, &parameters, &mut out)).await;
+        stages.database = began.elapsed().saturating_sub(stages.plan);
+        match ran {
+            Ok(Ok(())) => Ok(out),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::new(Code::StatementTimeout, "the database did not answer in time")),
+        }
+    }
+
+    /// Admits one more call, or refuses it at once.
+    fn enter(&self) -> Result<InFlight<'_>, Failure> {
+        let before = self.calls_in_flight.fetch_add(1, Ordering::Relaxed);
+        let entered = InFlight(self);
+        if before < self.config.http.concurrent_calls_max {
+            return Ok(entered);
+        }
+        Err(Failure::new(Code::Overloaded, "too many calls are under way").with_retry_after_s(1))
+    }
+}
+
+fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
+    // First the token: one of another install learns nothing, not even which installs there are.
+    call.identity.must_be_for(call.install_id)?;
+    let install = snapshot
+        .installs
+        .get(&call.install_id)
+        .ok_or_else(|| Failure::new(Code::InstallUnknown, "there is no install with this id"))?;
+    let function =
+        install.extension.functions.get(call.function).ok_or_else(|| unknown_function(install, call.function))?;
+    Ok((install, function))
+}
+
+fn unknown_function(install: &Install, name: &str) -> Failure {
+    let shown: String = name.chars().take(64).collect();
+    let names = install.extension.functions.keys().map(AsRef::as_ref);
+    let detail = match rowgate_schema_dsl::diagnostic::nearest(&shown, names) {
+        Some(nearest) => format!("there is no function `{shown}`; did you mean `{nearest}`?"),
+        None => format!("there is no function `{shown}`"),
+    };
+    Failure::new(Code::FunctionUnknown, detail)
+}
+
+fn parameter<'a>(
+    binding: &'a Binding,
+    scope_key: Uuid,
+    given: &'a Given,
+    identity: &'a Identity,
+    install: &Install,
+) -> Result<Parameter<'a>, Failure> {
+    Ok(match binding {
+        Binding::Scope => Parameter::Uuid(scope_key),
+        Binding::NewId => Parameter::Uuid(Uuid::now_v7()),
+        Binding::Argument(index) => given.values.get(*index).map_or(Parameter::Null, Parameter::Typed),
+        Binding::Literal(value) => Parameter::Typed(value),
+        Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {
+            (Some(IdentityValue::Text(text)), _) => Parameter::Text(text),
+            (Some(IdentityValue::Uuid(uuid)), false) => Parameter::Uuid(uuid),
+            (Some(IdentityValue::Uuid(uuid)), true) => Parameter::UuidText(uuid),
+            (None, _) => {
+                return Err(Failure::new(
+                    Code::IdentityRequired,
+                    format!("the function needs the caller's `{}`, which the token does not carry", field.as_str()),
+                ));
+            }
+        },
+    })
+}
+
+enum IdentityValue<'a> {
+    Text(&'a str),
+    Uuid(Uuid),
+}
+
+fn identity_field<'a>(field: IdentityField, identity: &'a Identity, install: &Install) -> Option<IdentityValue<'a>> {
+    match field {
+        IdentityField::UserId => identity.user_id.as_deref().map(IdentityValue::Text),
+        IdentityField::Role => Some(IdentityValue::Text(identity.role.as_str())),
+        IdentityField::Surface => identity.surface.map(|surface| IdentityValue::Text(surface.as_str())),
+        IdentityField::PlatformUserId => identity.platform_user_id.as_deref().map(IdentityValue::Text),
+        IdentityField::PlatformUserName => identity.platform_user_name.as_deref().map(IdentityValue::Text),
+        IdentityField::AccountId => Some(IdentityValue::Uuid(install.account_id)),
+        IdentityField::InstallId => Some(IdentityValue::Uuid(install.id)),
+    }
+}

@@ -1,0 +1,192 @@
+//! `POST /v1/extension-functions/{install_id}/{function}`: arguments in, the bare result out.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use bytes::BytesMut;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use uuid::Uuid;
+
+use crate::auth::Identity;
+use crate::error::{Code, Failure};
+use crate::gateway::{Call, Reply, Stages};
+use crate::http::Shared;
+use crate::http::request_id::RequestId;
+use crate::limit::{Decision, Limiter};
+use crate::problem;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What is known of a request by the time it is answered.
+#[derive(Default)]
+struct Answered {
+    decision: Option<Decision>,
+    auth: Duration,
+    stages: Stages,
+}
+
+pub async fn call(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    request: Request,
+) -> Response<Body> {
+    let id = RequestId::of(request.headers());
+    let instance = request.uri().path().to_owned();
+    let mut answered = Answered::default();
+    let result = match path {
+        Ok(Path((install_id, function))) => {
+            answer(&shared, address.ip(), &install_id, &function, request, &mut answered).await
+        }
+        Err(_) => Err(Failure::new(Code::EndpointUnknown, "the path is not one of an endpoint")),
+    };
+    let mut response = match result {
+        Ok(body) => {
+            let mut response = Response::new(Body::from(body));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(failure) => {
+            log(&failure, &instance, &id);
+            problem::response(&failure, &instance, id.as_str())
+        }
+    };
+    let headers = response.headers_mut();
+    if let Some(decision) = &answered.decision {
+        rate_limit(&shared.gateway.limiter, decision, headers);
+    }
+    if let Some(timing) = server_timing(&answered) {
+        headers.insert(SERVER_TIMING, timing);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    id.on(response)
+}
+
+async fn answer(
+    shared: &Shared,
+    client: IpAddr,
+    install_id: &str,
+    function: &str,
+    request: Request,
+    answered: &mut Answered,
+) -> Result<Vec<u8>, Failure> {
+    let gateway = &shared.gateway;
+    if request.method() != Method::POST {
+        return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
+    }
+    let began = Instant::now();
+    let identity = authenticate(shared, client, request.headers()).await.map_err(|failure| refused(shared, failure))?;
+    answered.auth = began.elapsed();
+    // A path that holds no UUID names no install.
+    let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
+    let install_id = install_id
+        .ok_or_else(|| refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID")))?;
+    let arguments = body(shared, request).await.map_err(|failure| refused(shared, failure))?;
+    let call = Call { install_id, function, identity: &identity, arguments: &arguments };
+    let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
+    answered.decision = decision;
+    answered.stages = stages;
+    result
+}
+
+async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
+    let now_s = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let snapshot = shared.gateway.snapshot();
+    let mut presented = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let authorization = presented.next();
+    if presented.next().is_some() {
+        return Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"));
+    }
+    shared.gateway.authenticator.authenticate_or_fetch(authorization, client, now_s, &snapshot.keys).await
+}
+
+/// The body, bounded in size and time.
+async fn body(shared: &Shared, request: Request) -> Result<Bytes, Failure> {
+    let settings = &shared.gateway.config.http;
+    let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {} bytes", settings.body_bytes_max));
+    let is_json = is_json(request.headers());
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > settings.body_bytes_max as u64) {
+        return Err(too_large());
+    }
+    let collected = Limited::new(request.into_body(), settings.body_bytes_max).collect();
+    let within = Duration::from_millis(settings.body_read_timeout_ms);
+    let body = match tokio::time::timeout(within, collected).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => return Err(Failure::new(Code::BodyMalformed, "the body ended before its announced length")),
+        Err(_) => return Err(Failure::new(Code::RequestTimeout, "the body did not arrive in time")),
+    };
+    if body.is_empty() || is_json {
+        return Ok(body);
+    }
+    Err(Failure::new(Code::ContentTypeUnsupported, "expected `Content-Type: application/json`"))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+/// Counts a request that was refused before the gateway saw it.
+fn refused(shared: &Shared, failure: Failure) -> Failure {
+    shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+    failure
+}
+
+/// A failure is logged once, here; what the caller did wrong only where one asks for it.
+fn log(failure: &Failure, instance: &str, id: &RequestId) {
+    let (code, request_id, reason) = (failure.code.as_str(), id.as_str(), failure.log.as_deref().unwrap_or_default());
+    match failure.code {
+        Code::Internal => {
+            tracing::error!(code, request_id, instance, reason, "a call failed by the gateway's own fault")
+        }
+        Code::DatabaseUnavailable | Code::StatementTimeout | Code::DatabaseBusy | Code::Overloaded => {
+            tracing::warn!(code, request_id, instance, reason, "a call could not be served");
+        }
+        _ => tracing::debug!(code, request_id, instance, reason, "a call was refused"),
+    }
+}
+
+fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
+    if let Some(policy) = limiter.policy_header(decision.class())
+        && let Ok(value) = HeaderValue::from_maybe_shared(policy.clone())
+    {
+        headers.insert(RATE_LIMIT_POLICY, value);
+    }
+    let mut text = BytesMut::with_capacity(96);
+    decision.write_rate_limit(&mut text);
+    if !text.is_empty()
+        && let Ok(value) = HeaderValue::from_maybe_shared(text.freeze())
+    {
+        headers.insert(RATE_LIMIT, value);
+    }
+}
+
+/// `auth;dur=0.012, plan;dur=0.034, db;dur=0.456`, in milliseconds.
+fn server_timing(answered: &Answered) -> Option<HeaderValue> {
+    let mut text = [0u8; 96];
+    let mut rest = text.as_mut_slice();
+    let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
+    write!(
+        rest,
+        "auth;dur={:.3}, plan;dur={:.3}, db;dur={:.3}",
+        ms(answered.auth),
+        ms(answered.stages.plan),
+        ms(answered.stages.database)
+    )
+    .ok()?;
+    let unused = rest.len();
+    HeaderValue::from_bytes(text.get(..text.len() - unused)?).ok()
+}

@@ -1,0 +1,389 @@
+//! The limiter against a plain token bucket, on a clock that only the test moves.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::hash::RandomState;
+use std::time::Duration;
+
+use governor::clock::FakeRelativeClock;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::config::{Classes, LimitMode, Limits, Quota};
+use crate::limit::bucket::{Buckets, Key};
+use crate::limit::policy::Policy;
+use crate::limit::{Class, Decision, Keys, Layer, Limiter};
+
+fn classes(quota: Quota) -> Classes {
+    Classes { query_rows: quota, write_rows: quota, query: quota, mutation: quota, action: quota }
+}
+
+fn quota(per_minute: u32, burst: u32) -> Quota {
+    Quota { per_minute, burst: Some(burst) }
+}
+
+fn limits([caller, install, extension]: [Quota; 3]) -> Limits {
+    Limits { caller: classes(caller), install: classes(install), extension: classes(extension), ..Limits::default() }
+}
+
+fn keys(caller: u128, install: u128, extension: u128) -> Keys {
+    Keys { caller, install: Uuid::from_u128(install), extension: Uuid::from_u128(extension) }
+}
+
+fn limiter(limits: &Limits) -> (Limiter<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    (Limiter::with_clock(limits, clock.clone()), clock)
+}
+
+fn rate_limit(decision: &Decision) -> String {
+    let mut out = Vec::new();
+    decision.write_rate_limit(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// A bucket that is filled by time and emptied by calls: what GCRA computes the other way round.
+struct TokenBucket {
+    level_ns: u64,
+    capacity_ns: u64,
+    interval_ns: u64,
+}
+
+impl TokenBucket {
+    fn full(quota: Quota) -> TokenBucket {
+        let interval_ns =
+            if quota.per_minute == 0 { u64::MAX } else { 60_000_000_000_u64.div_ceil(quota.per_minute.into()) };
+        let capacity_ns = if quota.per_minute == 0 { 0 } else { interval_ns * u64::from(quota.burst.unwrap()) };
+        TokenBucket { level_ns: capacity_ns, capacity_ns, interval_ns }
+    }
+
+    fn pass(&mut self, by_ns: u64) {
+        self.level_ns = self.capacity_ns.min(self.level_ns + by_ns);
+    }
+
+    fn has_room(&self) -> bool {
+        self.level_ns >= self.interval_ns
+    }
+}
+
+fn any_quota() -> impl Strategy<Value = Quota> {
+    prop_oneof![
+        1 => Just(quota(0, 1)),
+        9 => (1..600_u32, 1..12_u32).prop_map(|(per_minute, burst)| quota(per_minute, burst)),
+    ]
+}
+
+/// Milliseconds since the call before, caller, install (extension: the install's number halved), class.
+fn any_call() -> impl Strategy<Value = (u64, u128, u128, Class)> {
+    let pause_ms = prop_oneof![6 => Just(0), 3 => 1..2_000_u64, 1 => 2_000..120_000_u64];
+    let class = prop_oneof![4 => Just(Class::QueryRows), 1 => Just(Class::WriteRows)];
+    (pause_ms, 0..3_u128, 0..4_u128, class)
+}
+
+proptest! {
+    #[test]
+    fn decides_as_token_buckets_do(
+        quotas in [any_quota(), any_quota(), any_quota()],
+        calls in prop::collection::vec(any_call(), 1..200),
+        sweep_every in 1..50_usize,
+    ) {
+        let (limiter, clock) = limiter(&limits(quotas));
+        let mut buckets: BTreeMap<(Layer, Class, u128, u128), TokenBucket> = BTreeMap::new();
+        let mut admitted_ns: BTreeMap<(Layer, Class, u128, u128), Vec<u64>> = BTreeMap::new();
+        let mut now_ns = 0;
+        for (index, (pause_ms, caller, install, class)) in calls.into_iter().enumerate() {
+            clock.advance(Duration::from_millis(pause_ms));
+            now_ns += pause_ms * 1_000_000;
+            buckets.values_mut().for_each(|bucket| bucket.pass(pause_ms * 1_000_000));
+            if index % sweep_every == 0 {
+                limiter.sweep();
+            }
+            let extension = install / 2;
+            let places = [
+                (Layer::Caller, class, install, caller),
+                (Layer::Install, class, install, 0),
+                (Layer::Extension, class, extension, 0),
+            ];
+            for (place, quota) in places.into_iter().zip(quotas) {
+                buckets.entry(place).or_insert_with(|| TokenBucket::full(quota));
+            }
+            let refusing: Vec<Layer> = places.iter().filter(|place| !buckets[*place].has_room()).map(|place| place.0).collect();
+            if refusing.is_empty() {
+                for place in places {
+                    let bucket = buckets.get_mut(&place).unwrap();
+                    bucket.level_ns -= bucket.interval_ns;
+                    admitted_ns.entry(place).or_default().push(now_ns);
+                }
+            }
+
+            let decision = limiter.check(class, &keys(caller, install, extension));
+
+            prop_assert_eq!(decision.is_refused(), !refusing.is_empty());
+            prop_assert_eq!(decision.violations().map(|standing| standing.layer).collect::<Vec<_>>(), refusing);
+            for (place, standing) in places.iter().zip(decision.standings()) {
+                let bucket = &buckets[place];
+                prop_assert_eq!(u64::from(standing.remaining), bucket.level_ns / bucket.interval_ns);
+                prop_assert!(standing.remaining <= standing.quota);
+                prop_assert!(standing.reset_s <= standing.window_s);
+            }
+        }
+        for (place, times) in admitted_ns {
+            let quota = quotas[place.0 as usize];
+            for (first, from) in times.iter().enumerate() {
+                for (last, until) in times.iter().enumerate().skip(first) {
+                    let rate = u128::from(until - from) * u128::from(quota.per_minute) / 60_000_000_000;
+                    prop_assert!((last - first + 1) as u128 <= u128::from(quota.burst.unwrap()) + rate);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_waits_as_told_is_admitted_and_who_comes_sooner_is_not(
+        quotas in [1..600_u32, 1..600_u32, 1..600_u32],
+        calls_before in prop::collection::vec(0..3_000_u64, 0..100),
+    ) {
+        let (limiter, clock) = limiter(&limits(quotas.map(|per_minute| quota(per_minute, 1 + per_minute % 7))));
+        let keys = keys(1, 2, 3);
+        for pause_ms in calls_before {
+            clock.advance(Duration::from_millis(pause_ms));
+            limiter.check(Class::Query, &keys);
+        }
+        let mut decision = limiter.check(Class::Query, &keys);
+        while !decision.is_refused() {
+            decision = limiter.check(Class::Query, &keys);
+        }
+        let wait_s = decision.retry_after_s().unwrap();
+        prop_assert!(wait_s >= 1);
+        clock.advance(Duration::from_secs(wait_s - 1));
+        if wait_s > 1 {
+            prop_assert!(limiter.check(Class::Query, &keys).is_refused());
+        }
+        clock.advance(Duration::from_secs(1));
+        prop_assert!(!limiter.check(Class::Query, &keys).is_refused());
+    }
+
+    #[test]
+    fn others_change_nothing(
+        quotas in [any_quota(), any_quota(), any_quota()],
+        calls in prop::collection::vec((any_call(), any::<bool>()), 1..100),
+    ) {
+        let (alone, alone_clock) = limiter(&limits(quotas));
+        let (among, among_clock) = limiter(&limits(quotas));
+        for ((pause_ms, caller, install, class), mine) in calls {
+            alone_clock.advance(Duration::from_millis(pause_ms));
+            among_clock.advance(Duration::from_millis(pause_ms));
+            if mine {
+                let keys = keys(caller, install, 1);
+                prop_assert_eq!(alone.check(class, &keys), among.check(class, &keys));
+            } else {
+                among.check(class, &keys(caller, install + 100, 2));
+            }
+        }
+    }
+
+    #[test]
+    fn any_quota_at_all_can_be_checked(per_minute in any::<u32>(), burst in any::<Option<u32>>()) {
+        let written = Quota { per_minute, burst };
+        let (limiter, clock) = limiter(&limits([written; 3]));
+        clock.advance(Duration::from_secs(3_600 * 24 * 365 * 50));
+        let decision = limiter.check(Class::Action, &keys(1, 2, 3));
+        prop_assert_eq!(decision.is_refused(), per_minute == 0);
+        prop_assert!(decision.standings().iter().all(|standing| standing.window_s >= 1 && standing.window_s <= 86_400));
+    }
+}
+
+#[test]
+fn a_refused_caller_spends_nothing_of_what_others_share() {
+    let (limiter, _clock) = limiter(&limits([quota(60, 2), quota(60, 10), quota(60, 10)]));
+    let greedy = |_| limiter.check(Class::Query, &keys(1, 1, 1)).is_refused();
+    assert_eq!((0..100).map(greedy).filter(|refused| !refused).count(), 2);
+    let other = limiter.check(Class::Query, &keys(2, 1, 1));
+    assert_eq!(other.standings().iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [1, 7, 7]);
+}
+
+#[test]
+fn a_call_refused_by_a_wide_layer_spends_nothing_of_the_narrow_ones() {
+    let (limiter, clock) = limiter(&limits([quota(60, 9), quota(60, 9), quota(60, 1)]));
+    for _ in 0..50 {
+        limiter.check(Class::Query, &keys(1, 1, 1));
+    }
+    clock.advance(Duration::from_secs(1));
+    let decision = limiter.check(Class::Query, &keys(1, 1, 1));
+    assert_eq!(decision.standings().iter().map(|standing| standing.remaining).collect::<Vec<_>>(), [8, 8, 0]);
+}
+
+#[test]
+fn threads_together_get_one_burst() {
+    let (limiter, _clock) = limiter(&limits([quota(100_000, 100_000), quota(60, 500), quota(100_000, 100_000)]));
+    let admitted: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|caller| {
+                let limiter = &limiter;
+                scope.spawn(move || {
+                    (0..2_000).filter(|_| !limiter.check(Class::Query, &keys(caller, 1, 1)).is_refused()).count()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 500);
+}
+
+#[test]
+fn shadow_decides_as_enforce_and_lets_pass() {
+    let enforced = limits([quota(60, 3), quota(60, 5), quota(60, 100)]);
+    let (enforce, _clock) = limiter(&enforced);
+    let (shadow, _clock) = limiter(&Limits { mode: LimitMode::Shadow, ..enforced });
+    for call in 0..20 {
+        let keys = keys(call % 3, 1, 1);
+        let (expected, decision) = (enforce.check(Class::Query, &keys), shadow.check(Class::Query, &keys));
+        assert_eq!(decision.standings(), expected.standings());
+        assert_eq!(decision.is_exceeded(), expected.is_refused());
+        assert!(!decision.is_refused());
+        assert_eq!(rate_limit(&decision), "");
+    }
+    assert_eq!(shadow.policy_header(Class::Query), None);
+}
+
+#[test]
+fn off_counts_nothing() {
+    let (limiter, _clock) = limiter(&Limits { mode: LimitMode::Off, ..limits([quota(0, 1); 3]) });
+    let decision = limiter.check(Class::Query, &keys(1, 1, 1));
+    assert!(!decision.is_exceeded() && decision.standings().is_empty());
+    assert_eq!(
+        (limiter.buckets(), limiter.policy_header(Class::Query), rate_limit(&decision)),
+        (0, None, String::new())
+    );
+}
+
+#[test]
+fn headers() {
+    let (limiter, clock) = limiter(&Limits::default());
+    let policies = Class::ALL.map(|class| {
+        let header = limiter.policy_header(class).unwrap();
+        format!("{}: {}", class.as_str(), std::str::from_utf8(header).unwrap())
+    });
+    insta::assert_snapshot!(policies.join("\n"), @r#"
+    query_rows: "caller";q=50;w=60, "install";q=100;w=60, "extension";q=100000;w=60
+    write_rows: "caller";q=25;w=60, "install";q=50;w=60, "extension";q=50000;w=60
+    query: "caller";q=50;w=60, "install";q=100;w=60, "extension";q=100000;w=60
+    mutation: "caller";q=25;w=60, "install";q=50;w=60, "extension";q=50000;w=60
+    action: "caller";q=10;w=60, "install";q=20;w=60, "extension";q=20000;w=60
+    "#);
+
+    let mut lines = Vec::new();
+    for call in 1..=52 {
+        let decision = limiter.check(Class::QueryRows, &keys(1, 1, 1));
+        if [1, 2, 49, 50, 51, 52].contains(&call) {
+            lines.push(format!("{call}: {} refused={}", rate_limit(&decision), decision.is_refused()));
+        }
+    }
+    clock.advance(Duration::from_secs(12));
+    lines.push(format!("later: {}", rate_limit(&limiter.check(Class::QueryRows, &keys(1, 1, 1)))));
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    1: "caller";r=49;t=2, "install";r=99;t=1 refused=false
+    2: "caller";r=48;t=3, "install";r=98;t=2 refused=false
+    49: "caller";r=1;t=59, "install";r=51;t=30 refused=false
+    50: "caller";r=0;t=2, "install";r=50;t=30 refused=false
+    51: "caller";r=0;t=2, "install";r=50;t=30 refused=true
+    52: "caller";r=0;t=2, "install";r=50;t=30 refused=true
+    later: "caller";r=9;t=50, "install";r=69;t=19
+    "#);
+}
+
+#[test]
+fn headers_of_a_burst_and_of_a_spent_extension() {
+    let (limiter, _clock) = limiter(&limits([quota(100, 20), quota(50, 200), quota(7, 1)]));
+    insta::assert_snapshot!(std::str::from_utf8(limiter.policy_header(Class::Query).unwrap()).unwrap(), @r#""caller";q=20;w=12, "install";q=200;w=240, "extension";q=1;w=9"#);
+    limiter.check(Class::Query, &keys(1, 1, 1));
+    let decision = limiter.check(Class::Query, &keys(1, 1, 1));
+    insta::assert_snapshot!(rate_limit(&decision), @r#""caller";r=19;t=1, "install";r=199;t=2, "extension";r=0;t=9"#);
+}
+
+#[test]
+fn the_failure_names_every_layer_that_refused() {
+    let (limiter, _clock) = limiter(&limits([quota(10, 1), quota(4, 1), quota(60, 60)]));
+    limiter.check(Class::Mutation, &keys(1, 1, 1));
+    let failure = limiter.check(Class::Mutation, &keys(1, 1, 1)).into_failure();
+    assert_eq!((failure.retry_after_s, &failure.violated_policies[..]), (Some(15), &["caller", "install"][..]));
+    insta::assert_snapshot!(failure, @"quota_exceeded: the quota of `mutation` calls is used up (caller, install); try again in 15 s");
+}
+
+#[test]
+fn a_class_with_a_quota_of_none_is_closed() {
+    let mut limits = Limits::default();
+    limits.install.action = Quota { per_minute: 0, burst: None };
+    let (limiter, clock) = limiter(&limits);
+    for _ in 0..3 {
+        let decision = limiter.check(Class::Action, &keys(1, 1, 1));
+        insta::allow_duplicates! { insta::assert_snapshot!(rate_limit(&decision), @r#""caller";r=10;t=0, "install";r=0;t=60"#); }
+        assert_eq!(decision.retry_after_s(), Some(60));
+        clock.advance(Duration::from_secs(3_600));
+    }
+    assert!(!limiter.check(Class::Query, &keys(1, 1, 1)).is_refused());
+}
+
+#[test]
+fn a_changed_quota_finds_what_was_spent() {
+    let buckets = Buckets::new(10);
+    let key = Key::new(&RandomState::new(), Class::Query, Uuid::from_u128(1), 0);
+    let spend_all = |policy: &Policy| (0..1_000).take_while(|_| buckets.spend(&key, policy, 1).is_ok()).count();
+    let policy = |per_minute| Policy::new(quota(per_minute, per_minute));
+    assert_eq!((0..30).filter(|_| buckets.spend(&key, &policy(60), 1).is_ok()).count(), 30);
+    assert_eq!(spend_all(&policy(600)), 300, "half was spent, so half of the larger one is left");
+    assert_eq!(spend_all(&policy(60)), 0);
+}
+
+#[test]
+fn a_million_keys_seen_once_do_not_stay() {
+    let buckets = Buckets::new(usize::MAX);
+    let (hasher, policy) = (RandomState::new(), Policy::new(quota(60, 60)));
+    for caller in 0..1_000_000 {
+        let key = Key::new(&hasher, Class::QueryRows, Uuid::from_u128(caller % 1_000), caller);
+        buckets.spend(&key, &policy, caller as u64).unwrap();
+    }
+    assert_eq!(buckets.len(), 1_000_000);
+    assert_eq!(buckets.sweep(1_000_000), 1_000_000, "one call is a second, which has not passed");
+    assert_eq!(buckets.sweep(1_000_000_000 + 499_999), 500_000);
+    assert_eq!(buckets.sweep(2_000_000_000), 0);
+    assert_eq!((buckets.len(), buckets.capacity()), (0, 0));
+}
+
+#[test]
+fn a_sweep_reaches_every_layer_and_only_full_buckets() {
+    let (limiter, clock) = limiter(&limits([quota(60, 60), quota(60, 60), quota(6, 60)]));
+    for install in 0..50 {
+        limiter.check(Class::QueryRows, &keys(1, install, install));
+    }
+    assert_eq!((limiter.buckets(), limiter.sweep()), (150, 150));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(limiter.sweep(), 50);
+    clock.advance(Duration::from_secs(9));
+    assert_eq!((limiter.sweep(), limiter.buckets()), (0, 0));
+}
+
+#[test]
+fn who_is_refused_leaves_no_bucket_behind() {
+    let (limiter, _clock) = limiter(&limits([quota(60, 60), quota(60, 10), quota(60, 60)]));
+    for caller in 0..1_000 {
+        limiter.check(Class::QueryRows, &keys(caller, 1, 1));
+    }
+    assert_eq!(limiter.buckets(), 10 + 1 + 1);
+}
+
+#[test]
+fn newcomers_share_a_bucket_where_there_is_no_room() {
+    let wide = quota(100_000, 100_000);
+    let (limiter, clock) = limiter(&Limits { buckets_max: 100, ..limits([quota(60, 5), wide, wide]) });
+    let admitted = |callers: std::ops::Range<u128>| {
+        callers.filter(|caller| !limiter.check(Class::Query, &keys(*caller, 1, 1)).is_refused()).count()
+    };
+    assert_eq!(admitted(0..100), 100);
+    assert_eq!(admitted(100..100_000), 5);
+    assert_eq!(admitted(0..100), 100, "who has a bucket keeps it");
+    assert_eq!(limiter.buckets(), 101 + 2);
+    clock.advance(Duration::from_secs(60));
+    limiter.sweep();
+    assert_eq!(admitted(100..200), 100);
+}

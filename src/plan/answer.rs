@@ -1,0 +1,246 @@
+//! Postgres's binary rows become JSON text: a writer made at deploy from the columns' types.
+//!
+//! Every member's name is escaped once, at deploy; at a call names and values are copied behind
+//! each other into one buffer, and no tree of values exists in between.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use postgres_types::Type;
+use rowgate_schema_dsl::column_type::PostgresType;
+use rowgate_schema_dsl::model::Column;
+
+/// What a plan's rows become.
+#[derive(Debug)]
+pub enum Shape {
+    /// An array of rows.
+    Rows(RowWriter),
+    /// One row; where there is none, the call fails with `row_not_found`.
+    Row(RowWriter),
+    /// The one `bigint` of the one row.
+    Number,
+}
+
+/// Why a row could not be written: the database holds other types than the plan was made for.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("column {0} does not hold what the plan expects")]
+pub struct Unreadable(pub usize);
+
+/// Writes one row as a JSON object.
+#[derive(Debug)]
+pub struct RowWriter {
+    columns: Vec<ColumnWriter>,
+}
+
+#[derive(Debug)]
+struct ColumnWriter {
+    /// `{"id":` for the first, `,"text":` for the others.
+    prefix: Box<[u8]>,
+    element: PostgresType,
+    is_array: bool,
+}
+
+/// A column as Postgres sent it: the bytes of the binary format.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl<'a> postgres_types::FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl RowWriter {
+    pub fn new<'a>(columns: impl Iterator<Item = &'a Column>) -> Self {
+        let columns = columns
+            .enumerate()
+            .map(|(index, column)| {
+                let storage = column.column_type.storage();
+                // Names are ASCII letters, digits and `_`: nothing to escape.
+                let prefix = format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, column.name);
+                ColumnWriter {
+                    prefix: prefix.into_bytes().into_boxed_slice(),
+                    element: storage.element,
+                    is_array: storage.is_array,
+                }
+            })
+            .collect();
+        RowWriter { columns }
+    }
+
+    /// Appends the row whose column `n` is `field(n)` (`None` for null) to `out`.
+    pub fn write<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        mut field: impl FnMut(usize) -> Result<Option<&'a [u8]>, Unreadable>,
+    ) -> Result<(), Unreadable> {
+        for (index, column) in self.columns.iter().enumerate() {
+            out.extend_from_slice(&column.prefix);
+            match field(index)? {
+                None => out.extend_from_slice(b"null"),
+                Some(bytes) if column.is_array => array(out, column.element, bytes).ok_or(Unreadable(index))?,
+                Some(bytes) => scalar(out, column.element, bytes).ok_or(Unreadable(index))?,
+            }
+        }
+        out.extend_from_slice(if self.columns.is_empty() { b"{}" } else { b"}" });
+        Ok(())
+    }
+}
+
+/// Appends a `bigint`.
+pub fn number(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    scalar(out, PostgresType::Int8, bytes)
+}
+
+fn scalar(out: &mut Vec<u8>, element: PostgresType, bytes: &[u8]) -> Option<()> {
+    match element {
+        PostgresType::Text | PostgresType::Numeric => {
+            let text = std::str::from_utf8(bytes).ok()?;
+            serde_json::to_writer(out, text).ok()?;
+        }
+        PostgresType::Int8 => integer(out, i64::from_be_bytes(bytes.try_into().ok()?)),
+        PostgresType::Float8 => float(out, f64::from_be_bytes(bytes.try_into().ok()?)),
+        PostgresType::Bool => out.extend_from_slice(if *bytes.first()? == 0 { b"false" } else { b"true" }),
+        PostgresType::Timestamptz => timestamp(out, i64::from_be_bytes(bytes.try_into().ok()?)),
+        PostgresType::Date => {
+            let days = i32::from_be_bytes(bytes.try_into().ok()?);
+            if days == i32::MIN || days == i32::MAX {
+                out.extend_from_slice(b"null");
+            } else {
+                out.push(b'"');
+                date(out, i64::from(days) + EPOCH_DAYS);
+                out.push(b'"');
+            }
+        }
+        PostgresType::Uuid => {
+            let mut text = uuid::Uuid::encode_buffer();
+            let uuid = uuid::Uuid::from_slice(bytes).ok()?;
+            out.push(b'"');
+            out.extend_from_slice(uuid.hyphenated().encode_lower(&mut text).as_bytes());
+            out.push(b'"');
+        }
+        PostgresType::Bytea => {
+            out.push(b'"');
+            let start = out.len();
+            out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+            let written = STANDARD.encode_slice(bytes, out.get_mut(start..)?).ok()?;
+            out.truncate(start + written);
+            out.push(b'"');
+        }
+        // The binary form of `jsonb` is one byte of version before the text.
+        PostgresType::Jsonb => out.extend_from_slice(bytes.strip_prefix(&[1])?),
+    }
+    Some(())
+}
+
+/// The binary form of an array: dimensions, a flag, the element's OID, for each dimension its
+/// length and lower bound, then each element behind its length.
+fn array(out: &mut Vec<u8>, element: PostgresType, mut bytes: &[u8]) -> Option<()> {
+    let dimensions = int4(&mut bytes)?;
+    let (_flags, _oid) = (int4(&mut bytes)?, int4(&mut bytes)?);
+    if dimensions == 0 {
+        out.extend_from_slice(b"[]");
+        return Some(());
+    }
+    if dimensions != 1 {
+        return None;
+    }
+    let (length, _lower_bound) = (int4(&mut bytes)?, int4(&mut bytes)?);
+    out.push(b'[');
+    for index in 0..length {
+        if index > 0 {
+            out.push(b',');
+        }
+        let size = int4(&mut bytes)?;
+        if size < 0 {
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        let (value, rest) = bytes.split_at_checked(size as usize)?;
+        scalar(out, element, value)?;
+        bytes = rest;
+    }
+    out.push(b']');
+    Some(())
+}
+
+fn int4(bytes: &mut &[u8]) -> Option<i32> {
+    let (head, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    Some(i32::from_be_bytes(*head))
+}
+
+fn integer(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Whole numbers are written without a fraction, as JavaScript writes them; what JSON has no
+/// word for becomes null.
+fn float(out: &mut Vec<u8>, number: f64) {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if !number.is_finite() {
+        out.extend_from_slice(b"null");
+    } else if number.fract() == 0.0 && number.abs() <= EXACT {
+        integer(out, number as i64);
+    } else {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+    }
+}
+
+/// Days from 1970-01-01 to 2000-01-01, where Postgres counts from.
+const EPOCH_DAYS: i64 = 10_957;
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+
+/// `"2026-01-31T12:00:00.000000Z"`; infinity is null.
+fn timestamp(out: &mut Vec<u8>, microseconds: i64) {
+    if microseconds == i64::MIN || microseconds == i64::MAX {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    let time = microseconds.rem_euclid(MICROSECONDS_PER_DAY);
+    out.push(b'"');
+    date(out, microseconds.div_euclid(MICROSECONDS_PER_DAY) + EPOCH_DAYS);
+    out.push(b'T');
+    digits(out, time / 3_600_000_000, 2);
+    out.push(b':');
+    digits(out, time / 60_000_000 % 60, 2);
+    out.push(b':');
+    digits(out, time / 1_000_000 % 60, 2);
+    out.push(b'.');
+    digits(out, time % 1_000_000, 6);
+    out.extend_from_slice(b"Z\"");
+}
+
+/// `2026-01-31` from days since 1970-01-01, by Howard Hinnant's `civil_from_days`.
+fn date(out: &mut Vec<u8>, days: i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    digits(out, year, 4);
+    out.push(b'-');
+    digits(out, month, 2);
+    out.push(b'-');
+    digits(out, day, 2);
+}
+
+/// `number` with at least `width` digits.
+fn digits(out: &mut Vec<u8>, number: i64, width: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(number.unsigned_abs());
+    if number < 0 {
+        out.push(b'-');
+    }
+    for _ in text.len()..width {
+        out.push(b'0');
+    }
+    out.extend_from_slice(text.as_bytes());
+}

@@ -1,0 +1,194 @@
+//! A call's body becomes values in the order a plan wants them, or every complaint at once.
+//!
+//! The body is read once: its members are found as slices of the text, and each is parsed by the
+//! type of the argument it names. Nothing is kept of what is not an argument.
+
+use rowgate_schema_dsl::column_type::ColumnType;
+use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
+use rowgate_schema_dsl::function::{Absence, Argument};
+use rowgate_schema_dsl::value::{self, Members, Typed};
+
+use crate::error::{Code, Complaint, Failure};
+
+/// The arguments a function takes, ready to be looked for.
+#[derive(Debug)]
+pub struct Arguments {
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: Box<str>,
+    column_type: ColumnType,
+    absence: Absence,
+    nullable: bool,
+    /// Set in [`Given::bits`] when the argument was given; 0 where its absence drops nothing.
+    bit: u32,
+}
+
+/// What a call gave.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Given {
+    /// One for each argument in the plan's order; null stands where a dropped one is absent.
+    pub values: Vec<Typed>,
+    /// Which of the droppable arguments were given.
+    pub bits: u32,
+}
+
+impl Arguments {
+    pub fn new(arguments: &[Argument]) -> Self {
+        let mut bit = 0;
+        let slots = arguments
+            .iter()
+            .map(|argument| Slot {
+                name: argument.name.as_str().into(),
+                column_type: argument.column_type.clone(),
+                absence: argument.absence.clone(),
+                nullable: argument.nullable,
+                bit: if argument.absence == Absence::Dropped {
+                    bit += 1;
+                    1 << (bit - 1)
+                } else {
+                    0
+                },
+            })
+            .collect();
+        Arguments { slots }
+    }
+
+    /// The names of the optional arguments, in the order of their bits.
+    pub fn droppable(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter(|slot| slot.bit != 0).map(|slot| slot.name.as_ref())
+    }
+
+    /// Reads `body`, a JSON object or nothing at all.
+    pub fn parse(&self, body: &[u8], depth_max: usize) -> Result<Given, Failure> {
+        let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
+        let text = text.trim_ascii();
+        let members = if text.is_empty() { Vec::new() } else { members(text, depth_max)? };
+        let mut complaints = Vec::new();
+        let mut found: Vec<Option<&str>> = vec![None; self.slots.len()];
+        for (name, raw) in &members {
+            match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
+                Some((_, place @ None)) => *place = Some(raw.get()),
+                Some((_, Some(_))) => complaints.push(Complaint {
+                    pointer: pointer_to("", name),
+                    code: "duplicate_argument",
+                    message: format!("`{name}` is given twice"),
+                }),
+                None => complaints.push(self.unknown(name)),
+            }
+        }
+        let mut given = Given { values: Vec::with_capacity(self.slots.len()), bits: 0 };
+        for (slot, raw) in self.slots.iter().zip(found) {
+            match slot.read(raw, &mut complaints) {
+                Some(value) => {
+                    given.bits |= slot.bit;
+                    given.values.push(value);
+                }
+                None => given.values.push(Typed::Null),
+            }
+        }
+        if complaints.is_empty() {
+            return Ok(given);
+        }
+        let detail = match complaints.as_slice() {
+            [only] => format!("{}: {}", only.pointer.trim_start_matches('/'), only.message),
+            more => format!("{} of the arguments cannot be used; `errors` names each", more.len()),
+        };
+        Err(Failure::new(Code::ArgumentsInvalid, detail).with_complaints(complaints))
+    }
+
+    fn unknown(&self, name: &str) -> Complaint {
+        // A hostile name may be as long as the body; what is echoed is bounded.
+        let shown: String = name.chars().take(64).collect();
+        let names = self.slots.iter().map(|slot| slot.name.as_ref());
+        let message = match nearest(&shown, names) {
+            Some(nearest) => format!("`{shown}` is not an argument; did you mean `{nearest}`?"),
+            None if self.slots.is_empty() => format!("`{shown}` is not an argument; the function takes none"),
+            None => {
+                let names: Vec<String> = self.slots.iter().map(|slot| format!("`{}`", slot.name)).collect();
+                format!("`{shown}` is not an argument; expected {}", names.join(", "))
+            }
+        };
+        Complaint { pointer: pointer_to("", &shown), code: "unknown_argument", message }
+    }
+}
+
+impl Slot {
+    /// The argument's value; `None` where it is absent or was complained about.
+    fn read(&self, raw: Option<&str>, complaints: &mut Vec<Complaint>) -> Option<Typed> {
+        match raw {
+            Some("null") if self.nullable => Some(Typed::Null),
+            None | Some("null") => match &self.absence {
+                Absence::Dropped => None,
+                Absence::Default(value) => Some(value.clone()),
+                Absence::Refused => {
+                    let (code, what) =
+                        if raw.is_none() { ("missing_argument", "is missing") } else { ("null", "cannot be null") };
+                    complaints.push(Complaint {
+                        pointer: pointer_to("", &self.name),
+                        code,
+                        message: format!("`{}` {what}; expected {}", self.name, self.column_type.phrase()),
+                    });
+                    None
+                }
+            },
+            Some(raw) => value::parse(&self.column_type, raw)
+                .map_err(|refusals| {
+                    complaints.extend(refusals.into_iter().map(|refusal| Complaint {
+                        pointer: format!("{}{}", pointer_to("", &self.name), refusal.pointer),
+                        code: refusal.code,
+                        message: refusal.message,
+                    }));
+                })
+                .ok(),
+        }
+    }
+}
+
+fn members(
+    text: &str,
+    depth_max: usize,
+) -> Result<Vec<(std::borrow::Cow<'_, str>, &serde_json::value::RawValue)>, Failure> {
+    if depth(text) > depth_max {
+        return Err(Failure::new(Code::BodyTooDeep, format!("the body nests deeper than {depth_max} levels")));
+    }
+    if !text.starts_with('{') {
+        return Err(malformed("expected a JSON object of arguments, such as {\"limit\": 10}"));
+    }
+    match serde_json::from_str::<Members<'_>>(text) {
+        Ok(Members(members)) => Ok(members),
+        Err(error) => Err(malformed(format!("the body is not JSON: line {}, column {}", error.line(), error.column()))),
+    }
+}
+
+/// How deep arrays and objects nest, in one pass that builds nothing.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0usize, 0usize, false, false);
+    for byte in text.bytes() {
+        if in_text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_text = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
+    Failure::new(Code::BodyMalformed, detail)
+}

@@ -1,0 +1,368 @@
+//! A model's function becomes a [`Plan`]: one statement for each set of optional arguments.
+
+use std::sync::Arc;
+
+use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
+use rowgate_schema_dsl::definition::Direction;
+use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Order, Source};
+use rowgate_schema_dsl::model::{Column, Model, Table};
+use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use rowgate_schema_dsl::value::Typed;
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value};
+
+use crate::plan::answer::{RowWriter, Shape};
+use crate::plan::argument::Arguments;
+use crate::plan::filter::condition;
+use crate::plan::proof::{self, Unproven};
+use crate::plan::statement::{Binding, Parameters, Statement};
+use crate::plan::{Constraint, ConstraintKind, Plan};
+
+/// Why a checked function could not be compiled: a fault of the checker or of this compiler,
+/// never of an author.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    #[error("a table of the function is not in the model")]
+    Table,
+    #[error("a column of the function is not in its table")]
+    Column,
+    #[error("`in` was given neither a list nor an argument")]
+    List,
+    #[error("the statement could not be written: {0}")]
+    Write(String),
+    #[error("the statement is not proven: {0}")]
+    Unproven(#[from] Unproven),
+}
+
+/// Compiles `function` of `model`; every statement of it has passed [`proof`].
+pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
+    let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
+    let droppable = function.arguments.iter().filter(|argument| argument.absence == Absence::Dropped).count();
+    let mut variants = Vec::with_capacity(1 << droppable);
+    for bits in 0..1u32 << droppable {
+        let given = Given::new(function, bits);
+        let statement = statement(model, table, function, &given)?;
+        if let Some(statement) = &statement {
+            proof::prove(statement, &model.postgres_schema)?;
+        }
+        variants.push(statement.map(Arc::new));
+    }
+    Ok(Plan {
+        access: function.access,
+        kind: function.body.word(),
+        writes: function.body.writes(),
+        scope: table.scope,
+        arguments: Arguments::new(&function.arguments),
+        variants,
+        shape: shape(table, function),
+        constraints: constraints(model, table, function),
+    })
+}
+
+/// Which optional arguments a variant is for.
+pub struct Given<'a> {
+    function: &'a Function,
+    bits: u32,
+}
+
+impl<'a> Given<'a> {
+    pub fn new(function: &'a Function, bits: u32) -> Self {
+        Given { function, bits }
+    }
+
+    /// Whether `source` is an argument that this variant is without.
+    pub fn drops(&self, source: &Source) -> bool {
+        let Source::Argument(index) = source else { return false };
+        let mut bit = 0;
+        for (place, argument) in self.function.arguments.iter().enumerate() {
+            if argument.absence == Absence::Dropped {
+                if place == *index {
+                    return self.bits & 1 << bit == 0;
+                }
+                bit += 1;
+            }
+        }
+        false
+    }
+}
+
+/// An expression for `value` as a `column_type`.
+pub fn source(value: &Source, column_type: &ColumnType, parameters: &mut Parameters) -> Expr {
+    match value {
+        Source::Literal(Typed::Null) => Expr::null(),
+        // Numbers and booleans stand in the text, where the planner sees them.
+        Source::Literal(Typed::Bool(value)) => Expr::Constant(Value::Bool(Some(*value))),
+        Source::Literal(Typed::Int8(value)) => Expr::Constant(Value::BigInt(Some(*value))),
+        Source::Literal(value) => parameters.bind(Binding::Literal(value.clone()), column_type),
+        Source::Argument(index) => parameters.bind(Binding::Argument(*index), column_type),
+        Source::Identity(field) => {
+            let text = column_type.storage().element == PostgresType::Text;
+            parameters.bind(Binding::Identity { field: *field, text }, column_type)
+        }
+        Source::Now => now(column_type),
+    }
+}
+
+fn now(column_type: &ColumnType) -> Expr {
+    let now = Expr::from(Func::cust(Alias::new("now")));
+    // Connections have the time zone UTC, so the cast takes the date there.
+    if *column_type == ColumnType::Date { now.cast_as("date") } else { now }
+}
+
+fn statement(
+    model: &Model,
+    table: &Table,
+    function: &Function,
+    given: &Given<'_>,
+) -> Result<Option<Statement>, CompileError> {
+    let mut parameters = Parameters::default();
+    let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
+    let scope = scope_is_callers(&mut parameters);
+    let statement = match &function.body {
+        Body::QueryRows { filter, order_by, limit, offset, .. } => {
+            let mut select = Query::select();
+            select.exprs(visible(table)).from(target);
+            select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
+            order(&mut select, order_by);
+            if let Some(offset) = offset {
+                let rows = match offset {
+                    Source::Literal(Typed::Int8(rows)) => *rows as u64,
+                    Source::Argument(index) => parameters.bind_number(Binding::Argument(*index)),
+                    Source::Literal(_) | Source::Identity(_) | Source::Now => return Err(CompileError::Column),
+                };
+                select.offset(rows);
+            }
+            match limit {
+                Limit::Literal(rows) => {
+                    select.limit(u64::from(*rows));
+                    parameters.statement(&select)
+                }
+                Limit::Argument { argument, max } => {
+                    // The planner takes a bound LIMIT for a tenth of the table; the literal within
+                    // tells it the truth, and rows are still fetched only as the outer one asks.
+                    select.limit(u64::from(*max));
+                    let mut outer = Query::select();
+                    outer
+                        .columns(table.visible_columns().map(|column| Alias::new(column.name.as_str())))
+                        .from_subquery(select, Alias::new("page"))
+                        .limit(parameters.bind_number(Binding::Argument(*argument)));
+                    parameters.statement(&outer)
+                }
+            }
+        }
+        Body::GetRow { id, .. } => {
+            let mut select = Query::select();
+            let id = id_is(id, &mut parameters);
+            select.exprs(visible(table)).from(target).cond_where(Cond::all().add(scope).add(id));
+            parameters.statement(&select)
+        }
+        Body::CountRows { filter, .. } => {
+            let mut select = Query::select();
+            select.expr(Func::count(Expr::cust("*"))).from(target);
+            select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
+            parameters.statement(&select)
+        }
+        Body::InsertRow { values, .. } => {
+            let mut insert = Query::insert();
+            let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
+            let mut row = vec![
+                parameters.bind(Binding::Scope, &ColumnType::Uuid),
+                parameters.bind(Binding::NewId, &ColumnType::Uuid),
+            ];
+            for Assignment { column, value } in values {
+                let (Assigned::Source(value) | Assigned::Increment(value)) = value;
+                if given.drops(value) {
+                    continue;
+                }
+                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
+                columns.push(Alias::new(column.name.as_str()));
+                row.push(source(value, &column.column_type, &mut parameters));
+            }
+            insert.into_table(target).columns(columns).returning(returning(table));
+            insert.values(row).map_err(|error| CompileError::Write(error.to_string()))?;
+            parameters.statement(&insert)
+        }
+        Body::PatchRow { id, values, .. } => {
+            let mut update = Query::update();
+            update.table(target);
+            let mut changes = 0;
+            for Assignment { column, value } in values {
+                let (Assigned::Source(from) | Assigned::Increment(from)) = value;
+                if given.drops(from) {
+                    continue;
+                }
+                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
+                let new = source(from, &column.column_type, &mut parameters);
+                let new = match value {
+                    Assigned::Source(_) => new,
+                    Assigned::Increment(_) => old_value(column).add(new),
+                };
+                update.value(Alias::new(column.name.as_str()), new);
+                changes += 1;
+            }
+            if changes == 0 {
+                return Ok(None);
+            }
+            let id = id_is(id, &mut parameters);
+            update
+                .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
+                .value(
+                    Alias::new("version"),
+                    Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
+                )
+                .cond_where(Cond::all().add(scope).add(id))
+                .returning(returning(table));
+            parameters.statement(&update)
+        }
+        Body::DeleteRow { id, .. } => {
+            let mut delete = Query::delete();
+            let id = id_is(id, &mut parameters);
+            delete
+                .from_table(target)
+                .cond_where(Cond::all().add(scope).add(id))
+                .returning(Query::returning().column(Alias::new("id")));
+            parameters.statement(&delete)
+        }
+    };
+    Ok(Some(statement))
+}
+
+fn scope_is_callers(parameters: &mut Parameters) -> Expr {
+    Expr::col(Alias::new(SCOPE_COLUMN)).eq(parameters.bind(Binding::Scope, &ColumnType::Uuid))
+}
+
+fn id_is(id: &Source, parameters: &mut Parameters) -> Expr {
+    Expr::col(Alias::new("id")).eq(source(id, &ColumnType::Uuid, parameters))
+}
+
+fn filtered(
+    scope: Expr,
+    filter: Option<&Filter>,
+    table: &Table,
+    given: &Given<'_>,
+    parameters: &mut Parameters,
+) -> Result<Cond, CompileError> {
+    let mut all = Cond::all().add(scope);
+    if let Some(filter) = filter
+        && let Some(condition) = condition(filter, table, given, parameters)?
+    {
+        all = all.add(condition);
+    }
+    Ok(all)
+}
+
+/// The author's order, then `id` in the direction of its last column, so that the order is total
+/// and an index that ends in `id` serves it whole.
+fn order(select: &mut SelectStatement, order_by: &[Order]) {
+    let sort = |direction| match direction {
+        Direction::Asc => Sort::Asc,
+        Direction::Desc => Sort::Desc,
+    };
+    let mut last = Direction::Asc;
+    for Order { column, direction } in order_by {
+        select.order_by(Alias::new(column.as_str()), sort(*direction));
+        last = *direction;
+        if *column == "id" {
+            return;
+        }
+    }
+    select.order_by(Alias::new("id"), sort(last));
+}
+
+fn old_value(column: &Column) -> Expr {
+    let old = Expr::col(Alias::new(column.name.as_str()));
+    if column.optional { Func::coalesce([old, Expr::Constant(Value::BigInt(Some(0)))]).into() } else { old }
+}
+
+/// The columns a declarative function answers with, numerics as text.
+fn visible(table: &Table) -> Vec<sea_query::SelectExpr> {
+    table
+        .visible_columns()
+        .map(|column| {
+            let name = Alias::new(column.name.as_str());
+            let expression = readable(column);
+            let renamed = expression != Expr::col(name.clone());
+            sea_query::SelectExpr {
+                expr: expression,
+                alias: renamed.then(|| sea_query::IntoIden::into_iden(name)),
+                window: None,
+            }
+        })
+        .collect()
+}
+
+fn returning(table: &Table) -> ReturningClause {
+    Query::returning().exprs(table.visible_columns().map(readable))
+}
+
+fn readable(column: &Column) -> Expr {
+    let expression = Expr::col(Alias::new(column.name.as_str()));
+    let storage = column.column_type.storage();
+    match (storage.element, storage.is_array) {
+        (PostgresType::Numeric, false) => expression.cast_as("text"),
+        (PostgresType::Numeric, true) => expression.cast_as("text[]"),
+        _ => expression,
+    }
+}
+
+fn shape(table: &Table, function: &Function) -> Shape {
+    match &function.body {
+        Body::QueryRows { .. } => Shape::Rows(RowWriter::new(table.visible_columns())),
+        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => {
+            Shape::Row(RowWriter::new(table.visible_columns()))
+        }
+        Body::CountRows { .. } => Shape::Number,
+        Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
+    }
+}
+
+/// What a refusal of the database means: the function's own table for writes, and for a delete
+/// every table that refers to it.
+fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
+    let assignments: &[Assignment] = match &function.body {
+        Body::InsertRow { values, .. } | Body::PatchRow { values, .. } => values,
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Vec::new(),
+        Body::DeleteRow { .. } => &[],
+    };
+    let pointers = |columns: &[&str]| -> Vec<String> {
+        assignments
+            .iter()
+            .filter(|assignment| columns.contains(&assignment.column.as_str()))
+            .filter_map(|assignment| {
+                let (Assigned::Source(value) | Assigned::Increment(value)) = &assignment.value;
+                match value {
+                    Source::Argument(index) => function.arguments.get(*index),
+                    Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+                }
+            })
+            .map(|argument| format!("/{}", argument.name))
+            .collect()
+    };
+    let constraint = |identifier: String, kind: ConstraintKind, rule: &str, columns: &[&str]| Constraint {
+        identifier,
+        kind,
+        pointers: pointers(columns),
+        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+        rule: rule.to_owned(),
+    };
+    let mut found = Vec::new();
+    for index in table.indexes.iter().filter(|index| index.unique) {
+        let columns: Vec<&str> = index.columns.iter().map(|column| column.as_str()).collect();
+        found.push(constraint(table.index_identifier(index), ConstraintKind::Unique, index.name.as_str(), &columns));
+    }
+    for column in &table.columns {
+        let name = column.name.as_str();
+        found.push(constraint(table.check_identifier(column), ConstraintKind::Check, name, &[name]));
+        if column.reference().is_some() {
+            found.push(constraint(table.foreign_key_identifier(column), ConstraintKind::Reference, name, &[name]));
+        }
+    }
+    for other in &model.tables {
+        for column in &other.columns {
+            if column.reference().is_some_and(|(referred, _)| table.name == *referred) {
+                let rule = format!("{}.{}", other.name, column.name);
+                found.push(constraint(other.foreign_key_identifier(column), ConstraintKind::Reference, &rule, &[]));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,66 @@
+//! One checked function becomes one plan: everything a call needs that can be decided at deploy.
+//!
+//! | room | from | to |
+//! |---|---|---|
+//! | [`compile`] | a model's function | a [`Plan`]: a statement for each set of arguments that may be given |
+//! | [`statement`] | a sea-query tree | SQL text, parameter types and where each parameter comes from |
+//! | [`proof`] | SQL text | a verdict, by other means than the compiler's: one Postgres schema, scope everywhere |
+//! | [`argument`] | a call's body | values in the order the plan wants, or every complaint at once |
+//! | [`answer`] | Postgres's binary rows | JSON text |
+//!
+//! Nothing here does IO, reads a clock or draws a random number. No value of a request ever
+//! becomes SQL text: it is bound.
+
+pub mod answer;
+pub mod argument;
+pub mod compile;
+pub mod filter;
+pub mod proof;
+pub mod statement;
+
+use std::sync::Arc;
+
+use rowgate_schema_dsl::definition::{Role, Scope};
+
+use crate::plan::answer::Shape;
+use crate::plan::argument::Arguments;
+use crate::plan::statement::Statement;
+
+/// A compiled function.
+#[derive(Debug)]
+pub struct Plan {
+    pub access: Role,
+    /// The word of the function's kind, such as `queryRows`.
+    pub kind: &'static str,
+    /// Whether it changes rows: which lane it rides, which class it is limited by.
+    pub writes: bool,
+    /// Whose rows: which id of the install is bound as the scope.
+    pub scope: Scope,
+    pub arguments: Arguments,
+    /// One statement for each set of optional arguments that may be given, by the bits of
+    /// [`Arguments::parse`]; `None` where nothing would be left to change.
+    pub variants: Vec<Option<Arc<Statement>>>,
+    pub shape: Shape,
+    /// What the database's constraints mean to a caller.
+    pub constraints: Vec<Constraint>,
+}
+
+/// A constraint of the function's table, by its name in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    pub identifier: String,
+    pub kind: ConstraintKind,
+    /// JSON pointers of the arguments that feed its columns.
+    pub pointers: Vec<String>,
+    /// Its columns, as the author named them.
+    pub columns: Vec<String>,
+    /// What the database calls it: the author's rule, or the column's.
+    pub rule: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstraintKind {
+    Unique,
+    Reference,
+    Check,
+}

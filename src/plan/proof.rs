@@ -1,0 +1,209 @@
+//! A second, independent pair of eyes on every statement, before it may be served.
+//!
+//! It knows nothing of the compiler: it parses the finished SQL text with a parser of its own and
+//! decides on that tree. A statement is proven when
+//! - it is one SELECT, INSERT, UPDATE or DELETE;
+//! - every table in it is `"<its own Postgres schema>"."…"`;
+//! - every table that is read, changed or deleted from stands under a condition
+//!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
+//!   every inserted row has `$n` as its `scope_key`;
+//! - no UPDATE assigns `scope_key` or `id`;
+//! - only functions of a closed list are called.
+//!
+//! Tables are counted twice, once by a walk over everything and once where they were found bound;
+//! one hidden where the rules above do not look makes the counts differ.
+
+use std::ops::ControlFlow;
+
+use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use sqlparser::ast::{
+    AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, Query,
+    Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, Update, Value, visit_expressions,
+    visit_relations,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+use crate::plan::statement::{Binding, Statement};
+
+/// Functions a statement may call; none of them reads a table or leaves the database.
+const FUNCTIONS: [&str; 3] = ["now", "count", "coalesce"];
+
+/// Why a statement may not be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    #[error("it is not one statement that can be parsed: {0}")]
+    Unreadable(String),
+    #[error("it is neither SELECT, INSERT, UPDATE nor DELETE of the plain form")]
+    Form,
+    #[error("it names `{0}`, which is not in the extension's Postgres schema")]
+    ForeignTable(String),
+    #[error("`{0}` is not bound to the caller's scope")]
+    Unscoped(String),
+    #[error("{found} tables are named, {bound} of them bound to the caller's scope")]
+    Hidden { found: usize, bound: usize },
+    #[error("it calls `{0}`")]
+    Function(String),
+    #[error("it assigns `{0}`")]
+    Assigned(String),
+}
+
+/// Proves `statement` for an extension whose tables are in `postgres_schema`.
+pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unproven> {
+    let trees = Parser::parse_sql(&PostgreSqlDialect {}, &statement.sql)
+        .map_err(|error| Unproven::Unreadable(error.to_string()))?;
+    let [tree] = trees.as_slice() else {
+        return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
+    };
+    let found = relations(tree, postgres_schema)?;
+    functions(tree)?;
+    let bound = match tree {
+        Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
+        Tree::Insert(insert) => bound_in_insert(insert, &statement.bindings)?,
+        Tree::Update(update) => bound_in_update(update, &statement.bindings)?,
+        Tree::Delete(delete) => bound_in_delete(delete, &statement.bindings)?,
+        _ => return Err(Unproven::Form),
+    };
+    if found == bound { Ok(()) } else { Err(Unproven::Hidden { found, bound }) }
+}
+
+/// Counts every table named anywhere in the tree; each must be in `postgres_schema`.
+fn relations(tree: &Tree, postgres_schema: &str) -> Result<usize, Unproven> {
+    let mut found = 0;
+    let verdict = visit_relations(tree, |name: &ObjectName| {
+        found += 1;
+        match name.0.as_slice() {
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(_)] if schema.value == postgres_schema => {
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
+        }
+    });
+    match verdict {
+        ControlFlow::Continue(()) => Ok(found),
+        ControlFlow::Break(unproven) => Err(unproven),
+    }
+}
+
+fn functions(tree: &Tree) -> Result<(), Unproven> {
+    let verdict = visit_expressions(tree, |expression: &Expr| {
+        if let Expr::Function(function) = expression {
+            let name = function.name.to_string().to_ascii_lowercase();
+            let name = name.trim_matches('"');
+            if !FUNCTIONS.contains(&name) {
+                return ControlFlow::Break(Unproven::Function(name.to_owned()));
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match verdict {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(unproven) => Err(unproven),
+    }
+}
+
+fn bound_in_query(query: &Query, bindings: &[Binding]) -> Result<usize, Unproven> {
+    let plain = query.with.is_none() && query.fetch.is_none() && query.locks.is_empty() && query.for_clause.is_none();
+    match query.body.as_ref() {
+        SetExpr::Select(select) if plain => bound_in_select(select, bindings),
+        _ => Err(Unproven::Form),
+    }
+}
+
+fn bound_in_select(select: &Select, bindings: &[Binding]) -> Result<usize, Unproven> {
+    if select.into.is_some() {
+        return Err(Unproven::Form);
+    }
+    let [TableWithJoins { relation, joins }] = select.from.as_slice() else { return Err(Unproven::Form) };
+    if !joins.is_empty() {
+        return Err(Unproven::Form);
+    }
+    match relation {
+        TableFactor::Table { name, alias: None, args: None, .. } => scoped(name, select.selection.as_ref(), bindings),
+        TableFactor::Derived { subquery, lateral: false, .. } => bound_in_query(subquery, bindings),
+        _ => Err(Unproven::Form),
+    }
+}
+
+fn bound_in_insert(insert: &Insert, bindings: &[Binding]) -> Result<usize, Unproven> {
+    let TableObject::TableName(name) = &insert.table else { return Err(Unproven::Form) };
+    if insert.on.is_some() || insert.table_alias.is_some() {
+        return Err(Unproven::Form);
+    }
+    let place = insert.columns.iter().position(|column| is_named(column, SCOPE_COLUMN));
+    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|query| query.body.as_ref()) else {
+        return Err(Unproven::Form);
+    };
+    let every_row_is_scoped = place.is_some_and(|place| {
+        values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| is_scope(value, bindings)))
+    });
+    if every_row_is_scoped { Ok(1) } else { Err(Unproven::Unscoped(name.to_string())) }
+}
+
+fn bound_in_update(update: &Update, bindings: &[Binding]) -> Result<usize, Unproven> {
+    if update.from.is_some() {
+        return Err(Unproven::Form);
+    }
+    for assignment in &update.assignments {
+        match &assignment.target {
+            AssignmentTarget::ColumnName(name) if !is_named(name, SCOPE_COLUMN) && !is_named(name, "id") => {}
+            AssignmentTarget::ColumnName(name) => return Err(Unproven::Assigned(name.to_string())),
+            AssignmentTarget::Tuple(_) => return Err(Unproven::Form),
+        }
+    }
+    target(&update.table, update.selection.as_ref(), bindings)
+}
+
+fn bound_in_delete(delete: &Delete, bindings: &[Binding]) -> Result<usize, Unproven> {
+    let FromTable::WithFromKeyword(from) = &delete.from else { return Err(Unproven::Form) };
+    match from.as_slice() {
+        [table] if delete.using.is_none() && delete.tables.is_empty() => {
+            target(table, delete.selection.as_ref(), bindings)
+        }
+        _ => Err(Unproven::Form),
+    }
+}
+
+fn target(table: &TableWithJoins, selection: Option<&Expr>, bindings: &[Binding]) -> Result<usize, Unproven> {
+    match &table.relation {
+        TableFactor::Table { name, alias: None, args: None, .. } if table.joins.is_empty() => {
+            scoped(name, selection, bindings)
+        }
+        _ => Err(Unproven::Form),
+    }
+}
+
+fn scoped(table: &ObjectName, selection: Option<&Expr>, bindings: &[Binding]) -> Result<usize, Unproven> {
+    match selection {
+        Some(selection) if demands_scope(selection, bindings) => Ok(1),
+        _ => Err(Unproven::Unscoped(table.to_string())),
+    }
+}
+
+/// Whether no row can pass `condition` but the caller's: `scope_key = $n` alone, or joined to
+/// anything by AND.
+fn demands_scope(condition: &Expr, bindings: &[Binding]) -> bool {
+    match condition {
+        Expr::Nested(inner) => demands_scope(inner, bindings),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            demands_scope(left, bindings) || demands_scope(right, bindings)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+            matches!(left.as_ref(), Expr::Identifier(Ident { value, .. }) if value == SCOPE_COLUMN)
+                && is_scope(right, bindings)
+        }
+        _ => false,
+    }
+}
+
+/// Whether `expression` is the parameter that carries the caller's scope.
+fn is_scope(expression: &Expr, bindings: &[Binding]) -> bool {
+    let Expr::Value(value) = expression else { return false };
+    let Value::Placeholder(placeholder) = &value.value else { return false };
+    let number = placeholder.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+    number.and_then(|number| bindings.get(number.checked_sub(1)?)) == Some(&Binding::Scope)
+}
+
+fn is_named(name: &ObjectName, column: &str) -> bool {
+    matches!(name.0.as_slice(), [ObjectNamePart::Identifier(ident)] if ident.value == column)
+}

@@ -1,0 +1,189 @@
+//! What is deployed now: an immutable snapshot, looked up by every call and swapped whole.
+//!
+//! A snapshot is built from the gateway's own tables: each extension's current definition is read,
+//! checked and compiled anew, so what is served has always passed this version's checks. An
+//! extension that no longer passes keeps the functions it had and is named in the log.
+
+pub mod listen;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rowgate_schema_dsl::check::check;
+use rowgate_schema_dsl::definition::Scope;
+use rowgate_schema_dsl::diagnostic::Diagnostic;
+use rowgate_schema_dsl::model::Model;
+use rowgate_schema_dsl::read::read;
+use uuid::Uuid;
+
+use crate::auth::ApiKey;
+use crate::error::{Code, Failure};
+use crate::limit::Class;
+use crate::plan::Plan;
+use crate::plan::compile::{CompileError, compile};
+use crate::record::Everything;
+use crate::telemetry::{FunctionMetrics, Metrics};
+
+/// Everything that can be called, and by whom.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub extensions: HashMap<Uuid, Arc<Extension>>,
+    pub installs: HashMap<Uuid, Install>,
+    /// By the SHA-256 of the key.
+    pub keys: HashMap<[u8; 32], ApiKey>,
+    /// The operators' keys by their SHA-256.
+    pub admin_keys: HashMap<[u8; 32], AdminKey>,
+}
+
+/// One deployed revision.
+#[derive(Debug)]
+pub struct Extension {
+    pub id: Uuid,
+    pub name: String,
+    pub revision: i64,
+    pub model: Model,
+    pub functions: HashMap<Box<str>, Arc<Function>>,
+}
+
+/// An extension installed by an account.
+#[derive(Debug, Clone)]
+pub struct Install {
+    pub id: Uuid,
+    pub extension: Arc<Extension>,
+    pub account_id: Uuid,
+    pub overlay_id: Option<Uuid>,
+}
+
+/// An operator's key.
+#[derive(Debug, Clone)]
+pub struct AdminKey {
+    pub name: String,
+    pub expires_at_s: Option<i64>,
+}
+
+/// A callable function, with what each call of it needs at hand.
+#[derive(Debug)]
+pub struct Function {
+    pub plan: Plan,
+    pub class: Class,
+    pub metrics: FunctionMetrics,
+}
+
+impl Install {
+    /// The `scope_key` of this install's rows in a table of `scope`.
+    pub fn scope_key(&self, scope: Scope) -> Result<Uuid, Failure> {
+        match scope {
+            Scope::Instance => Ok(self.id),
+            Scope::Account => Ok(self.account_id),
+            Scope::Global => Ok(self.extension.id),
+            Scope::Overlay => self.overlay_id.ok_or_else(|| {
+                Failure::new(
+                    Code::OverlayMissing,
+                    "the function's rows belong to an overlay, and this install has none",
+                )
+            }),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Builds the snapshot of `records`; what cannot be served is taken from `before`.
+    pub fn build(records: Everything, before: &Snapshot, metrics: &Metrics) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for record in records.extensions {
+            let known = before.extensions.get(&record.id);
+            if let Some(known) = known
+                && known.revision == record.revision
+            {
+                snapshot.extensions.insert(record.id, known.clone());
+                continue;
+            }
+            match extension(&record.definition, record.revision, metrics) {
+                Ok(extension) => {
+                    snapshot.extensions.insert(record.id, Arc::new(extension));
+                }
+                Err(reason) => {
+                    tracing::error!(extension = %record.id, revision = record.revision, %reason, "a revision cannot be served");
+                    if let Some(known) = known {
+                        snapshot.extensions.insert(record.id, known.clone());
+                    }
+                }
+            }
+        }
+        for record in records.installs.into_iter().filter(|record| !record.disabled) {
+            if let Some(extension) = snapshot.extensions.get(&record.extension_id) {
+                let install = Install {
+                    id: record.id,
+                    extension: extension.clone(),
+                    account_id: record.account_id,
+                    overlay_id: record.overlay_id,
+                };
+                snapshot.installs.insert(record.id, install);
+            }
+        }
+        snapshot.keys = records
+            .api_keys
+            .into_iter()
+            .map(|key| {
+                let expires_at_s = key.expires_at.map(seconds);
+                let known = ApiKey {
+                    id: key.id,
+                    install_id: key.install_id,
+                    role: key.role,
+                    name: key.name.into(),
+                    expires_at_s,
+                };
+                (key.hash, known)
+            })
+            .collect();
+        snapshot.admin_keys = records
+            .admin_keys
+            .into_iter()
+            .map(|key| (key.hash, AdminKey { name: key.name, expires_at_s: key.expires_at.map(seconds) }))
+            .collect();
+        snapshot
+    }
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The model of a recorded definition.
+pub fn recall(document: &serde_json::Value) -> Result<Model, Vec<Diagnostic>> {
+    let (definition, diagnostics) = read(document);
+    if diagnostics.is_empty() { check(&definition) } else { Err(diagnostics) }
+}
+
+/// Compiles every function of `model`.
+pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, (String, CompileError)> {
+    model
+        .functions
+        .iter()
+        .map(|function| match compile(model, function) {
+            Ok(plan) => Ok((function.name.as_str().into(), plan)),
+            Err(error) => Err((function.name.to_string(), error)),
+        })
+        .collect()
+}
+
+fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> Result<Extension, String> {
+    let (definition, diagnostics) = read(document);
+    if let Some(first) = diagnostics.first() {
+        return Err(first.to_string());
+    }
+    let model =
+        check(&definition).map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
+    let plans = compile_all(&model).map_err(|(function, error)| format!("{function}: {error}"))?;
+    let id = model.extension.id;
+    let functions = plans
+        .into_iter()
+        .map(|(name, plan)| {
+            let class = if plan.writes { Class::WriteRows } else { Class::QueryRows };
+            let metrics = metrics.function(id, &name, plan.kind);
+            (name, Arc::new(Function { plan, class, metrics }))
+        })
+        .collect();
+    Ok(Extension { id, name: model.extension.name.clone(), revision, model, functions })
+}

@@ -1,0 +1,162 @@
+//! Starts and stops a gateway: database, registry, workers, admin listener, and the tasks that
+//! keep them current.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin};
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::db::connect::{AddressError, Connector};
+use crate::db::{migrate, pool};
+use crate::error::Failure;
+use crate::gateway::Gateway;
+use crate::http::worker::{self, Workers};
+use crate::record;
+use crate::registry::{Snapshot, listen};
+use crate::telemetry::Metrics;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("the database cannot be reached: {0}")]
+    Database(String),
+    #[error("the gateway's own tables could not be made: {0}")]
+    Migrate(String),
+    #[error("the tokens' keys cannot be read: {0}")]
+    Auth(String),
+    #[error("cannot listen on {address}: {reason}{hint}")]
+    Listen { address: SocketAddr, reason: String, hint: &'static str },
+    #[error("cannot start: {0}")]
+    Other(String),
+}
+
+/// A gateway that is being served.
+pub struct Server {
+    pub gateway: Arc<Gateway>,
+    pub pool: Pool,
+    pub address: SocketAddr,
+    pub admin_address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    workers: Workers,
+    admin: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts everything; when it returns, calls are answered.
+    pub async fn start(config: Config) -> Result<Server, StartError> {
+        let connector = Connector::new(&config.database)?;
+        let pool = pool::open(&connector, &config.database).map_err(|error| StartError::Other(error.to_string()))?;
+        {
+            let client = pool.get().await.map_err(|error| StartError::Database(pool_error(&error)))?;
+            migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
+        }
+        let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
+        let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
+        let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
+        let count = match config.http.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let gateway = Arc::new(Gateway::new(config, authenticator, metrics));
+        reload(&gateway, &pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
+        let (stopping, stopped) = watch::channel(false);
+        let admin_listener = std::net::TcpListener::bind(admin_on).map_err(|error| listen_error(admin_on, &error))?;
+        let workers = worker::start(&gateway, &connector, listen_on, count, &stopped)
+            .map_err(|error| listen_error(listen_on, &error))?;
+        await_lanes(&workers, Duration::from_millis(gateway.config.database.connect_timeout_ms)).await;
+        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared: workers.shared.clone() };
+        let (admin_address, admin) =
+            admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
+        tokio::spawn(listen::keep_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
+        tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
+        tokio::spawn(sweep(gateway.clone(), stopped));
+        let address = workers.address;
+        Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
+    }
+
+    /// Reads the registry's tables again at once, as a change in them would have done soon.
+    pub async fn reload(&self) -> Result<(), Failure> {
+        reload(&self.gateway, &self.pool).await
+    }
+
+    /// Takes no more connections, answers the calls under way, and ends.
+    pub async fn stop(self) {
+        // The receivers end with their tasks; a task that ended already needs no word.
+        let _ = self.stopping.send(true);
+        let workers = self.workers;
+        if tokio::task::spawn_blocking(move || workers.join()).await.is_err() {
+            tracing::error!("the workers could not be waited for");
+        }
+        if self.admin.await.is_err() {
+            tracing::error!("the admin listener ended by a panic");
+        }
+        self.pool.close();
+    }
+}
+
+/// Loads the registry's tables and puts the snapshot in force.
+pub async fn reload(gateway: &Gateway, pool: &Pool) -> Result<(), Failure> {
+    let client = pool::take(pool).await?;
+    let everything = record::load_all(&**client).await.map_err(|error| {
+        Failure::new(crate::error::Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
+    })?;
+    let before = gateway.snapshot();
+    gateway.swap(Snapshot::build(everything, &before, &gateway.metrics));
+    Ok(())
+}
+
+/// Waits until every worker can serve, or for as long as connecting may take: a database that is
+/// away for now does not keep the gateway from starting.
+async fn await_lanes(workers: &Workers, within: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < within && !workers.shared.iter().all(|shared| shared.worker.is_ready()) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = gateway.authenticator.keep_signers_current() => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// Drops the buckets of callers who have not called for long enough.
+async fn sweep(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(gateway.config.limits.sweep_interval_s));
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {
+                let swept = gateway.limiter.sweep();
+                tracing::debug!(swept, "buckets that were full again are dropped");
+            }
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+fn listen_error(address: SocketAddr, error: &io::Error) -> StartError {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process has the port: stop it, or choose another with --port (0 picks a free one)"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        _ => "",
+    };
+    StartError::Listen { address, reason: error.to_string(), hint }
+}
+
+fn pool_error(error: &deadpool_postgres::PoolError) -> String {
+    match error {
+        deadpool_postgres::PoolError::Backend(error) => crate::db::sqlstate::chain(error),
+        other => other.to_string(),
+    }
+}
