@@ -1,0 +1,3 @@
+//! The notations an author may write in; each becomes the same definition document.
+
+pub mod json;
