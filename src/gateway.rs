@@ -185,13 +185,15 @@ impl Gateway {
         let _in_flight = self.enter()?;
         let scope_key = install.scope_key(plan.scope)?;
         let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
-        let Some(Some(statement)) = plan.variants.get(given.bits as usize) else {
-            let names: Vec<String> = plan.arguments.droppable().map(|name| format!("`{name}`")).collect();
-            return Err(Failure::new(
-                Code::ArgumentsInvalid,
-                format!("nothing to change; give at least one of {}", names.join(", ")),
-            ));
-        };
+        if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
+            let names = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place));
+            let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+            let detail = format!("nothing to change; give at least one of {}", names.join(", "));
+            return Err(Failure::new(Code::ArgumentsInvalid, detail));
+        }
+        let statement = plan
+            .statement(&given)
+            .ok_or_else(|| Failure::new(Code::Internal, "the gateway has no statement for these arguments"))?;
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
             parameters.push(parameter(binding, scope_key, &given, call.identity, install)?);
@@ -252,7 +254,9 @@ fn parameter<'a>(
     Ok(match binding {
         Binding::Scope => Parameter::Uuid(scope_key),
         Binding::NewId => Parameter::Uuid(Uuid::now_v7()),
-        Binding::Argument(index) => given.values.get(*index).map_or(Parameter::Null, Parameter::Typed),
+        Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
+        Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
+        Binding::Given(place) => Parameter::Bool(given.has(*place)),
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {
             (Some(IdentityValue::Text(text)), _) => Parameter::Text(text),

@@ -15,5 +15,6 @@ pub mod plan;
 pub mod problem;
 pub mod record;
 pub mod registry;
+pub mod script;
 pub mod server;
 pub mod telemetry;

@@ -164,17 +164,20 @@ fn diff_columns<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Chang
             continue;
         };
         if old.column_type.storage() != column.column_type.storage() {
+            // The default changed with it.
             refused.push(Change::ChangeColumnType { table, column, before: old });
-        } else if old.reference() != column.reference() {
-            refused.push(Change::ChangeReference { table, column });
-        } else if !same_constraint(&old.column_type, &column.column_type) {
-            refused.push(Change::ChangeConstraint { table, column });
+        } else {
+            if old.reference() != column.reference() {
+                refused.push(Change::ChangeReference { table, column });
+            } else if !same_constraint(&old.column_type, &column.column_type) {
+                refused.push(Change::ChangeConstraint { table, column });
+            }
+            if old.default != column.default {
+                refused.push(Change::ChangeDefault { table, column });
+            }
         }
         if old.optional != column.optional {
             refused.push(Change::ChangeOptional { table, column });
-        }
-        if old.default != column.default {
-            refused.push(Change::ChangeDefault { table, column });
         }
     }
 }

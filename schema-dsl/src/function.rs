@@ -13,8 +13,8 @@ use crate::value::Typed;
 pub const QUERY_ROWS_MAX: u32 = 1_000;
 /// Rows an offset may skip: a larger one walks what nobody reads.
 pub const OFFSET_ROWS_MAX: u32 = 100_000;
-/// Optional arguments that drop a part of their statement, in one function: each doubles the
-/// number of statements.
+/// Optional arguments that drop a condition of their statement, in one function: each doubles the
+/// number of statements. (Those that only write need none: a value is chosen in the statement.)
 pub const OPTIONAL_ARGUMENTS_MAX: usize = 6;
 /// Groups and comparisons nest this deep at most.
 pub const FILTER_DEPTH_MAX: usize = 8;

@@ -16,6 +16,7 @@ pub enum Parameter<'a> {
     /// A UUID for a text column.
     UuidText(Uuid),
     Text(&'a str),
+    Bool(bool),
     Null,
 }
 
@@ -33,6 +34,7 @@ impl ToSql for Parameter<'_> {
                 out.put_slice(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
             }
             Parameter::Text(text) => out.put_slice(text.as_bytes()),
+            Parameter::Bool(value) => out.put_u8(u8::from(*value)),
             Parameter::Null => return Ok(IsNull::Yes),
         }
         Ok(IsNull::No)

@@ -17,11 +17,8 @@ use rowgate_schema_dsl::diagnostic::{Diagnostic, Place, SourceMap, nearest, poin
 use serde_json::{Map, Value, json};
 
 use crate::deploy::notation::json;
+use crate::deploy::notation::luau::{self, LuauFiles, Source};
 
-/// Bytes of one Luau file.
-const LUAU_BYTES_MAX: usize = 128 << 10;
-/// Luau files beside `schema.luau` and `functions.luau`.
-const MODULES_MAX: usize = 64;
 /// Entries of `server/` that are looked at.
 const ENTRIES_MAX: usize = 4_096;
 
@@ -75,28 +72,6 @@ pub fn bundle_files(dir: &Path) -> Vec<PathBuf> {
     files.sort();
     files.dedup();
     files
-}
-
-/// An author's file.
-struct Source {
-    /// Relative to the bundle, with `/`.
-    name: String,
-    text: String,
-}
-
-/// The Luau files of a bundle.
-struct LuauSources {
-    schema: Option<Source>,
-    functions: Option<Source>,
-    modules: Vec<Source>,
-}
-
-/// What one notation made of its files: parts of the document.
-struct Parts {
-    tables: Value,
-    functions: Value,
-    source_map: SourceMap,
-    diagnostics: Vec<Diagnostic>,
 }
 
 /// The document as far as it is put together.
@@ -174,16 +149,16 @@ fn whole(draft: &mut Draft, name: &'static str) {
 fn parts(draft: &mut Draft) {
     let schema = draft.one_of("schema", &SCHEMAS);
     let functions = draft.one_of("functions", &FUNCTIONS);
-    let mut luau = LuauSources { schema: None, functions: None, modules: Vec::new() };
+    let mut files = LuauFiles::default();
     for (part, member, there) in [("schema", "tables", schema), ("functions", "functions", functions)] {
         match there {
             None => draft.miss(missing_part(part)),
             Some(name) if name.ends_with(".luau") => {
-                let source = draft.source(name, LUAU_BYTES_MAX);
+                let source = draft.source(name, luau::SOURCE_BYTES_MAX);
                 if part == "schema" {
-                    luau.schema = source;
+                    files.schema = source;
                 } else {
-                    luau.functions = source;
+                    files.functions = source;
                 }
             }
             Some(name) if name.ends_with(".json") => part_of_json(draft, name, member),
@@ -194,34 +169,24 @@ fn parts(draft: &mut Draft) {
             }
         }
     }
-    if luau.schema.is_none() && luau.functions.is_none() {
+    if files.schema.is_none() && files.functions.is_none() {
         return;
     }
-    luau.modules = modules(draft);
-    let (has_schema, has_functions) = (luau.schema.is_some(), luau.functions.is_some());
-    let read = read_luau(luau);
+    files.modules = modules(draft);
+    let (has_schema, has_functions) = (files.schema.is_some(), files.functions.is_some());
+    let read = luau::read(&files);
     draft.source_map.extend(read.source_map);
+    // A file that could not be evaluated leaves its part empty.
+    let empty = |part: &Value| part.as_object().is_none_or(Map::is_empty);
+    if !read.diagnostics.is_empty() && (has_schema && empty(&read.tables) || has_functions && empty(&read.functions)) {
+        draft.complete = false;
+    }
     draft.diagnostics.extend(read.diagnostics);
     if has_schema {
         draft.document.insert("tables".to_owned(), read.tables);
     }
     if has_functions {
         draft.document.insert("functions".to_owned(), read.functions);
-    }
-}
-
-/// WIRING: the Luau notation is called here, `crate::deploy::notation::luau::read`.
-fn read_luau(sources: LuauSources) -> Parts {
-    let files = sources.schema.into_iter().chain(sources.functions).chain(sources.modules);
-    let refuse = |file: Source| {
-        let message = format!("the Luau notation is not served yet ({} bytes)", file.text.len());
-        Diagnostic::new("not_yet_served", "", message).at(line(&file.name, 1))
-    };
-    Parts {
-        tables: json!({}),
-        functions: json!({}),
-        source_map: SourceMap::default(),
-        diagnostics: files.map(refuse).collect(),
     }
 }
 
@@ -289,12 +254,12 @@ fn extension(draft: &mut Draft) {
 fn modules(draft: &mut Draft) -> Vec<Source> {
     let mut names = luau_names(&draft.root);
     names.retain(|name| !SCHEMAS.contains(&name.as_str()) && !FUNCTIONS.contains(&name.as_str()));
-    if names.len() > MODULES_MAX {
-        let message = format!("`server/` has {} modules, at most {MODULES_MAX} are accepted", names.len());
+    if names.len() > luau::MODULES_MAX {
+        let message = format!("`server/` has {} modules, at most {} are accepted", names.len(), luau::MODULES_MAX);
         draft.miss(Diagnostic::new("too_many_modules", "", message).at(line("server", 1)));
-        names.truncate(MODULES_MAX);
+        names.truncate(luau::MODULES_MAX);
     }
-    names.iter().filter_map(|name| draft.source(name, LUAU_BYTES_MAX)).collect()
+    names.iter().filter_map(|name| draft.source(name, luau::SOURCE_BYTES_MAX)).collect()
 }
 
 /// `server/*.luau`, sorted; names that are not UTF-8 cannot be required and are passed over.

@@ -1,4 +1,4 @@
-//! From an author's bundle to what is deployed.
+//! From an author's bundle on disk to an extension that is served.
 
 pub mod apply;
 pub mod bundle;

@@ -22,22 +22,27 @@ struct Slot {
     column_type: ColumnType,
     absence: Absence,
     nullable: bool,
-    /// Set in [`Given::bits`] when the argument was given; 0 where its absence drops nothing.
-    bit: u32,
 }
 
 /// What a call gave.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Given {
-    /// One for each argument in the plan's order; null stands where a dropped one is absent.
-    pub values: Vec<Typed>,
-    /// Which of the droppable arguments were given.
-    pub bits: u32,
+    /// One for each argument in the plan's order; `None` where an optional one is absent.
+    pub values: Vec<Option<Typed>>,
+}
+
+impl Given {
+    pub fn has(&self, place: usize) -> bool {
+        self.get(place).is_some()
+    }
+
+    pub fn get(&self, place: usize) -> Option<&Typed> {
+        self.values.get(place).and_then(Option::as_ref)
+    }
 }
 
 impl Arguments {
     pub fn new(arguments: &[Argument]) -> Self {
-        let mut bit = 0;
         let slots = arguments
             .iter()
             .map(|argument| Slot {
@@ -45,20 +50,14 @@ impl Arguments {
                 column_type: argument.column_type.clone(),
                 absence: argument.absence.clone(),
                 nullable: argument.nullable,
-                bit: if argument.absence == Absence::Dropped {
-                    bit += 1;
-                    1 << (bit - 1)
-                } else {
-                    0
-                },
             })
             .collect();
         Arguments { slots }
     }
 
-    /// The names of the optional arguments, in the order of their bits.
-    pub fn droppable(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().filter(|slot| slot.bit != 0).map(|slot| slot.name.as_ref())
+    /// The name of the argument at `place`.
+    pub fn name(&self, place: usize) -> Option<&str> {
+        self.slots.get(place).map(|slot| slot.name.as_ref())
     }
 
     /// Reads `body`, a JSON object or nothing at all.
@@ -79,16 +78,8 @@ impl Arguments {
                 None => complaints.push(self.unknown(name)),
             }
         }
-        let mut given = Given { values: Vec::with_capacity(self.slots.len()), bits: 0 };
-        for (slot, raw) in self.slots.iter().zip(found) {
-            match slot.read(raw, &mut complaints) {
-                Some(value) => {
-                    given.bits |= slot.bit;
-                    given.values.push(value);
-                }
-                None => given.values.push(Typed::Null),
-            }
-        }
+        let slots = self.slots.iter().zip(found);
+        let given = Given { values: slots.map(|(slot, raw)| slot.read(raw, &mut complaints)).collect() };
         if complaints.is_empty() {
             return Ok(given);
         }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::Direction;
 use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Order, Source};
-use rowgate_schema_dsl::model::{Column, Model, Table};
+use rowgate_schema_dsl::model::{Column, DefaultValue, Model, Table};
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value};
+use sea_query::{
+    Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value,
+};
 
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
@@ -36,15 +38,13 @@ pub enum CompileError {
 /// Compiles `function` of `model`; every statement of it has passed [`proof`].
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
-    let droppable = function.arguments.iter().filter(|argument| argument.absence == Absence::Dropped).count();
-    let mut variants = Vec::with_capacity(1 << droppable);
-    for bits in 0..1u32 << droppable {
-        let given = Given::new(function, bits);
+    let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
+    let mut variants = Vec::with_capacity(1 << optional.len());
+    for bits in 0..1usize << optional.len() {
+        let given = Given { optional: &optional, bits };
         let statement = statement(model, table, function, &given)?;
-        if let Some(statement) = &statement {
-            proof::prove(statement, &model.postgres_schema)?;
-        }
-        variants.push(statement.map(Arc::new));
+        proof::prove(&statement, &model.postgres_schema)?;
+        variants.push(Arc::new(statement));
     }
     Ok(Plan {
         access: function.access,
@@ -52,7 +52,9 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         writes: function.body.writes(),
         scope: table.scope,
         arguments: Arguments::new(&function.arguments),
+        optional,
         variants,
+        needs_one_of: needs_one_of(function),
         shape: shape(table, function),
         constraints: constraints(model, table, function),
     })
@@ -60,29 +62,32 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
 
 /// Which optional arguments a variant is for.
 pub struct Given<'a> {
-    function: &'a Function,
-    bits: u32,
+    optional: &'a [usize],
+    bits: usize,
 }
 
-impl<'a> Given<'a> {
-    pub fn new(function: &'a Function, bits: u32) -> Self {
-        Given { function, bits }
-    }
-
+impl Given<'_> {
     /// Whether `source` is an argument that this variant is without.
     pub fn drops(&self, source: &Source) -> bool {
         let Source::Argument(index) = source else { return false };
-        let mut bit = 0;
-        for (place, argument) in self.function.arguments.iter().enumerate() {
-            if argument.absence == Absence::Dropped {
-                if place == *index {
-                    return self.bits & 1 << bit == 0;
-                }
-                bit += 1;
-            }
-        }
-        false
+        self.optional.iter().position(|optional| optional == index).is_some_and(|bit| self.bits & 1 << bit == 0)
     }
+}
+
+fn droppable(function: &Function) -> impl Iterator<Item = usize> {
+    let arguments = function.arguments.iter().enumerate();
+    arguments.filter(|(_, argument)| argument.absence == Absence::Dropped).map(|(place, _)| place)
+}
+
+/// The arguments of a patch that changes nothing without any of them.
+fn needs_one_of(function: &Function) -> Vec<usize> {
+    let Body::PatchRow { values, .. } = &function.body else { return Vec::new() };
+    let droppable: Vec<usize> = droppable(function).collect();
+    let always = values.iter().any(|assignment| {
+        let (Assigned::Source(from) | Assigned::Increment(from)) = &assignment.value;
+        !matches!(from, Source::Argument(index) if droppable.contains(index))
+    });
+    if always { Vec::new() } else { droppable }
 }
 
 /// An expression for `value` as a `column_type`.
@@ -108,12 +113,7 @@ fn now(column_type: &ColumnType) -> Expr {
     if *column_type == ColumnType::Date { now.cast_as("date") } else { now }
 }
 
-fn statement(
-    model: &Model,
-    table: &Table,
-    function: &Function,
-    given: &Given<'_>,
-) -> Result<Option<Statement>, CompileError> {
+fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_>) -> Result<Statement, CompileError> {
     let mut parameters = Parameters::default();
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = scope_is_callers(&mut parameters);
@@ -170,12 +170,9 @@ fn statement(
             ];
             for Assignment { column, value } in values {
                 let (Assigned::Source(value) | Assigned::Increment(value)) = value;
-                if given.drops(value) {
-                    continue;
-                }
                 let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
                 columns.push(Alias::new(column.name.as_str()));
-                row.push(source(value, &column.column_type, &mut parameters));
+                row.push(inserted(value, column, function, &mut parameters));
             }
             insert.into_table(target).columns(columns).returning(returning(table));
             insert.values(row).map_err(|error| CompileError::Write(error.to_string()))?;
@@ -184,23 +181,13 @@ fn statement(
         Body::PatchRow { id, values, .. } => {
             let mut update = Query::update();
             update.table(target);
-            let mut changes = 0;
             for Assignment { column, value } in values {
-                let (Assigned::Source(from) | Assigned::Increment(from)) = value;
-                if given.drops(from) {
-                    continue;
-                }
                 let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-                let new = source(from, &column.column_type, &mut parameters);
                 let new = match value {
-                    Assigned::Source(_) => new,
-                    Assigned::Increment(_) => old_value(column).add(new),
+                    Assigned::Source(from) => patched(from, column, function, &mut parameters),
+                    Assigned::Increment(by) => incremented(by, column, function, &mut parameters),
                 };
                 update.value(Alias::new(column.name.as_str()), new);
-                changes += 1;
-            }
-            if changes == 0 {
-                return Ok(None);
             }
             let id = id_is(id, &mut parameters);
             update
@@ -223,7 +210,56 @@ fn statement(
             parameters.statement(&delete)
         }
     };
-    Ok(Some(statement))
+    Ok(statement)
+}
+
+/// What an insert puts into `column`: where an optional argument is absent, the column's default.
+fn inserted(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
+    let Some(index) = dropped_argument(value, function) else {
+        return source(value, &column.column_type, parameters);
+    };
+    match &column.default {
+        None => source(value, &column.column_type, parameters),
+        Some(DefaultValue::Value(default)) => {
+            parameters.bind(Binding::ArgumentOr(index, default.clone()), &column.column_type)
+        }
+        Some(DefaultValue::Now) => {
+            let new = source(value, &column.column_type, parameters);
+            chosen(index, new, now(&column.column_type), column, parameters)
+        }
+    }
+}
+
+/// What a patch puts into `column`: where an optional argument is absent, what is there.
+fn patched(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
+    let new = source(value, &column.column_type, parameters);
+    match dropped_argument(value, function) {
+        None => new,
+        Some(index) => chosen(index, new, Expr::col(Alias::new(column.name.as_str())), column, parameters),
+    }
+}
+
+fn incremented(by: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
+    let zero = || Expr::Constant(Value::BigInt(Some(0)));
+    let old = Expr::col(Alias::new(column.name.as_str()));
+    let old = if column.optional { Func::coalesce([old, zero()]).into() } else { old };
+    let new = source(by, &column.column_type, parameters);
+    let new = if dropped_argument(by, function).is_some() { Func::coalesce([new, zero()]).into() } else { new };
+    old.add(new)
+}
+
+/// `new` where the argument was given, else `other`. Null is absence where the column holds none.
+fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
+    if !column.optional {
+        return Func::coalesce([new, other]).into();
+    }
+    let given = parameters.bind(Binding::Given(index), &ColumnType::Boolean);
+    CaseStatement::new().case(given, new).finally(other).into()
+}
+
+fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
+    let Source::Argument(index) = value else { return None };
+    function.arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
 }
 
 fn scope_is_callers(parameters: &mut Parameters) -> Expr {
@@ -266,11 +302,6 @@ fn order(select: &mut SelectStatement, order_by: &[Order]) {
         }
     }
     select.order_by(Alias::new("id"), sort(last));
-}
-
-fn old_value(column: &Column) -> Expr {
-    let old = Expr::col(Alias::new(column.name.as_str()));
-    if column.optional { Func::coalesce([old, Expr::Constant(Value::BigInt(Some(0)))]).into() } else { old }
 }
 
 /// The columns a declarative function answers with, numerics as text.

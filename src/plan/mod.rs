@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rowgate_schema_dsl::definition::{Role, Scope};
 
 use crate::plan::answer::Shape;
-use crate::plan::argument::Arguments;
+use crate::plan::argument::{Arguments, Given};
 use crate::plan::statement::Statement;
 
 /// A compiled function.
@@ -37,12 +37,24 @@ pub struct Plan {
     /// Whose rows: which id of the install is bound as the scope.
     pub scope: Scope,
     pub arguments: Arguments,
-    /// One statement for each set of optional arguments that may be given, by the bits of
-    /// [`Arguments::parse`]; `None` where nothing would be left to change.
-    pub variants: Vec<Option<Arc<Statement>>>,
+    /// Arguments whose absence drops a condition: the places of a variant's bits.
+    pub optional: Vec<usize>,
+    /// One statement for each set of those arguments that may be given; see [`Plan::statement`].
+    pub variants: Vec<Arc<Statement>>,
+    /// Arguments of which a patch needs one, as it would change nothing without.
+    pub needs_one_of: Vec<usize>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,
+}
+
+impl Plan {
+    /// The statement for what a call gave.
+    pub fn statement(&self, given: &Given) -> Option<&Arc<Statement>> {
+        let places = self.optional.iter().enumerate();
+        let bits = places.filter(|(_, place)| given.has(**place)).fold(0, |bits, (bit, _)| bits | 1 << bit);
+        self.variants.get(bits)
+    }
 }
 
 /// A constraint of the function's table, by its name in the database.

@@ -34,8 +34,12 @@ pub enum Binding {
     Scope,
     /// A fresh UUID v7.
     NewId,
-    /// The argument at this place.
+    /// The argument at this place; null where it is absent.
     Argument(usize),
+    /// The argument at this place; the column's default where it is absent.
+    ArgumentOr(usize, Typed),
+    /// Whether the argument at this place was given.
+    Given(usize),
     /// A fact about the caller; as text where a text column takes it.
     Identity { field: IdentityField, text: bool },
     /// The author's own text: bound like any other, never pasted.

@@ -1,5 +1,9 @@
 //! The integration tests: one binary, on a real Postgres, a database per test.
 
+mod apply;
 mod call;
+mod ddl;
 mod embedded;
 mod support;
+#[path = "../../schema-dsl/tests/understand/mod.rs"]
+mod understand;

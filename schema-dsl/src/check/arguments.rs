@@ -113,8 +113,14 @@ impl<'a> Arguments<'a> {
         Some(gathered.place)
     }
 
-    /// The arguments, sorted by name.
-    pub(crate) fn resolve(self, function: &str, pointer: &str, diagnostics: &mut Vec<Diagnostic>) -> Vec<Argument> {
+    /// The arguments, sorted by name. Of those that drop conditions there may only be so many.
+    pub(crate) fn resolve(
+        self,
+        function: &str,
+        pointer: &str,
+        drops_conditions: bool,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<Argument> {
         let arguments: Vec<Argument> =
             self.by_name.into_iter().filter_map(|(name, gathered)| gathered.resolve(name, diagnostics)).collect();
         let dropped: Vec<String> = arguments
@@ -122,15 +128,14 @@ impl<'a> Arguments<'a> {
             .filter(|argument| argument.absence == Absence::Dropped)
             .map(|argument| format!("`{}`", argument.name))
             .collect();
-        if dropped.len() > OPTIONAL_ARGUMENTS_MAX {
+        if drops_conditions && dropped.len() > OPTIONAL_ARGUMENTS_MAX {
             let message = format!(
                 "function `{function}` has {} arguments that may be left out ({}); at most {OPTIONAL_ARGUMENTS_MAX} \
                  are accepted, as each doubles its statements",
                 dropped.len(),
                 dropped.join(", ")
             );
-            let hint = "give some of them a validator that is not optional, or that has a default; \
-                        null may still be passed for an optional column";
+            let hint = "give some of them a validator that is not optional, or that has a default";
             diagnostics.push(Diagnostic::new("too_many_optional_arguments", pointer, message).with_hint(hint));
         }
         arguments

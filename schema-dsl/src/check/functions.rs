@@ -52,7 +52,9 @@ fn function(
     let name = names::name("function", text, &pointer, diagnostics);
     let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
     let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
-    let arguments = arguments.resolve(text, &pointer, diagnostics);
+    let drops_conditions =
+        matches!(declared.body, definition::Body::QueryRows { .. } | definition::Body::CountRows { .. });
+    let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
     let body = with_argument_maxima(body?, &arguments);
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     Some(Function { name: name?, access, arguments, body })

@@ -5,7 +5,6 @@
 //! of digits of a decimal; within arrays, lengths of `bytes` and a minimum length of text above
 //! [`COUNTED_CHARACTERS_MAX`]; within objects, see [`super::shape`].
 
-use jiff::Timestamp;
 use sea_query::extension::postgres::{PgBinOper, PgFunc};
 use sea_query::{Alias, BinOper, CaseStatement, Expr, ExprTrait, Func};
 
@@ -16,6 +15,10 @@ use crate::model::Column;
 
 /// Characters a regular expression counts to; the automaton has a state for each.
 pub(super) const COUNTED_CHARACTERS_MAX: u32 = 1_000;
+
+/// The first and the last microsecond that `value::parse` reads.
+const TIMESTAMP_MIN: &str = "0001-01-01T00:00:00Z";
+const TIMESTAMP_MAX: &str = "9999-12-30T22:00:00.999999Z";
 
 /// The condition every value of the column fulfils, null where the value is.
 pub(super) fn check(column: &Column) -> Option<Expr> {
@@ -70,9 +73,18 @@ pub(super) fn scalar(column_type: &ColumnType, value: Expr) -> Vec<Expr> {
     }
 }
 
-/// `expressions` joined by AND; none for none.
-pub(super) fn all(expressions: Vec<Expr>) -> Option<Expr> {
-    expressions.into_iter().reduce(|all, next| all.and(next))
+/// `expressions` joined by AND; none for none. Many become a tree of groups: expressions are
+/// walked recursively, and a chain as long as an object has fields would be as deep.
+pub(super) fn all(mut expressions: Vec<Expr>) -> Option<Expr> {
+    const GROUP: usize = 16;
+    while expressions.len() > GROUP {
+        expressions = expressions.chunks(GROUP).filter_map(chain).collect();
+    }
+    chain(&expressions)
+}
+
+fn chain(expressions: &[Expr]) -> Option<Expr> {
+    expressions.iter().cloned().reduce(|all, next| all.and(next))
 }
 
 /// The conditions on a length.
@@ -89,7 +101,7 @@ pub(super) fn at_least_pattern(characters: u32) -> Option<String> {
     }
     // Postgres counts to 255 in one repetition.
     let (runs, rest) = (characters / 255, characters % 255);
-    Some(format!("^(?:.{{255}}){{{runs}}}.{{{rest}}}"))
+    Some(if runs == 0 { format!("^.{{{rest}}}") } else { format!("^(?:.{{255}}){{{runs}}}.{{{rest}}}") })
 }
 
 /// Whether no element of the JSON array `array` fulfils the jsonpath predicate `wrong`.
@@ -200,10 +212,8 @@ fn bounds(column_type: &ColumnType) -> Vec<Bound> {
         ColumnType::Number { min, max } => finite(min.map(number_text), max.map(number_text), PostgresType::Float8),
         ColumnType::Decimal { min, max } => finite(min.clone(), max.clone(), PostgresType::Numeric),
         ColumnType::Timestamp => {
-            // The last microsecond that `value::parse` reads, some hours before the year 10000.
-            let last = Timestamp::from_microsecond(Timestamp::MAX.as_microsecond()).unwrap_or(Timestamp::MAX);
-            let typed = |text: String| cast(Expr::val(text), PostgresType::Timestamptz.sql());
-            vec![at_least(typed("0001-01-01T00:00:00Z".to_owned())), at_most(typed(last.to_string()))]
+            let typed = |text: &str| cast(Expr::val(text), PostgresType::Timestamptz.sql());
+            vec![at_least(typed(TIMESTAMP_MIN)), at_most(typed(TIMESTAMP_MAX))]
         }
         ColumnType::Date => {
             let typed = |text: &str| cast(Expr::val(text), PostgresType::Date.sql());

@@ -83,8 +83,11 @@ pub(super) fn number_text(number: f64) -> String {
 }
 
 fn timestamp_text(microseconds: i64) -> String {
+    // By seconds, since `from_microsecond` leaves out the last second that `parse` reads.
+    let seconds = microseconds.div_euclid(1_000_000);
+    let nanoseconds = i32::try_from(microseconds.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
     // INVARIANT: `value::parse` made it, from a year between 1 and 9999.
-    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
 fn date_text(days: i32) -> String {

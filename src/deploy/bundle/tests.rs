@@ -161,3 +161,56 @@ fn files_are_bounded_and_come_from_the_bundle_alone() {
     server/schema.json:1: error[outside_bundle]: `server/schema.json` links to a file outside of the bundle; put a copy of the file into the bundle
     ");
 }
+
+#[test]
+fn luau_and_json_parts_are_read_together() {
+    let schema = "local names = require(\"./names\")\nreturn defineSchema({\n  [names.table] = defineTable({ text = v.string():max(280) }),\n})\n";
+    let dir = bundle(&[
+        (EXTENSION, POLL),
+        ("server/schema.luau", schema),
+        ("server/names.luau", "return { table = \"rules\" }"),
+        ("server/functions.json", FUNCTION),
+    ]);
+    assert_eq!(complaints(dir.path()), "");
+    let read = read_bundle(dir.path()).unwrap();
+    assert!(read.complete && read.definition.tables.contains_key("rules"));
+    assert!(rowgate_schema_dsl::check::check(&read.definition).is_ok());
+    assert!(bundle_files(dir.path()).contains(&dir.path().join("server/names.luau")));
+}
+
+#[test]
+fn luau_complaints_of_every_stage_are_placed() {
+    let functions = "local functions = {}\nfunctions.getRules = queryRows(\"rules\", {\n  limitt = 5,\n  orderBy = \"txt\", orderDir = \"up\",\n})\nreturn functions\n";
+    let dir = bundle(&[
+        (EXTENSION, POLL),
+        (
+            "server/schema.luau",
+            "return defineSchema({\n  rules = defineTable({\n    text = v.string():max(-1),\n  }):storage(\"instanse\"),\n})\n",
+        ),
+        ("server/functions.luau", functions),
+    ]);
+    insta::assert_snapshot!(complaints(dir.path()), @"
+    server/functions.luau:3: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
+    server/functions.luau:4: error[unknown_direction]: `up` is not a direction; expected `asc` or `desc`
+    server/schema.luau:3: error[out_of_range]: `-1` is not a length; expected an integer from 0 to 2147483647
+    server/schema.luau:4: error[unknown_storage]: `instanse` is not a storage; did you mean `instance`?
+    ");
+    let read = read_bundle(dir.path()).unwrap();
+    let mut further = rowgate_schema_dsl::check::check(&read.definition).unwrap_err();
+    read.source_map.place(&mut further);
+    insta::assert_snapshot!(further.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), @"
+    server/functions.luau:4: error[unknown_column]: column `txt` does not exist in table `rules`
+      hint: did you mean `text`?
+    ");
+}
+
+#[test]
+fn a_file_that_cannot_be_evaluated_makes_the_reading_incomplete() {
+    let dir = bundle(&[
+        (EXTENSION, POLL),
+        ("server/schema.luau", "return defineSchema({"),
+        ("server/functions.json", FUNCTION),
+    ]);
+    insta::assert_snapshot!(complaints(dir.path()), @"server/schema.luau:1: error[syntax_error]: expected identifier when parsing expression, got <eof>");
+    assert!(!read_bundle(dir.path()).unwrap().complete);
+}

@@ -1,0 +1,13 @@
+-- /tables: error[change_refused]: table `rules` is deployed but no longer declared; dropping it would delete its rows
+--   hint: declare `rules` again; functions that used it may go
+-- /tables/votes/storage: error[change_refused]: the storage of table `votes` changed from `instance` to `global`; its rows would belong to nobody
+--   hint: keep `instance`, or declare a new table
+-- /tables/votes/columns: error[change_refused]: column `rule` of table `votes` is deployed but no longer declared; dropping it would delete its values
+--   hint: declare `rule` again; `private` hides it
+-- /tables/votes/columns/user_id: error[change_refused]: the type of column `user_id` of table `votes` changed from `string` to `integer`
+--   hint: keep the type, or add a new column of the new type
+-- /tables/votes/columns/weight: error[change_refused]: the new column `weight` of table `votes` has no value for rows that exist already
+--   hint: make it optional or give it a default
+-- /tables/votes/uniques: error[change_refused]: unique rule `one_vote` of table `votes` is deployed but no longer declared
+--   hint: declare `one_vote` again
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" ADD COLUMN "note" text;

@@ -1,0 +1,179 @@
+//! `queryRows`, `insertRow` and the others: the document's `functions`.
+
+use serde_json::{Map, Value};
+
+use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function};
+use crate::deploy::notation::luau::draft::{Draft, Spot};
+use crate::deploy::notation::luau::values::{Empty, condition, operand, option, place_of};
+use crate::deploy::notation::luau::written::{Call, Written};
+
+const FUNCTIONS: &str = "/functions";
+
+/// Members of a function that are arguments of its builder, not options.
+const NOT_OPTIONS: [&str; 4] = ["kind", "table", "id", "values"];
+
+/// The functions that a file returned; `end` is where it returned them. `tables` are the
+/// document's, to tell what `{}` means for a column.
+pub(super) fn functions(
+    draft: &mut Draft,
+    returned: &Written,
+    end: &Spot,
+    tables: &Map<String, Value>,
+) -> Map<String, Value> {
+    let Written::Table(table) = returned else {
+        draft.unexpected(end, "a table of functions, `return functions`", returned);
+        return Map::new();
+    };
+    let mut functions = Map::new();
+    for member in draft.functions(table, &end.place) {
+        let spot = Spot::new(FUNCTIONS, end.place.clone()).member(member.name, &member.place);
+        draft.mark(&spot);
+        if let Some(function) = function(draft, &spot, member.value, tables) {
+            functions.insert(member.name.to_owned(), Value::Object(function));
+        }
+    }
+    functions
+}
+
+fn function(
+    draft: &mut Draft,
+    spot: &Spot,
+    written: &Written,
+    tables: &Map<String, Value>,
+) -> Option<Map<String, Value>> {
+    let call = match written {
+        Written::Call(call) if is_function(&call.name) => call,
+        Written::Call(call) if NOT_YET_SERVED.contains(&call.name.as_str()) => {
+            let message = format!("`{}` is part of the language, but not served yet by this version", call.name);
+            draft.complain("not_yet_served", spot, message, "leave it out for now");
+            return None;
+        }
+        Written::Nil
+        | Written::Null
+        | Written::Boolean(_)
+        | Written::Number(_)
+        | Written::Text(_)
+        | Written::List(_)
+        | Written::Table(_)
+        | Written::Call(_)
+        | Written::Uncalled { .. }
+        | Written::Function
+        | Written::Refused(_) => {
+            draft.unexpected(spot, "a function such as `queryRows(\"table\", { … })`", written);
+            return None;
+        }
+    };
+    draft.without_methods(spot, call);
+    let required = required_members(&call.name);
+    let usage = usage(call, required);
+    draft.at_most(spot, call, required.len() + 2, &usage);
+    let mut arguments = call.arguments.iter();
+    let table = arguments.next().unwrap_or(&Written::Nil);
+    let Some(table) = table.as_text() else {
+        let message = format!("expected a table's name, got {}", table.described());
+        draft.complain("wrong_argument", &spot.member("table", &call.place), message, &format!("write `{usage}`"));
+        return None;
+    };
+    let mut function = Map::new();
+    function.insert("kind".to_owned(), Value::String(call.name.clone()));
+    function.insert("table".to_owned(), Value::String(table.to_owned()));
+    draft.mark(&spot.member("table", &call.place));
+    let mut whole = true;
+    for name in required {
+        let written = arguments.next().unwrap_or(&Written::Nil);
+        let at = spot.member(name, place_of(written, &Spot::new("", call.place.clone())));
+        let value = match (*name, written) {
+            (_, Written::Nil) => {
+                let message = format!("`{}` lacks its {name}", call.name);
+                draft.complain("wrong_argument", &at, message, &format!("write `{usage}`"));
+                None
+            }
+            ("values", written) => values(draft, &at, written, columns_of(tables, table)),
+            (_, written) => operand(draft, &at, written, Empty::Table),
+        };
+        match value {
+            Some(value) => drop(function.insert((*name).to_owned(), value)),
+            None => whole = false,
+        }
+    }
+    match arguments.next() {
+        None | Some(Written::Nil) => {}
+        Some(Written::Table(written)) => whole &= options(draft, spot, call, written, &mut function),
+        Some(other) => {
+            let message = format!("expected a table of options, got {}", other.described());
+            let at = Spot::new(&spot.pointer, call.place.clone());
+            draft.complain("wrong_argument", &at, message, &format!("write `{usage}`"));
+            whole = false;
+        }
+    }
+    whole.then_some(function)
+}
+
+/// Adds the options as they were written; answers whether all could be.
+fn options(
+    draft: &mut Draft,
+    spot: &Spot,
+    call: &Call,
+    written: &[(String, Written)],
+    function: &mut Map<String, Value>,
+) -> bool {
+    let mut whole = true;
+    for member in draft.members(written, &call.place) {
+        let at = spot.member(member.name, &member.place);
+        if NOT_OPTIONS.contains(&member.name) {
+            let message = format!("`{}` is no option of `{}`", member.name, call.name);
+            let hint = format!("write `{}`", usage(call, required_members(&call.name)));
+            draft.complain("unknown_option", &at, message, &hint);
+            continue;
+        }
+        let value = match member.name {
+            "filter" => condition(draft, &at, member.value),
+            "orderBy" => option(draft, &at, member.value, Empty::List),
+            _ => option(draft, &at, member.value, Empty::Table),
+        };
+        match value {
+            Some(value) => drop(function.insert(member.name.to_owned(), value)),
+            None => whole = false,
+        }
+    }
+    whole
+}
+
+fn values(draft: &mut Draft, spot: &Spot, written: &Written, columns: Option<&Map<String, Value>>) -> Option<Value> {
+    draft.mark(spot);
+    let Written::Table(written) = written else {
+        let message = format!("expected a table of columns, got {}", written.described());
+        draft.complain("wrong_argument", spot, message, "write `{ column = arg(\"column\") }`");
+        return None;
+    };
+    let mut values = Map::new();
+    for member in draft.members(written, &spot.place) {
+        let column = columns.and_then(|columns| columns.get(member.name));
+        let is_list = column.and_then(|column| column.get("type")).is_some_and(|word| word == "array");
+        let empty = if is_list { Empty::List } else { Empty::Table };
+        let value = operand(draft, &spot.member(member.name, &member.place), member.value, empty);
+        values.insert(member.name.to_owned(), value?);
+    }
+    Some(Value::Object(values))
+}
+
+fn columns_of<'a>(tables: &'a Map<String, Value>, table: &str) -> Option<&'a Map<String, Value>> {
+    tables.get(table)?.get("columns")?.as_object()
+}
+
+fn required_members(builder: &str) -> &'static [&'static str] {
+    match builder {
+        "getRow" | "deleteRow" => &["id"],
+        "insertRow" => &["values"],
+        "patchRow" => &["id", "values"],
+        _ => &[],
+    }
+}
+
+fn usage(call: &Call, required: &[&str]) -> String {
+    let mut usage = format!("{}(\"table\"", call.name);
+    for member in required {
+        usage.push_str(if *member == "id" { ", arg(\"id\")" } else { ", { column = arg(\"column\") }" });
+    }
+    usage + ", { … })"
+}

@@ -1,0 +1,29 @@
+//! The notation as authors meet it: documents, complaints with their lines, hostile files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// A snapshot is as long as what it shows.
+#![allow(clippy::too_many_lines)]
+
+mod documents;
+mod hostile;
+mod misuse;
+
+use crate::deploy::notation::luau::{LuauFiles, Notation, Source, read};
+
+fn source(name: &str, text: &str) -> Source {
+    Source { name: format!("server/{name}.luau"), text: text.to_owned() }
+}
+
+fn read_schema(text: &str) -> Notation {
+    read(&LuauFiles { schema: Some(source("schema", text)), ..LuauFiles::default() })
+}
+
+fn read_functions(text: &str) -> Notation {
+    read(&LuauFiles { functions: Some(source("functions", text)), ..LuauFiles::default() })
+}
+
+/// Every complaint as `rowgate check` prints it, with its pointer behind.
+fn complaints(notation: &Notation) -> String {
+    let lines = notation.diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n  at {}", diagnostic.pointer));
+    lines.collect::<Vec<_>>().join("\n")
+}
