@@ -11,5 +11,5 @@ use crate::cli::{Failed, output};
 pub(super) struct Schema {}
 
 pub(super) fn run() -> Result<(), Failed> {
-    output::result(&serde_json::to_string_pretty(&schemars::schema_for!(rowgate_schema_dsl::definition::Definition))?)
+    output::result(&serde_json::to_string_pretty(&rowgate_schema_dsl::definition::json_schema())?)
 }

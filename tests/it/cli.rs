@@ -36,7 +36,19 @@ fn check_prints_every_complaint_at_once() {
     let done = run(rowgate(["check"]).arg(&broken));
     assert_eq!(done.code, Some(1), "{done:?}");
     assert_eq!(done.stderr, "");
-    insta::assert_snapshot!(done.stdout, @"");
+    insta::assert_snapshot!(done.stdout, @r"
+    server/functions.luau:2: error[unknown_option]: `limitt` is not an option of `queryRows`
+      hint: did you mean `limit`?
+    server/functions.luau:2: error[unknown_column]: column `dueAt` does not exist in table `tasks`
+      hint: did you mean `due_at`?
+    server/functions.luau:3: error[unknown_table]: table `task` does not exist
+      hint: did you mean `tasks`?
+    server/schema.luau:5: error[reserved_name]: column `id` has a name that every table's own columns keep
+      hint: choose another name
+    server/schema.luau:6: error[unknown_column]: column `due` does not exist in table `tasks`
+      hint: did you mean `due_at`?
+    5 complaints
+    ");
 
     let done = run(rowgate(["check", "--json"]).arg(&broken));
     assert_eq!(done.code, Some(1), "{done:?}");
@@ -57,7 +69,21 @@ fn check_prints_the_definition_that_is_read_again() {
         let read = read_bundle(folder.path()).unwrap();
         assert_eq!(serde_json::to_value(&read.definition).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
     }
-    insta::assert_snapshot!(run(rowgate(["check"]).arg(example("live-poll"))).ok(), @"");
+    insta::assert_snapshot!(run(rowgate(["check"]).arg(example("live-poll"))).ok(), @r"
+    no complaints: live-poll 1.0.0 has 2 tables and 10 functions
+      table rules: 6 columns per instance
+      table votes: 2 columns per instance
+      addRule     insertRow   rules  editor
+      allRules    queryRows   rules  editor
+      countVotes  countRows   votes  anonymous
+      editRule    patchRow    rules  editor
+      getRule     getRow      rules  viewer
+      getRules    queryRows   rules  anonymous
+      removeRule  deleteRow   rules  editor
+      reveal      patchRow    rules  editor
+      upvote      patchRow    rules  viewer
+      vote        insertRow   votes  viewer
+    ");
 }
 
 #[test]
@@ -126,7 +152,12 @@ async fn init_writes_a_bundle_that_is_served_and_called() {
     // A failed call: its problem on standard error, nothing on standard output.
     let failed = in_folder(rowgate(["call", "addNote", r#"{"titel":"x","priority":10}"#]));
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""));
-    insta::assert_snapshot!(failed.stderr, @"");
+    insta::assert_snapshot!(failed.stderr, @r"
+    error[arguments_invalid]: 3 of the arguments cannot be used; `errors` names each
+      /titel: `titel` is not an argument; did you mean `title`?
+      /priority: expected at most 9
+      /title: `title` is missing; expected a string
+    ");
     let denied = in_folder(rowgate(["call", "removeNote", &by_id]));
     assert!(denied.code == Some(1) && denied.stderr.contains("access_denied"), "{denied:?}");
     in_folder(rowgate(["call", "removeNote", &by_id, "--as", "owner"])).ok();
