@@ -100,7 +100,7 @@ impl SourceMap {
             if let Some(place) = self.places.get(prefix) {
                 return Some(place);
             }
-            prefix = &prefix.get(..prefix.rfind('/')?)?;
+            prefix = prefix.get(..prefix.rfind('/')?)?;
         }
     }
 

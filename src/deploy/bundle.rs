@@ -281,9 +281,10 @@ fn source(root: &Path, name: &str, bytes_max: usize) -> Result<String, Box<Diagn
         Box::new(if hint.is_empty() { complaint } else { complaint.with_hint(hint) })
     };
     let unreadable = |error: std::io::Error| {
-        let why = match error.kind() {
-            ErrorKind::NotFound => "it links to a file that is not there".to_owned(),
-            _ => error.kind().to_string(),
+        let why = if error.kind() == ErrorKind::NotFound {
+            "it links to a file that is not there".to_owned()
+        } else {
+            error.kind().to_string()
         };
         refuse("unreadable_file", format!("`{name}` cannot be read: {why}"), "")
     };
