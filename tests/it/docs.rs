@@ -86,6 +86,7 @@ fn every_document_of_docs_is_linked_from_the_readme() {
         .collect();
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
         let path = entry.unwrap().path();
+        let path = if path.is_dir() { path.join("README.md") } else { path };
         assert!(linked.contains(&path), "README.md does not lead to {}", path.display());
     }
 }

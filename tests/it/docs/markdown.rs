@@ -13,13 +13,12 @@ pub(super) struct Heading {
     pub(super) text: String,
 }
 
-/// A fenced block, and the heading it stands under.
+/// A fenced block.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
     pub(super) language: String,
     pub(super) text: String,
     pub(super) line: usize,
-    pub(super) section: String,
 }
 
 enum Line<'a> {
@@ -108,7 +107,6 @@ impl Document {
     fn lines(&self) -> Vec<Line<'_>> {
         let mut lines = Vec::new();
         let mut open: Option<Block> = None;
-        let mut section = String::new();
         for (index, line) in self.text.lines().enumerate() {
             match (&mut open, line.strip_prefix("```")) {
                 (Some(_), Some("")) => lines.extend(open.take().map(Line::Block)),
@@ -117,18 +115,10 @@ impl Document {
                     block.text.push('\n');
                 }
                 (None, Some(language)) => {
-                    open = Some(Block {
-                        language: language.to_owned(),
-                        text: String::new(),
-                        line: index + 1,
-                        section: section.clone(),
-                    });
+                    open = Some(Block { language: language.to_owned(), text: String::new(), line: index + 1 });
                 }
                 (None, None) => match heading(line) {
-                    Some(heading) => {
-                        section.clone_from(&heading.text);
-                        lines.push(Line::Heading(heading));
-                    }
+                    Some(heading) => lines.push(Line::Heading(heading)),
                     None => lines.push(Line::Prose(line)),
                 },
             }
