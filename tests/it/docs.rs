@@ -8,6 +8,7 @@ mod definition;
 mod errors;
 mod examples;
 mod markdown;
+mod operations;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,12 @@ fn keys(section: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_section_is_listed() {
-    let sections: BTreeSet<String> =
-        document().headings().iter().filter(|h| h.level == 2 && !h.text.contains(' ')).map(|h| h.text.clone()).collect();
+    let sections: BTreeSet<String> = document()
+        .headings()
+        .iter()
+        .filter(|h| h.level == 2 && !h.text.contains(' '))
+        .map(|h| h.text.clone())
+        .collect();
     assert_eq!(sections, keys(""));
 }
 

@@ -87,8 +87,11 @@ fn codes_inside_errors_are_those_of_the_sources() {
 #[test]
 fn diagnostics_are_those_of_the_sources() {
     let section = document().section("Diagnostics of `check`");
-    let documented: BTreeSet<String> =
-        section.rows().iter().flat_map(|row| quoted(&row[0]).into_iter().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let documented: BTreeSet<String> = section
+        .rows()
+        .iter()
+        .flat_map(|row| quoted(&row[0]).into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let mut all = String::new();
     for folder in ["schema-dsl/src", "src/deploy"] {
         all.extend(sources(&root().join(folder)));
@@ -137,6 +140,8 @@ fn after(text: &str, before: &str) -> Vec<String> {
         .skip(1)
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split_once('"'))
         .map(|(word, _)| word.to_owned())
-        .filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        })
         .collect()
 }

@@ -99,7 +99,8 @@ fn settled(value: Value) -> Value {
     match value {
         Value::String(text) => {
             let text = text.replacen("dev-", "user-", 1);
-            let parts: Vec<&str> = text.split('/').map(|part| if is_new_each_time(part) { "…" } else { part }).collect();
+            let parts: Vec<&str> =
+                text.split('/').map(|part| if is_new_each_time(part) { "…" } else { part }).collect();
             Value::String(parts.join("/"))
         }
         Value::Array(values) => values.into_iter().map(settled).collect(),
