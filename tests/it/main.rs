@@ -4,6 +4,8 @@ mod apply;
 mod call;
 mod ddl;
 mod embedded;
+mod evaluate;
 mod support;
+mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
