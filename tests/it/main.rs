@@ -8,6 +8,8 @@ mod cli;
 mod ddl;
 mod docs;
 mod embedded;
+mod evaluate;
 mod support;
+mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
