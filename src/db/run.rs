@@ -25,7 +25,8 @@ pub async fn run(
     let start = out.len();
     let mut again = true;
     loop {
-        let Some(ride) = lanes.ride() else { return Err(sqlstate::unavailable(false)) };
+        // Nothing was sent that may have run, so a write may wait and go as well as a read.
+        let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
         let trouble = match attempt(connection, plan, statement, parameters, out).await {
             Ok(()) => return Ok(()),
@@ -41,7 +42,10 @@ pub async fn run(
         if stale {
             connection.forget(statement);
         }
-        let lost = error.is_closed() || connection.client().is_closed();
+        let lost = sqlstate::is_lost(&error) || connection.client().is_closed();
+        if lost {
+            ride.abandon();
+        }
         if again && (stale || (lost && (!plan.writes || !sent))) {
             again = false;
             continue;
