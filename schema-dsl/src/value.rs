@@ -19,6 +19,8 @@ use crate::column_type::{ColumnType, Field, PostgresType};
 
 /// Digits, sign and point of a decimal.
 pub const DECIMAL_CHARACTERS_MAX: usize = 1_000;
+/// Elements of an array that are complained about one by one.
+const REFUSALS_MAX: usize = 50;
 /// Levels of arrays and objects in a `json` value.
 pub const JSON_DEPTH_MAX: usize = 64;
 
@@ -145,6 +147,9 @@ fn array(
     }
     let mut parsed = Vec::with_capacity(elements.len());
     for (index, element) in elements.iter().enumerate() {
+        if refusals.len() >= REFUSALS_MAX {
+            return None;
+        }
         let element = element.get();
         if element == "null" {
             refusals.push(Refusal {

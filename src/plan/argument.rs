@@ -10,6 +10,9 @@ use rowgate_schema_dsl::value::{self, Members, Typed};
 
 use crate::error::{Code, Complaint, Failure};
 
+/// More are not told of: the answer to a hostile body must not be larger than the body.
+const COMPLAINTS_MAX: usize = 50;
+
 /// The arguments a function takes, ready to be looked for.
 #[derive(Debug)]
 pub struct Arguments {
@@ -70,6 +73,7 @@ impl Arguments {
         for (name, raw) in &members {
             match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
                 Some((_, place @ None)) => *place = Some(raw.get()),
+                _ if complaints.len() >= COMPLAINTS_MAX => break,
                 Some((_, Some(_))) => complaints.push(Complaint {
                     pointer: pointer_to("", name),
                     code: "duplicate_argument",
@@ -83,6 +87,7 @@ impl Arguments {
         if complaints.is_empty() {
             return Ok(given);
         }
+        complaints.truncate(COMPLAINTS_MAX);
         let detail = match complaints.as_slice() {
             [only] => format!("{}: {}", only.pointer.trim_start_matches('/'), only.message),
             more => format!("{} of the arguments cannot be used; `errors` names each", more.len()),
