@@ -8,6 +8,7 @@ mod auth;
 mod call;
 mod cli;
 mod ddl;
+mod docs;
 mod embedded;
 mod evaluate;
 mod faults;
