@@ -16,7 +16,7 @@ use sea_query::{
     PostgresQueryBuilder, Table as TableStatement, TableRef,
 };
 
-use crate::column_type::OnDelete;
+use crate::column_type::{OnDelete, PostgresType};
 use crate::diff::Change;
 use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
 use crate::name::SCOPE_COLUMN;
@@ -117,7 +117,7 @@ fn add_column(schema: &str, table: &Table, column: &Column) -> String {
 
 fn column_def(table: &Table, column: &Column) -> ColumnDef {
     let mut def = ColumnDef::new(Alias::new(column.name.as_str()));
-    def.custom(Alias::new(literal::type_name(column.column_type.storage())));
+    def.custom(Alias::new(type_of(column)));
     if !column.optional {
         def.not_null();
     }
@@ -136,6 +136,14 @@ fn column_def(table: &Table, column: &Column) -> ColumnDef {
     def
 }
 
+/// Text is ordered by code points: the same on every machine and after every upgrade of its
+/// locales, which would otherwise break indexes and cursors, and an index can serve a prefix.
+fn type_of(column: &Column) -> String {
+    let storage = column.column_type.storage();
+    let name = literal::type_name(storage);
+    if storage.element == PostgresType::Text { format!("{name} COLLATE \"C\"") } else { name.to_string() }
+}
+
 fn add_index(schema: &str, table: &Table, index: &Index) -> String {
     let mut create = IndexStatement::create();
     create.name(table.index_identifier(index)).table(table_ref(schema, table.name.as_str()));
@@ -145,6 +153,9 @@ fn add_index(schema: &str, table: &Table, index: &Index) -> String {
     }
     if index.unique {
         create.unique();
+    } else if !index.columns.iter().any(|column| *column == "id") {
+        // Every order ends in `id`, so an index that does serves it without a sort.
+        create.col(Alias::new("id"));
     }
     create.to_string(PostgresQueryBuilder)
 }
