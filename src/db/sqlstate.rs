@@ -13,8 +13,9 @@ use crate::plan::{Constraint, Plan};
 /// The failure that `error`, got while `plan` ran, is to the caller.
 pub fn failure(error: &tokio_postgres::Error, plan: &Plan) -> Failure {
     match error.as_db_error() {
-        Some(refusal) => refused(refusal, plan),
-        None => unavailable(plan.writes).with_log(chain(error)),
+        Some(refusal) if !is_lost(error) => refused(refusal, plan),
+        // A session may be ended after its commit and before it could say so.
+        Some(_) | None => unavailable(plan.writes).with_log(chain(error)),
     }
 }
 
@@ -38,6 +39,14 @@ pub fn is_stale(error: &tokio_postgres::Error) -> bool {
     error
         .as_db_error()
         .is_some_and(|refusal| stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME)
+}
+
+/// Whether the connection is gone or about to go: whatever is sent on it next is lost.
+pub fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let ends_session = |refusal: &DbError| {
+        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(refusal.code())
+    };
+    error.is_closed() || error.as_db_error().is_some_and(ends_session)
 }
 
 /// An error and its causes in one line.
