@@ -119,10 +119,11 @@ fn print(hir: &Hir, out: &mut String) -> Result<(), String> {
                 character(c, out)?;
             }
         }
+        // The parser makes one of bytes of what nothing matches.
+        HirKind::Class(class) if class.is_empty() => {
+            return Err("pattern has a class that nothing matches".to_owned());
+        }
         HirKind::Class(Class::Unicode(class)) => {
-            if class.ranges().is_empty() {
-                return Err("pattern has a class that nothing matches".to_owned());
-            }
             out.push('[');
             for range in class.iter() {
                 // Postgres text never holds U+0000, and its classes cannot name it.
