@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
+use rowgate_schema_dsl::pattern::Pattern;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::support::TestDatabase;
 use crate::support::gateway::{Answer, TestGateway, document};
 
 /// A table with an optional column for each validator, and functions to add, get and list.
@@ -209,4 +211,111 @@ async fn refusals_name_their_place_and_write_nothing() {
     }
     assert_eq!(gateway.call("all", json!({})).await.ok().as_array().unwrap().len(), 1);
     gateway.server.stop().await;
+}
+
+const PATTERNS: &[&str] = &[
+    "",
+    "^$",
+    "^",
+    "a",
+    "^a$",
+    "A",
+    "(?i)a",
+    "(?i)ß",
+    "(?i)k",
+    "a|b",
+    "^(a|)$",
+    "^a?b*$",
+    "^a{2}$",
+    "^a{1,3}$",
+    "^.$",
+    "^(?s:.)$",
+    "a.b",
+    "[^a]",
+    "^[^a]*$",
+    "^[a-c]+$",
+    "[-a]",
+    "[\\]\\\\]",
+    "^\\d+$",
+    "\\D",
+    "^\\w+$",
+    "\\W",
+    "\\s",
+    "^\\S*$",
+    "[\\d\\s]",
+    "^[^\\D]$",
+    "\\$",
+    "\\.",
+    "é",
+    "^\\p{L}+$",
+    "\\x41",
+    "\\u{1d11e}",
+    "^(?:ab)+?$",
+    "(a)(b)",
+    "'",
+    "\\\\",
+    "[[:alpha:]]",
+    "^[\\x00-\\x1f]$",
+    "a{0}",
+    "(?:)",
+    "x*y",
+    "\\n",
+    "^(a(b(c)?)?)?$",
+    "^[\\w.+-]+@\\w+\\.\\w{2,}$",
+];
+const TEXTS: &[&str] = &[
+    "",
+    "a",
+    "A",
+    "b",
+    "ab",
+    "abc",
+    "aa",
+    "aaa",
+    "aaaa",
+    "a\nb",
+    "\n",
+    "a\n",
+    "\u{1}",
+    "1",
+    "12",
+    "\u{661}",
+    "é",
+    "e\u{301}",
+    "ß",
+    "ẞ",
+    "SS",
+    "k",
+    "\u{212a}",
+    "𝄞",
+    "-",
+    "]",
+    "\\",
+    "'",
+    "$",
+    ".",
+    " ",
+    "\u{a0}",
+    "\u{2028}",
+    "_",
+    "{",
+    "xxy",
+    "me.you+x@example.com",
+    "c",
+    "\u{10ffff}",
+    "\u{d7ff}\u{e000}",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patterns_mean_the_same_in_postgres() {
+    let database = TestDatabase::new().await;
+    let client = database.client().await;
+    let statement = client.prepare("SELECT $1::text ~ $2::text").await.unwrap();
+    for source in PATTERNS {
+        let pattern = Pattern::new(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        for text in TEXTS {
+            let matched: bool = client.query_one(&statement, &[&text, &pattern.postgres()]).await.unwrap().get(0);
+            assert_eq!(matched, pattern.is_match(text), "{source} {} {text:?}", pattern.postgres());
+        }
+    }
 }

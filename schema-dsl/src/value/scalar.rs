@@ -129,7 +129,8 @@ pub(super) fn timestamp(raw: &str) -> Result<i64, Refusal> {
     if timestamp.to_zoned(jiff::tz::TimeZone::UTC).year() < 1 {
         return Err(out_of_range());
     }
-    Ok(timestamp.as_microsecond())
+    // Down to the microsecond, before 1970 too: no time is moved past another.
+    i64::try_from(timestamp.as_nanosecond().div_euclid(1_000)).map_err(|_| out_of_range())
 }
 
 /// Whether `text` is written as RFC 3339 has it, be there such a time or not.

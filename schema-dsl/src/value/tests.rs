@@ -169,6 +169,7 @@ fn timestamps_are_rfc_3339_with_an_offset() {
             ("\"2024-02-29t12:00:00.5+02:00\"", Typed::Timestamptz(1_709_200_800_500_000)),
             ("\"2024-02-29 12:00:00-00:30\"", Typed::Timestamptz(1_709_209_800_000_000)),
             ("\"2024-02-29T12:00:00.123456789z\"", Typed::Timestamptz(1_709_208_000_123_456)),
+            ("\"1969-12-31T23:59:59.9999999Z\"", Typed::Timestamptz(-1)),
             // A leap second is the second before.
             ("\"2016-12-31T23:59:60Z\"", Typed::Timestamptz(1_483_228_799_000_000)),
         ],
