@@ -3,7 +3,11 @@
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use rowgate::cli;
 use rowgate::db::embedded;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Before anything else: a supervisor must neither read configuration nor start a runtime of the gateway.
@@ -11,5 +15,5 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some(OsStr::new(embedded::SUPERVISE_COMMAND)) {
         return embedded::supervise(arguments);
     }
-    ExitCode::SUCCESS
+    cli::run()
 }

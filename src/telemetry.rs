@@ -3,6 +3,7 @@
 //! Metrics are labelled by extension and function, never by install or caller: those have no
 //! bound. A function's own handles are made at deploy, so a call only adds to them.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use prometheus::{
@@ -124,7 +125,13 @@ impl FunctionMetrics {
 /// Sends the log to standard error. Called once, by a command; a second call changes nothing.
 pub fn start_log(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+        // Told on standard error that this very one is closed, a thread would end by a panic.
+        .log_internal_errors(false);
     // Fails only where a log was set up before, whose settings then stay.
     let _ = match settings.format {
         LogFormat::Text => builder.try_init(),

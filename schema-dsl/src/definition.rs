@@ -152,6 +152,8 @@ pub struct Function {
 }
 
 /// What a function does.
+// A definition is held once, while it is deployed: boxes would only stand in the way of reading it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Body {
@@ -215,6 +217,7 @@ pub enum Direction {
 }
 
 /// A condition on a row.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Filter {

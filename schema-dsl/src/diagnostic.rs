@@ -88,6 +88,11 @@ impl SourceMap {
         self.places.insert(pointer.into(), place);
     }
 
+    /// Takes over all places of `other`, also of what has one here.
+    pub fn extend(&mut self, other: SourceMap) {
+        self.places.extend(other.places);
+    }
+
     /// The place of `pointer`, or of its nearest ancestor that has one.
     pub fn locate(&self, pointer: &str) -> Option<&Place> {
         let mut prefix = pointer;
@@ -95,7 +100,7 @@ impl SourceMap {
             if let Some(place) = self.places.get(prefix) {
                 return Some(place);
             }
-            prefix = &prefix.get(..prefix.rfind('/')?)?;
+            prefix = prefix.get(..prefix.rfind('/')?)?;
         }
     }
 

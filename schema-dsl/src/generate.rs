@@ -19,8 +19,8 @@ use crate::pattern::Pattern;
 /// A sound definition with up to four tables of up to ten columns, and up to eight functions.
 pub fn definition(choices: &[u32]) -> Definition {
     let mut choices = Choices(choices.iter());
-    let id =
-        Uuid::from_u128(0x4000_8000_0000_0000_0000 | u128::from(choices.next()) << 80 | u128::from(choices.next()) + 1);
+    let (high, low) = (u128::from(choices.next()) << 96, u128::from(choices.next()));
+    let id = Uuid::from_u128(high | 0x4000_8000_0000_0000_0000 | (low + 1));
     let mut tables: IndexMap<String, Table> = IndexMap::new();
     for index in 0..1 + choices.below(4) {
         let table = table(&mut choices, &tables);
@@ -159,12 +159,11 @@ fn is_key(column: &Column) -> bool {
 fn column(choices: &mut Choices<'_>, targets: &[&str]) -> Column {
     let mut optional = choices.flag();
     let column_type = column_type(choices, targets, &mut optional);
-    let default = match &column_type {
-        ColumnType::Timestamp if choices.flag() => Some(DefaultValue::Now),
-        other => {
-            let literal = literal(other, choices);
-            literal.filter(|_| choices.flag()).map(DefaultValue::Literal)
-        }
+    let default = if column_type == ColumnType::Timestamp && choices.flag() {
+        Some(DefaultValue::Now)
+    } else {
+        let literal = literal(&column_type, choices);
+        literal.filter(|_| choices.flag()).map(DefaultValue::Literal)
     };
     let private = choices.below(5) == 4;
     let mut column = Column { validator: Validator { column_type, optional, default }, private, unique: false };
@@ -428,4 +427,21 @@ fn assigned(choices: &mut Choices<'_>, column: &Column, budget: &mut Budget, dro
         default: None,
     });
     Some(Operand::Argument { name: budget.name(choices), validator: validator.filter(|_| !droppable) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::check::check;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn every_definition_is_sound(choices in prop::collection::vec(any::<u32>(), 0..600)) {
+            let checked = check(&super::definition(&choices));
+            prop_assert!(checked.is_ok(), "{:#?}", checked);
+        }
+    }
 }

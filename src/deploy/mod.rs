@@ -1,4 +1,5 @@
 //! From an author's bundle on disk to an extension that is served.
 
 pub mod apply;
+pub mod bundle;
 pub mod notation;

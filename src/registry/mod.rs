@@ -156,14 +156,22 @@ pub fn recall(document: &serde_json::Value) -> Result<Model, Vec<Diagnostic>> {
     if diagnostics.is_empty() { check(&definition) } else { Err(diagnostics) }
 }
 
+/// A function that the compiler refused although the checker did not.
+#[derive(Debug, thiserror::Error)]
+#[error("{function}: {error}")]
+pub struct NotCompiled {
+    pub function: String,
+    pub error: CompileError,
+}
+
 /// Compiles every function of `model`.
-pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, (String, CompileError)> {
+pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, NotCompiled> {
     model
         .functions
         .iter()
         .map(|function| match compile(model, function) {
             Ok(plan) => Ok((function.name.as_str().into(), plan)),
-            Err(error) => Err((function.name.to_string(), error)),
+            Err(error) => Err(NotCompiled { function: function.name.to_string(), error }),
         })
         .collect()
 }
@@ -175,7 +183,7 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
     }
     let model =
         check(&definition).map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
-    let plans = compile_all(&model).map_err(|(function, error)| format!("{function}: {error}"))?;
+    let plans = compile_all(&model).map_err(|error| error.to_string())?;
     let id = model.extension.id;
     let functions = plans
         .into_iter()

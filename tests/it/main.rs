@@ -1,9 +1,12 @@
 //! The integration tests: one binary, on a real Postgres, a database per test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod apply;
 mod arrows;
 mod auth;
 mod call;
+mod cli;
 mod ddl;
 mod embedded;
 mod faults;

@@ -28,8 +28,8 @@ use crate::model::{Model, postgres_schema};
 pub const TABLE_COLUMNS_MAX: usize = 400;
 /// Values of an enum: each call looks for its value among them, and a refusal lists them all.
 pub const ENUM_VALUES_MAX: usize = 1_000;
-/// Columns of an index: Postgres takes 32, and the scope leads.
-pub const INDEX_COLUMNS_MAX: usize = 31;
+/// Columns of an index: Postgres takes 32, the scope leads, and `id` ends it.
+pub const INDEX_COLUMNS_MAX: usize = 30;
 
 /// The model of `definition`, or all that is wrong with it in the document's order.
 pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {

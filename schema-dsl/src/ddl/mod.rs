@@ -145,6 +145,9 @@ fn add_index(schema: &str, table: &Table, index: &Index) -> String {
     }
     if index.unique {
         create.unique();
+    } else if !index.columns.iter().any(|column| *column == "id") {
+        // Every order ends in `id`, so an index that does serves it without a sort.
+        create.col(Alias::new("id"));
     }
     create.to_string(PostgresQueryBuilder)
 }

@@ -164,7 +164,7 @@ pub(super) fn refuse_unknown(
 pub(super) fn unknown_option(name: &str, at: &str, subject: &str, known: &[&str]) -> Diagnostic {
     let hint = match nearest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if known.is_empty() => "leave it out".to_owned(),
+        None if known.len() < 2 => "leave it out".to_owned(),
         None => format!("expected {}", one_of(known.iter().copied())),
     };
     Diagnostic::new("unknown_option", at, format!("{} is not an option of {subject}", quoted(name))).with_hint(hint)

@@ -97,7 +97,7 @@ const DIRECTIONS: Choices<'static, Direction> = Choices {
     noun: "direction",
     code: "unknown_direction",
     all: &[("asc", Direction::Asc), ("desc", Direction::Desc)],
-    synonyms: &[("ascending", "asc"), ("descending", "desc"), ("up", "asc"), ("down", "desc")],
+    synonyms: &[("ascending", "asc"), ("descending", "desc")],
     later: &[],
 };
 

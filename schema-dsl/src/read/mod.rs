@@ -56,6 +56,7 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
         &[],
         &mut complaints,
     );
+    schema_reference(members, "", &mut complaints);
     let mut extension = placeholder();
     if map.is_some() {
         format(members, &mut complaints);
@@ -68,6 +69,13 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
     let tables = named(members, "tables", "tables by name: an object", &mut complaints, table);
     let functions = named(members, "functions", "functions by name: an object", &mut complaints, function::function);
     (Definition { rowgate: FORMAT, extension, tables, functions }, complaints.into_list())
+}
+
+/// Where an editor finds the JSON Schema; of no meaning here.
+fn schema_reference(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) {
+    if let Some(value) = map.get("$schema") {
+        text(value, &pointer_to(at, "$schema"), "where the JSON Schema is, as text", complaints);
+    }
 }
 
 fn format(document: &Map<String, Value>, complaints: &mut Complaints) {
@@ -89,6 +97,7 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     // that is judged.
     let known = ["$schema", "id", "name", "version", "egress", "secrets", "limits"];
     refuse_unknown(map, at, "an extension", &known, &[], complaints);
+    schema_reference(map, at, complaints);
     if let Some(id) = required(map, "id", "a UUID", at, complaints)
         && let Some(id) = extension_id(id, &pointer_to(at, "id"), complaints)
     {

@@ -18,40 +18,40 @@ use uuid::Uuid;
 
 use super::TestDatabase;
 
-pub const SECRET: &str = "a secret of the tests, long enough for HS256";
+pub(crate) const SECRET: &str = "a secret of the tests, long enough for HS256";
 
 /// A running gateway.
-pub struct TestGateway {
-    pub database: TestDatabase,
-    pub server: Server,
-    pub http: reqwest::Client,
-    pub extension_id: Uuid,
-    pub install: Install,
+pub(crate) struct TestGateway {
+    pub(crate) database: TestDatabase,
+    pub(crate) server: Server,
+    pub(crate) http: reqwest::Client,
+    pub(crate) extension_id: Uuid,
+    pub(crate) install: Install,
 }
 
 /// What a call was answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HashMap<String, String>,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
     /// The answer of a call that must have succeeded.
     #[track_caller]
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
     /// The status and code of a problem, whose form is checked.
     #[track_caller]
-    pub fn problem(&self) -> (u16, String) {
+    pub(crate) fn problem(&self) -> (u16, String) {
         let problem = self.json();
         assert_eq!(
             self.headers.get("content-type").map(String::as_str),
@@ -69,7 +69,7 @@ impl Answer {
 }
 
 /// The settings tests begin with: no rate limits, free ports, two workers.
-pub fn config(database: &TestDatabase) -> Config {
+pub(crate) fn config(database: &TestDatabase) -> Config {
     let mut config = Config::default();
     config.http.listen = ([127, 0, 0, 1], 0).into();
     config.admin.listen = ([127, 0, 0, 1], 0).into();
@@ -83,7 +83,7 @@ pub fn config(database: &TestDatabase) -> Config {
 }
 
 /// Deploys the definition `document` to `database`.
-pub async fn deploy(database: &TestDatabase, document: &Value) -> Result<Applied, ApplyError> {
+pub(crate) async fn deploy(database: &TestDatabase, document: &Value) -> Result<Applied, ApplyError> {
     let (definition, diagnostics) = read(document);
     assert_eq!(diagnostics, Vec::new());
     let model = check(&definition).unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
@@ -93,12 +93,12 @@ pub async fn deploy(database: &TestDatabase, document: &Value) -> Result<Applied
 
 impl TestGateway {
     /// Serves the definition `document` with the settings of [`config`].
-    pub async fn new(document: &Value) -> TestGateway {
+    pub(crate) async fn new(document: &Value) -> TestGateway {
         TestGateway::with(document, |_| {}).await
     }
 
     /// Serves it with other settings.
-    pub async fn with(document: &Value, settings: impl FnOnce(&mut Config)) -> TestGateway {
+    pub(crate) async fn with(document: &Value, settings: impl FnOnce(&mut Config)) -> TestGateway {
         let database = TestDatabase::new().await;
         let client = database.client().await;
         migrate(&client).await.unwrap();
@@ -118,39 +118,39 @@ impl TestGateway {
         TestGateway { database, server, http: reqwest::Client::new(), extension_id, install }
     }
 
-    pub fn url(&self, function: &str) -> String {
+    pub(crate) fn url(&self, function: &str) -> String {
         format!("http://{}/v1/extension-functions/{}/{function}", self.server.address, self.install.id)
     }
 
     /// A token for `role`, whose user is named after it; anonymous has none.
-    pub fn token(&self, role: Role) -> String {
+    pub(crate) fn token(&self, role: Role) -> String {
         let user = (role != Role::Anonymous).then(|| format!("user-{}", role.as_str()));
         self.token_of(&Claims::new(self.install.id, role, user))
     }
 
-    pub fn token_of(&self, claims: &Claims) -> String {
+    pub(crate) fn token_of(&self, claims: &Claims) -> String {
         let now_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
         mint(SECRET.as_bytes(), claims, 600, now_s).unwrap()
     }
 
     /// Calls `function` as an owner.
-    pub async fn call(&self, function: &str, arguments: Value) -> Answer {
+    pub(crate) async fn call(&self, function: &str, arguments: Value) -> Answer {
         self.call_as(Role::Owner, function, arguments).await
     }
 
-    pub async fn call_as(&self, role: Role, function: &str, arguments: Value) -> Answer {
+    pub(crate) async fn call_as(&self, role: Role, function: &str, arguments: Value) -> Answer {
         let request = self.http.post(self.url(function)).bearer_auth(self.token(role)).json(&arguments);
         answer(request).await
     }
 
     /// Sends `body` as it is.
-    pub async fn call_raw(&self, function: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn call_raw(&self, function: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.http.post(self.url(function)).bearer_auth(self.token(Role::Owner));
         answer(request.header("content-type", "application/json").body(body)).await
     }
 }
 
-pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let headers = response
@@ -162,7 +162,7 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
 }
 
 /// A definition document of the tests' own extension.
-pub fn document(tables: Value, functions: Value) -> Value {
+pub(crate) fn document(tables: Value, functions: Value) -> Value {
     json!({
         "rowgate": 1,
         "extension": { "id": "0b2f6a3e-5d1c-4f7a-8e90-1a2b3c4d5e6f", "name": "test", "version": "1.0.0" },

@@ -14,7 +14,7 @@ use rowgate::db::embedded::{self, Cluster, Durability, Lifetime, Options};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
-pub mod gateway;
+pub(crate) mod gateway;
 pub(crate) mod wire;
 
 /// The executable whose `main` supervises a server.
