@@ -10,8 +10,8 @@ use rowgate_schema_dsl::value::{self, Members, Typed};
 
 use crate::error::{Code, Complaint, Failure};
 
-/// More are not told of: the answer to a hostile body must not be larger than the body.
-const COMPLAINTS_MAX: usize = 50;
+/// Complaints of one call; a body of a megabyte can be wrong in a million places.
+const COMPLAINTS_MAX: usize = 100;
 
 /// The arguments a function takes, ready to be looked for.
 #[derive(Debug)]
@@ -71,9 +71,11 @@ impl Arguments {
         let mut complaints = Vec::new();
         let mut found: Vec<Option<&str>> = vec![None; self.slots.len()];
         for (name, raw) in &members {
+            if complaints.len() >= COMPLAINTS_MAX {
+                break;
+            }
             match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
                 Some((_, place @ None)) => *place = Some(raw.get()),
-                _ if complaints.len() >= COMPLAINTS_MAX => break,
                 Some((_, Some(_))) => complaints.push(Complaint {
                     pointer: pointer_to("", name),
                     code: "duplicate_argument",

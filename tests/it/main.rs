@@ -9,10 +9,12 @@ mod call;
 mod cli;
 mod ddl;
 mod embedded;
+mod evaluate;
 mod faults;
 mod hostile;
 mod http;
 mod limits;
 mod support;
+mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;

@@ -16,7 +16,7 @@ use sea_query::{
     PostgresQueryBuilder, Table as TableStatement, TableRef,
 };
 
-use crate::column_type::OnDelete;
+use crate::column_type::{OnDelete, PostgresType};
 use crate::diff::Change;
 use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
 use crate::name::SCOPE_COLUMN;
@@ -117,7 +117,7 @@ fn add_column(schema: &str, table: &Table, column: &Column) -> String {
 
 fn column_def(table: &Table, column: &Column) -> ColumnDef {
     let mut def = ColumnDef::new(Alias::new(column.name.as_str()));
-    def.custom(Alias::new(literal::type_name(column.column_type.storage())));
+    def.custom(Alias::new(type_of(column)));
     if !column.optional {
         def.not_null();
     }
@@ -134,6 +134,14 @@ fn column_def(table: &Table, column: &Column) -> ColumnDef {
         def.check(Check::named(Alias::new(table.check_identifier(column)), expression));
     }
     def
+}
+
+/// Text is ordered by code points: the same on every machine and after every upgrade of its
+/// locales, which would otherwise break indexes and cursors, and an index can serve a prefix.
+fn type_of(column: &Column) -> String {
+    let storage = column.column_type.storage();
+    let name = literal::type_name(storage);
+    if storage.element == PostgresType::Text { format!("{name} COLLATE \"C\"") } else { name.to_string() }
 }
 
 fn add_index(schema: &str, table: &Table, index: &Index) -> String {

@@ -10,4 +10,4 @@
 --   hint: make it optional or give it a default
 -- /tables/votes/uniques: error[change_refused]: unique rule `one_vote` of table `votes` is deployed but no longer declared
 --   hint: declare `one_vote` again
-ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" ADD COLUMN "note" text;
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" ADD COLUMN "note" text COLLATE "C";
