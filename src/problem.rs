@@ -112,6 +112,10 @@ pub fn response(failure: &Failure, instance: &str, request_id: &str) -> Response
     if let Some(seconds) = failure.retry_after_s {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if matches!(failure.code, Code::BodyTooLarge | Code::RequestTimeout) {
+        // What was not read is still to come, and no request can be told from it.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

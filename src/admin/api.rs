@@ -3,10 +3,10 @@
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use rowgate_schema_dsl::definition::Role;
@@ -48,7 +48,11 @@ async fn authorized(State(admin): State<Admin>, request: Request, next: Next) ->
         Ok(()) => next.run(request).await,
         Err(failure) => {
             let id = RequestId::of(request.headers());
-            id.on(problem::response(&failure, request.uri().path(), id.as_str()))
+            let mut response = problem::response(&failure, request.uri().path(), id.as_str());
+            if !request.body().is_end_stream() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            id.on(response)
         }
     }
 }

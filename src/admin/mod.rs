@@ -67,20 +67,23 @@ fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Ready when every worker can reach the database both ways.
+/// Ready when every worker can reach the database both ways and the tokens' signers are known.
 async fn ready(State(admin): State<Admin>) -> Response<Body> {
     let workers = admin.shared.len();
     let ready = admin.shared.iter().filter(|shared| shared.worker.is_ready()).count();
+    let signers_ready = admin.gateway.authenticator.is_ready();
+    let all_ready = workers > 0 && ready == workers && signers_ready;
     let snapshot = admin.gateway.snapshot();
     let body = json!({
-        "ready": workers > 0 && ready == workers,
+        "ready": all_ready,
         "workers": workers,
         "workers_ready": ready,
+        "signers_ready": signers_ready,
         "extensions": snapshot.extensions.len(),
         "installs": snapshot.installs.len(),
         "calls_in_flight": admin.gateway.calls_in_flight(),
     });
-    let status = if workers > 0 && ready == workers { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &body)
 }
 

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -30,6 +31,8 @@ struct Answered {
     decision: Option<Decision>,
     auth: Duration,
     stages: Stages,
+    /// Whether a part of the body may still be on its way.
+    body_left: bool,
 }
 
 pub async fn call(
@@ -38,12 +41,13 @@ pub async fn call(
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Response<Body> {
-    let id = RequestId::of(request.headers());
-    let instance = request.uri().path().to_owned();
-    let mut answered = Answered::default();
+    let (parts, mut body) = request.into_parts();
+    let id = RequestId::of(&parts.headers);
+    let instance = parts.uri.path();
+    let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
     let result = match path {
         Ok(Path((install_id, function))) => {
-            answer(&shared, address.ip(), &install_id, &function, request, &mut answered).await
+            answer(&shared, address.ip(), &install_id, &function, &parts, &mut body, &mut answered).await
         }
         Err(_) => Err(Failure::new(Code::EndpointUnknown, "the path is not one of an endpoint")),
     };
@@ -54,8 +58,11 @@ pub async fn call(
             response
         }
         Err(failure) => {
-            log(&failure, &instance, &id);
-            let mut response = problem::response(&failure, &instance, id.as_str());
+            log(&failure, instance, &id);
+            let mut response = problem::response(&failure, instance, id.as_str());
+            if answered.body_left && !discarded(&shared, &parts.headers, &mut body, failure.code).await {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if failure.code == Code::MethodNotAllowed {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
@@ -78,21 +85,24 @@ async fn answer(
     client: IpAddr,
     install_id: &str,
     function: &str,
-    request: Request,
+    request: &Parts,
+    body: &mut Body,
     answered: &mut Answered,
 ) -> Result<Vec<u8>, Failure> {
     let gateway = &shared.gateway;
-    if request.method() != Method::POST {
+    if request.method != Method::POST {
         return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
     }
     let began = Instant::now();
-    let identity = authenticate(shared, client, request.headers()).await.map_err(|failure| refused(shared, failure))?;
+    let identity = authenticate(shared, client, &request.headers).await.map_err(|failure| refused(shared, failure))?;
     answered.auth = began.elapsed();
     // A path that holds no UUID names no install.
     let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
     let install_id = install_id
         .ok_or_else(|| refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID")))?;
-    let arguments = body(shared, request).await.map_err(|failure| refused(shared, failure))?;
+    let arguments = read(shared, &request.headers, body).await.map_err(|failure| refused(shared, failure))?;
+    answered.body_left = false;
+    must_be_json(&request.headers, &arguments).map_err(|failure| refused(shared, failure))?;
     let call = Call { install_id, function, identity: &identity, arguments: &arguments };
     let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.decision = decision;
@@ -114,25 +124,48 @@ async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> R
 }
 
 /// The body, bounded in size and time.
-async fn body(shared: &Shared, request: Request) -> Result<Bytes, Failure> {
+async fn read(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, Failure> {
     let settings = &shared.gateway.config.http;
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {} bytes", settings.body_bytes_max));
-    let is_json = is_json(request.headers());
-    let announced =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > settings.body_bytes_max as u64) {
         return Err(too_large());
     }
-    let collected = Limited::new(request.into_body(), settings.body_bytes_max).collect();
+    let collected = Limited::new(body, settings.body_bytes_max).collect();
     let within = Duration::from_millis(settings.body_read_timeout_ms);
-    let body = match tokio::time::timeout(within, collected).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Failure::new(Code::BodyMalformed, "the body ended before its announced length")),
-        Err(_) => return Err(Failure::new(Code::RequestTimeout, "the body did not arrive in time")),
+    match tokio::time::timeout(within, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Failure::new(Code::BodyMalformed, "the body ended before its announced length")),
+        Err(_) => Err(Failure::new(Code::RequestTimeout, "the body did not arrive in time")),
+    }
+}
+
+/// Reads on to the end of a body that nobody wants, so that the connection can serve the next
+/// request; answers whether the end was reached. As bounded as reading one that is wanted.
+async fn discarded(shared: &Shared, headers: &HeaderMap, body: &mut Body, code: Code) -> bool {
+    // Whoever was read in vain is not read further, and whoever asks first has sent nothing yet.
+    if matches!(code, Code::BodyTooLarge | Code::BodyMalformed | Code::RequestTimeout)
+        || headers.contains_key(header::EXPECT)
+    {
+        return false;
+    }
+    let settings = &shared.gateway.config.http;
+    let mut left = settings.body_bytes_max;
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            let Some(less) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return false };
+            left = less;
+        }
+        true
     };
-    if body.is_empty() || is_json {
-        return Ok(body);
+    tokio::time::timeout(Duration::from_millis(settings.body_read_timeout_ms), reading).await.unwrap_or(false)
+}
+
+fn must_be_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
+    if body.is_empty() || is_json(headers) {
+        return Ok(());
     }
     Err(Failure::new(Code::ContentTypeUnsupported, "expected `Content-Type: application/json`"))
 }

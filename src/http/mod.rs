@@ -10,7 +10,7 @@ pub mod worker;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response, header};
 use axum::routing::any;
@@ -69,5 +69,9 @@ async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     );
     shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
     let id = RequestId::of(request.headers());
-    id.on(problem::response(&failure, request.uri().path(), id.as_str()))
+    let mut response = problem::response(&failure, request.uri().path(), id.as_str());
+    if !request.body().is_end_stream() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    id.on(response)
 }

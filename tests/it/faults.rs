@@ -99,16 +99,15 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
             })
         })
         .collect();
-    let mut ended = 0;
     for _ in 0..6 {
         let before = reads.load(Ordering::Relaxed);
         until("readers are served", async || reads.load(Ordering::Relaxed) >= before + 30).await;
-        ended += terminate(&superuser, &gateway.database.name).await;
+        let ended = terminate(&superuser, &gateway.database.name).await;
+        assert!(ended > 0, "no session was open to be ended");
     }
     let before = reads.load(Ordering::Relaxed);
     until("readers are served", async || reads.load(Ordering::Relaxed) >= before + 30).await;
     stop.store(true, Ordering::Relaxed);
-    assert!(ended >= 6 * 6, "{ended} sessions were ended");
     for reader in readers {
         let failures = reader.await.unwrap();
         assert!(failures.is_empty(), "{} reads failed, the first by {:?}", failures.len(), failures[0]);

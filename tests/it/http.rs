@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::hostile::notes;
 use crate::support::gateway::{Answer, TestGateway, answer};
+use crate::support::wire::{exchange_all, exchange_open};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_id_is_echoed_or_replaced() {
@@ -140,6 +141,45 @@ async fn without_allowed_origins_no_page_may_call() {
     gateway.server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_serves_on_after_a_refusal_or_says_that_it_does_not() {
+    let gateway = TestGateway::new(&notes()).await;
+    let token = gateway.token(Role::Owner);
+    let body = json!({ "text": "a".repeat(600_000) }).to_string();
+    let request = |path: &str, authorization: &str, length: usize| {
+        format!(
+            "POST /v1/extension-functions/{path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n"
+        )
+    };
+    let install = gateway.install.id;
+    let (own, bearer) = (format!("{install}/countNotes"), format!("Bearer {token}"));
+    let good = format!("{}connection: close\r\n\r\n", request(&own, &bearer, 0));
+    for (path, authorization, status) in [
+        (format!("{install}/addNote"), "Bearer x", 401),
+        (format!("{}/addNote", Uuid::now_v7()), bearer.as_str(), 403),
+        ("x/addNote".to_owned(), bearer.as_str(), 404),
+        (format!("{install}/nothing"), bearer.as_str(), 404),
+    ] {
+        let bad = format!("{}\r\n{body}", request(&path, authorization, body.len()));
+        let answers = exchange_all(gateway.server.address, format!("{bad}{good}")).await;
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [status, 200], "{path}");
+        assert_eq!(answers[0].headers.get("connection"), None, "{path}");
+    }
+    let announced = 2 << 20;
+    let refused =
+        exchange_open(gateway.server.address, format!("{}\r\n", request(&own, &bearer, announced))).await.unwrap();
+    assert_eq!(refused.problem(), (413, "body_too_large".to_owned()));
+    assert_eq!(refused.headers["connection"], "close");
+    // Who asks first is told before sending anything.
+    let asks = format!("{}expect: 100-continue\r\n\r\n", request(&own, "Bearer x", 1_000));
+    let refused = exchange_open(gateway.server.address, asks).await.unwrap();
+    assert_eq!(refused.problem(), (401, "token_malformed".to_owned()));
+    assert_eq!(refused.headers["connection"], "close");
+    gateway.server.stop().await;
+}
+
 /// A gateway and an admin key of it.
 async fn administered() -> (TestGateway, String) {
     let gateway = TestGateway::new(&notes()).await;
@@ -200,6 +240,25 @@ async fn health_and_metrics_answer_anyone() {
     assert!(!page.text.contains(&gateway.install.id.to_string()) && !page.text.contains("user-owner"));
     let labels: BTreeSet<&str> = samples.keys().flat_map(|(_, labels)| labels.keys()).map(String::as_str).collect();
     assert_eq!(labels, BTreeSet::from(["code", "extension", "function", "kind", "le"]));
+    gateway.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_whose_signers_are_unknown_is_not_ready() {
+    // Bound and not listening: whoever connects is refused, and nobody else gets the port.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let nowhere = format!("http://{}/jwks.json", socket.local_addr().unwrap());
+    let gateway = TestGateway::with(&notes(), |config| config.auth.jwks_url = Some(nowhere)).await;
+    let ready = answer(gateway.http.get(admin_url(&gateway, "/readyz"))).await;
+    assert_eq!(ready.status, 503, "{}", ready.text);
+    let told = ready.json();
+    assert_eq!(
+        (&told["ready"], &told["workers_ready"], &told["signers_ready"]),
+        (&json!(false), &json!(2), &json!(false))
+    );
+    // Tokens by the configured secret need nothing that is published.
+    gateway.call("countNotes", json!({})).await.ok();
     gateway.server.stop().await;
 }
 

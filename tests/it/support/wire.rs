@@ -29,6 +29,22 @@ pub(crate) async fn exchange_open(address: SocketAddr, request: impl AsRef<[u8]>
     read(stream).await
 }
 
+/// Sends `requests` one behind the other, the last of which must ask to close, and reads the answers.
+pub(crate) async fn exchange_all(address: SocketAddr, requests: impl AsRef<[u8]>) -> Vec<Answer> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let _ = stream.write_all(requests.as_ref()).await;
+    let mut bytes = Vec::new();
+    let reading = tokio::time::timeout(WITHIN, stream.read_to_end(&mut bytes)).await;
+    reading.expect("no end").unwrap();
+    let mut answers = Vec::new();
+    while let Some(mut answer) = parse(&bytes) {
+        let length: usize = answer.headers["content-length"].parse().unwrap();
+        bytes = answer.text.split_off(length).into_bytes();
+        answers.push(answer);
+    }
+    answers
+}
+
 async fn read(mut stream: TcpStream) -> Option<Answer> {
     let mut bytes = Vec::new();
     let mut part = [0; 8_192];
