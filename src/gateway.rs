@@ -24,7 +24,7 @@ use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::argument::Given;
 use crate::plan::statement::Binding;
 use crate::record;
-use crate::registry::{Function, Install, Snapshot};
+use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::telemetry::Metrics;
 
 /// What all workers share.
@@ -218,12 +218,20 @@ impl Gateway {
         }
         stages.plan = began.elapsed();
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
-        let mut out = Vec::with_capacity(1024);
+        let expected = function.answer_bytes.load(Ordering::Relaxed);
+        let mut out = Vec::with_capacity(expected);
         let deadline = Duration::from_millis(self.config.http.call_timeout_ms);
         let ran = tokio::time::timeout(deadline, run(lanes, plan, statement, &parameters, &mut out)).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         match ran {
-            Ok(Ok(())) => Ok(out),
+            Ok(Ok(())) => {
+                // Written only where it moved, so that workers do not share a line of memory for it.
+                if out.len() > expected || out.len() < expected / 4 {
+                    let room = out.len() + out.len() / 8;
+                    function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
+                }
+                Ok(out)
+            }
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Failure::new(Code::StatementTimeout, "the database did not answer in time")),
         }
