@@ -231,7 +231,8 @@ async fn health_and_metrics_answer_anyone() {
     );
     assert_eq!(of("rowgate_refused_total", &[("code", "function_unknown")]), 1.0);
     assert_eq!(of("rowgate_refused_total", &[("code", "token_missing")]), 1.0);
-    assert_eq!(of("rowgate_database_lanes_open", &[]), 6.0);
+    // A gateway serves as soon as each worker has one lane of each kind; the others open meanwhile.
+    assert!((4.0..=6.0).contains(&of("rowgate_database_lanes_open", &[])), "{}", page.text);
     assert_eq!((of("rowgate_extensions", &[]), of("rowgate_installs", &[])), (1.0, 1.0));
     assert!(of("rowgate_registry_loads_total", &[]) >= 1.0);
     assert!(of("rowgate_client_connections", &[]) >= 1.0);
