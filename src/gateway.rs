@@ -96,6 +96,11 @@ impl Worker {
         self.reads.open_count() > 0 && self.writes.open_count() > 0
     }
 
+    /// Whether every lane is open: the state to begin in.
+    pub fn is_whole(&self) -> bool {
+        self.reads.open_count() == self.reads.count() && self.writes.open_count() == self.writes.count()
+    }
+
     pub fn lanes_open(&self) -> usize {
         self.reads.open_count() + self.writes.open_count()
     }

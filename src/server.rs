@@ -108,7 +108,7 @@ impl Server {
 /// away for now does not keep the gateway from starting.
 async fn await_lanes(workers: &Workers, within: Duration) {
     let began = Instant::now();
-    while began.elapsed() < within && !workers.shared.iter().all(|shared| shared.worker.is_ready()) {
+    while began.elapsed() < within && !workers.shared.iter().all(|shared| shared.worker.is_whole()) {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -122,6 +122,11 @@ impl Lanes {
         Some(Ride { lane: lane.clone(), connection })
     }
 
+    /// How many lanes there are.
+    pub fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// How many lanes are open.
     pub fn open_count(&self) -> usize {
         self.lanes.iter().filter(|lane| lane.connection.load().is_some()).count()
