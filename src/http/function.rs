@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
-use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
@@ -20,8 +20,12 @@ use crate::http::request_id::RequestId;
 use crate::limit::{Decision, Limiter};
 use crate::problem;
 
+/// Headers of an answer: room for them is made once.
+const HEADERS_MAX: usize = 12;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// Three layers of two numbers each: 110 bytes at most.
+const RATE_LIMIT_BYTES_MAX: usize = 128;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
@@ -38,24 +42,26 @@ pub async fn call(
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     request: Request,
 ) -> Response<Body> {
-    let id = RequestId::of(request.headers());
-    let instance = request.uri().path().to_owned();
+    let (head, body) = request.into_parts();
+    let id = RequestId::of(&head.headers);
+    let instance = head.uri.path();
     let mut answered = Answered::default();
     let result = match path {
         Ok(Path((install_id, function))) => {
-            answer(&shared, address.ip(), &install_id, &function, request, &mut answered).await
+            answer(&shared, address.ip(), &install_id, &function, &head, body, &mut answered).await
         }
         Err(_) => Err(Failure::new(Code::EndpointUnknown, "the path is not one of an endpoint")),
     };
     let mut response = match result {
         Ok(body) => {
             let mut response = Response::new(Body::from(body));
+            response.headers_mut().reserve(HEADERS_MAX);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err(failure) => {
-            log(&failure, &instance, &id);
-            problem::response(&failure, &instance, id.as_str())
+            log(&failure, instance, &id);
+            problem::response(&failure, instance, id.as_str())
         }
     };
     let headers = response.headers_mut();
@@ -74,21 +80,22 @@ async fn answer(
     client: IpAddr,
     install_id: &str,
     function: &str,
-    request: Request,
+    head: &Parts,
+    body: Body,
     answered: &mut Answered,
 ) -> Result<Vec<u8>, Failure> {
     let gateway = &shared.gateway;
-    if request.method() != Method::POST {
+    if head.method != Method::POST {
         return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
     }
     let began = Instant::now();
-    let identity = authenticate(shared, client, request.headers()).await.map_err(|failure| refused(shared, failure))?;
+    let identity = authenticate(shared, client, &head.headers).await.map_err(|failure| refused(shared, failure))?;
     answered.auth = began.elapsed();
     // A path that holds no UUID names no install.
     let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
     let install_id = install_id
         .ok_or_else(|| refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID")))?;
-    let arguments = body(shared, request).await.map_err(|failure| refused(shared, failure))?;
+    let arguments = read(shared, &head.headers, body).await.map_err(|failure| refused(shared, failure))?;
     let call = Call { install_id, function, identity: &identity, arguments: &arguments };
     let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.decision = decision;
@@ -110,16 +117,15 @@ async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> R
 }
 
 /// The body, bounded in size and time.
-async fn body(shared: &Shared, request: Request) -> Result<Bytes, Failure> {
+async fn read(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     let settings = &shared.gateway.config.http;
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {} bytes", settings.body_bytes_max));
-    let is_json = is_json(request.headers());
-    let announced =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let is_json = is_json(headers);
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > settings.body_bytes_max as u64) {
         return Err(too_large());
     }
-    let collected = Limited::new(request.into_body(), settings.body_bytes_max).collect();
+    let collected = Limited::new(body, settings.body_bytes_max).collect();
     let within = Duration::from_millis(settings.body_read_timeout_ms);
     let body = match tokio::time::timeout(within, collected).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -165,10 +171,13 @@ fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
     {
         headers.insert(RATE_LIMIT_POLICY, value);
     }
-    let mut text = BytesMut::with_capacity(96);
-    decision.write_rate_limit(&mut text);
-    if !text.is_empty()
-        && let Ok(value) = HeaderValue::from_maybe_shared(text.freeze())
+    let mut text = [0u8; RATE_LIMIT_BYTES_MAX];
+    let mut rest = text.as_mut_slice();
+    decision.write_rate_limit(&mut rest);
+    let unused = rest.len();
+    if unused < text.len()
+        && let Some(text) = text.get(..text.len() - unused)
+        && let Ok(value) = HeaderValue::from_bytes(text)
     {
         headers.insert(RATE_LIMIT, value);
     }
@@ -178,13 +187,18 @@ fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
 fn server_timing(answered: &Answered) -> Option<HeaderValue> {
     let mut text = [0u8; 96];
     let mut rest = text.as_mut_slice();
-    let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
+    // Of whole microseconds: digits of a float cost more than all else here.
+    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let [auth, plan, database] = [answered.auth, answered.stages.plan, answered.stages.database].map(us);
     write!(
         rest,
-        "auth;dur={:.3}, plan;dur={:.3}, db;dur={:.3}",
-        ms(answered.auth),
-        ms(answered.stages.plan),
-        ms(answered.stages.database)
+        "auth;dur={}.{:03}, plan;dur={}.{:03}, db;dur={}.{:03}",
+        auth / 1_000,
+        auth % 1_000,
+        plan / 1_000,
+        plan % 1_000,
+        database / 1_000,
+        database % 1_000,
     )
     .ok()?;
     let unused = rest.len();

@@ -201,17 +201,13 @@ fn timestamp(out: &mut Vec<u8>, microseconds: i64) {
         return;
     }
     let time = microseconds.rem_euclid(MICROSECONDS_PER_DAY);
+    let ([h, hh], [m, mm]) = (pair(time / 3_600_000_000), pair(time / 60_000_000 % 60));
+    let (seconds, fraction) = (time / 1_000_000 % 60, time % 1_000_000);
+    let ([s, ss], [a, b], [c, d], [e, f]) =
+        (pair(seconds), pair(fraction / 10_000), pair(fraction / 100 % 100), pair(fraction % 100));
     out.push(b'"');
     date(out, microseconds.div_euclid(MICROSECONDS_PER_DAY) + EPOCH_DAYS);
-    out.push(b'T');
-    digits(out, time / 3_600_000_000, 2);
-    out.push(b':');
-    digits(out, time / 60_000_000 % 60, 2);
-    out.push(b':');
-    digits(out, time / 1_000_000 % 60, 2);
-    out.push(b'.');
-    digits(out, time % 1_000_000, 6);
-    out.extend_from_slice(b"Z\"");
+    out.extend_from_slice(&[b'T', h, hh, b':', m, mm, b':', s, ss, b'.', a, b, c, d, e, f, b'Z', b'"']);
 }
 
 /// `2026-01-31` from days since 1970-01-01, by Howard Hinnant's `civil_from_days`.
@@ -225,22 +221,19 @@ fn date(out: &mut Vec<u8>, days: i64) {
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    digits(out, year, 4);
-    out.push(b'-');
-    digits(out, month, 2);
-    out.push(b'-');
-    digits(out, day, 2);
+    // Constraints keep years to four digits; a row from before them is still told apart.
+    if (0..=9_999).contains(&year) {
+        let ([y, yy], [yyy, yyyy]) = (pair(year / 100), pair(year % 100));
+        out.extend_from_slice(&[y, yy, yyy, yyyy]);
+    } else {
+        integer(out, year);
+    }
+    let ([m, mm], [d, dd]) = (pair(month), pair(day));
+    out.extend_from_slice(&[b'-', m, mm, b'-', d, dd]);
 }
 
-/// `number` with at least `width` digits.
-fn digits(out: &mut Vec<u8>, number: i64, width: usize) {
-    let mut buffer = itoa::Buffer::new();
-    let text = buffer.format(number.unsigned_abs());
-    if number < 0 {
-        out.push(b'-');
-    }
-    for _ in text.len()..width {
-        out.push(b'0');
-    }
-    out.extend_from_slice(text.as_bytes());
+/// The two digits of a number below 100.
+fn pair(number: i64) -> [u8; 2] {
+    let number = number as u8;
+    [b'0' + number / 10, b'0' + number % 10]
 }
