@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use deadpool_postgres::Pool;
 use rowgate_schema_dsl::definition::IdentityField;
 use uuid::Uuid;
 
@@ -16,12 +17,14 @@ use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
+use crate::db::pool;
 use crate::db::run::run;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::argument::Given;
 use crate::plan::statement::Binding;
-use crate::registry::{Function, Install, Snapshot};
+use crate::record;
+use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::telemetry::Metrics;
 
 /// What all workers share.
@@ -123,6 +126,17 @@ impl Gateway {
         self.registry.store(Arc::new(snapshot));
     }
 
+    /// Reads the registry's tables anew and puts what they say in force.
+    pub async fn reload(&self, pool: &Pool) -> Result<(), Failure> {
+        let client = pool::take(pool).await?;
+        let everything = record::load_all(&**client).await.map_err(|error| {
+            Failure::new(Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
+        })?;
+        let before = self.snapshot();
+        self.swap(Snapshot::build(everything, &before, &self.metrics));
+        Ok(())
+    }
+
     /// Calls under way on all workers.
     pub fn calls_in_flight(&self) -> usize {
         self.calls_in_flight.load(Ordering::Relaxed)
@@ -179,6 +193,10 @@ impl Gateway {
         let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
         let decided = self.limiter.check(function.class, &keys);
         *decision = Some(decided);
+        if decided.is_exceeded() {
+            let became = if decided.is_refused() { "refused" } else { "would_refuse" };
+            self.metrics.limit_decisions.with_label_values(&[function.class.as_str(), became]).inc();
+        }
         if decided.is_refused() {
             return Err(decided.into_failure());
         }
@@ -200,12 +218,20 @@ impl Gateway {
         }
         stages.plan = began.elapsed();
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
-        let mut out = Vec::with_capacity(1024);
+        let expected = function.answer_bytes.load(Ordering::Relaxed);
+        let mut out = Vec::with_capacity(expected);
         let deadline = Duration::from_millis(self.config.http.call_timeout_ms);
         let ran = tokio::time::timeout(deadline, run(lanes, plan, statement, &parameters, &mut out)).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         match ran {
-            Ok(Ok(())) => Ok(out),
+            Ok(Ok(())) => {
+                // Written only where it moved, so that workers do not share a line of memory for it.
+                if out.len() > expected || out.len() < expected / 4 {
+                    let room = out.len() + out.len() / 8;
+                    function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
+                }
+                Ok(out)
+            }
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Failure::new(Code::StatementTimeout, "the database did not answer in time")),
         }

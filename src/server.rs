@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
 use crate::auth::Authenticator;
@@ -17,9 +17,11 @@ use crate::db::{migrate, pool};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::http::worker::{self, Workers};
-use crate::record;
-use crate::registry::{Snapshot, listen};
+use crate::registry::listen;
 use crate::telemetry::Metrics;
+
+/// Between two readings of the registry when no word came: what was missed is caught by then.
+const READ_ANYWAY_S: u64 = 60;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,7 @@ impl Server {
             count => count,
         };
         let gateway = Arc::new(Gateway::new(config, authenticator, metrics));
-        reload(&gateway, &pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
+        gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
         let (stopping, stopped) = watch::channel(false);
         let admin_listener = std::net::TcpListener::bind(admin_on).map_err(|error| listen_error(admin_on, &error))?;
         let workers = worker::start(&gateway, &connector, listen_on, count, &stopped)
@@ -75,7 +77,7 @@ impl Server {
         let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared: workers.shared.clone() };
         let (admin_address, admin) =
             admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
-        tokio::spawn(listen::keep_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
+        tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
         tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let address = workers.address;
@@ -84,7 +86,7 @@ impl Server {
 
     /// Reads the registry's tables again at once, as a change in them would have done soon.
     pub async fn reload(&self) -> Result<(), Failure> {
-        reload(&self.gateway, &self.pool).await
+        self.gateway.reload(&self.pool).await
     }
 
     /// Takes no more connections, answers the calls under way, and ends.
@@ -102,17 +104,6 @@ impl Server {
     }
 }
 
-/// Loads the registry's tables and puts the snapshot in force.
-pub async fn reload(gateway: &Gateway, pool: &Pool) -> Result<(), Failure> {
-    let client = pool::take(pool).await?;
-    let everything = record::load_all(&**client).await.map_err(|error| {
-        Failure::new(crate::error::Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
-    })?;
-    let before = gateway.snapshot();
-    gateway.swap(Snapshot::build(everything, &before, &gateway.metrics));
-    Ok(())
-}
-
 /// Waits until every worker can serve, or for as long as connecting may take: a database that is
 /// away for now does not keep the gateway from starting.
 async fn await_lanes(workers: &Workers, within: Duration) {
@@ -120,6 +111,28 @@ async fn await_lanes(workers: &Workers, within: Duration) {
     while began.elapsed() < within && !workers.shared.iter().all(|shared| shared.worker.is_ready()) {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Reads the registry after each change that is told, and now and then.
+async fn keep_registry_current(
+    gateway: Arc<Gateway>,
+    pool: Pool,
+    connector: Connector,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let listening = tokio::spawn(listen::listen(connector, changed));
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            word = changes.recv() => if word.is_none() { break },
+            () = tokio::time::sleep(Duration::from_secs(READ_ANYWAY_S)) => {}
+        }
+        if let Err(failure) = gateway.reload(&pool).await {
+            tracing::warn!(%failure, "the registry could not be read; what was deployed last is served");
+        }
+    }
+    listening.abort();
 }
 
 async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {

@@ -119,10 +119,11 @@ fn print(hir: &Hir, out: &mut String) -> Result<(), String> {
                 character(c, out)?;
             }
         }
+        // The parser makes one of bytes of what nothing matches.
+        HirKind::Class(class) if class.is_empty() => {
+            return Err("pattern has a class that nothing matches".to_owned());
+        }
         HirKind::Class(Class::Unicode(class)) => {
-            if class.ranges().is_empty() {
-                return Err("pattern has a class that nothing matches".to_owned());
-            }
             out.push('[');
             for range in class.iter() {
                 // Postgres text never holds U+0000, and its classes cannot name it.
@@ -195,4 +196,55 @@ fn character(c: char, out: &mut String) -> Result<(), String> {
 
 fn one_line(message: &str) -> String {
     message.lines().last().unwrap_or(message).trim().trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn postgres(source: &str) -> String {
+        Pattern::new(source).unwrap().postgres().to_owned()
+    }
+
+    #[test]
+    fn every_class_is_spelled_out_for_postgres() {
+        assert_eq!(postgres("^[a-z_]+$"), "\\A(?:[_a-z])+\\Z");
+        assert_eq!(postgres("\\d{2,}?"), "(?:[0-9]){2,}");
+        assert_eq!(postgres("a.c"), "a[\\U00000001-\\U00000009\\U0000000b-\\U0010ffff]c");
+        assert_eq!(postgres("(a|bc)?"), "(?:(?:(?:a|bc)))?");
+        assert_eq!(postgres("[\\]^-]"), "[\\U0000002d\\U0000005d-\\U0000005e]");
+        assert_eq!(postgres("x*'\\\\"), "(?:x)*\\U00000027\\U0000005c");
+    }
+
+    #[test]
+    fn what_the_two_do_not_share_is_refused() {
+        for source in [
+            "(",
+            "a{256}",
+            "\\bword",
+            "(?m)^a",
+            "(?=a)",
+            "(a)\\1",
+            "[^\\s\\S]",
+            "(?-u:\\xff)",
+            "((((a{200}){200}){200}){200})",
+        ] {
+            let reason = Pattern::new(source).unwrap_err();
+            assert!(!reason.is_empty() && !reason.contains('\n'), "{source}: {reason}");
+        }
+        assert!(Pattern::new(&"a".repeat(PATTERN_BYTES_MAX)).is_ok());
+        assert!(Pattern::new(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn escapes_mean_ascii() {
+        let matches = |source: &str, text: &str| Pattern::new(source).unwrap().is_match(text);
+        assert!(!matches("\\d", "\u{661}") && matches("\\D", "\u{661}"));
+        assert!(!matches("\\w", "é") && matches("[^\\w]", "é") && matches("[\\W]", "é"));
+        assert!(!matches("\\s", "\u{a0}") && matches("^\\s$", "\u{b}"));
+        // The end is the end of the text, not of a line.
+        assert!(!matches("^a$", "a\n") && matches("b", "abc"));
+    }
 }

@@ -1,9 +1,12 @@
 //! `/admin/v1`: extensions, installs and keys, for operators.
 
+use std::time::UNIX_EPOCH;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{Path, Request, State};
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use rowgate_schema_dsl::definition::Role;
@@ -17,7 +20,11 @@ use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
 use crate::http::request_id::RequestId;
-use crate::{problem, record, server};
+use crate::registry::AdminKey;
+use crate::{problem, record};
+
+/// What an operator calls a key.
+const KEY_NAME_CHARS_MAX: usize = 200;
 
 /// The endpoints, each behind an operator's key.
 pub fn router(admin: Admin) -> Router<Admin> {
@@ -31,13 +38,28 @@ pub fn router(admin: Admin) -> Router<Admin> {
 
 async fn authorized(State(admin): State<Admin>, request: Request, next: Next) -> Response<Body> {
     let snapshot = admin.gateway.snapshot();
-    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    match key::verify_admin(authorization, &snapshot.admin_keys) {
-        Ok(_) => next.run(request).await,
+    let mut presented = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let (authorization, second) = (presented.next(), presented.next());
+    let verified = match second {
+        Some(_) => Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several")),
+        None => key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now),
+    };
+    match verified {
+        Ok(()) => next.run(request).await,
         Err(failure) => {
             let id = RequestId::of(request.headers());
             id.on(problem::response(&failure, request.uri().path(), id.as_str()))
         }
+    }
+}
+
+fn must_be_good_now(key: &AdminKey) -> Result<(), Failure> {
+    let now_s = UNIX_EPOCH.elapsed().map_or(i64::MAX, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    match key.expires_at_s {
+        Some(expires_at_s) if expires_at_s <= now_s => {
+            Err(Failure::new(Code::TokenExpired, format!("admin key `{}` expired; make a new one", key.name)))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -83,9 +105,13 @@ struct NewInstall {
     overlay_id: Option<Uuid>,
 }
 
-async fn install(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
+async fn install(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
     let done = async {
-        let new: NewInstall = read(&body)?;
+        let new: NewInstall = read(body)?;
         if !admin.gateway.snapshot().extensions.contains_key(&new.extension_id) {
             return Err(Failure::new(Code::ArgumentsInvalid, "there is no extension with this `extension_id`"));
         }
@@ -99,7 +125,7 @@ async fn install(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
         let client = pool::take(&admin.pool).await?;
         record::insert_install(&**client, &install).await.map_err(|error| not_written(&error))?;
         drop(client);
-        server::reload(&admin.gateway, &admin.pool).await?;
+        admin.gateway.reload(&admin.pool).await?;
         Ok(json!({
             "id": install.id,
             "extension_id": install.extension_id,
@@ -107,7 +133,7 @@ async fn install(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
             "overlay_id": install.overlay_id,
         }))
     };
-    respond(StatusCode::CREATED, "/admin/v1/installs", done.await)
+    respond(StatusCode::CREATED, "/admin/v1/installs", &headers, done.await)
 }
 
 /// The body of `POST /admin/v1/keys`.
@@ -121,9 +147,16 @@ struct NewKey {
     lifetime_s: Option<u32>,
 }
 
-async fn mint(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
+async fn mint(State(admin): State<Admin>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response<Body> {
     let done = async {
-        let new: NewKey = read(&body)?;
+        let new: NewKey = read(body)?;
+        let length = new.name.chars().count();
+        if !(1..=KEY_NAME_CHARS_MAX).contains(&length) || new.name.contains('\0') {
+            return Err(Failure::new(
+                Code::ArgumentsInvalid,
+                format!("expected a `name` of 1 to {KEY_NAME_CHARS_MAX} characters without U+0000"),
+            ));
+        }
         if !admin.gateway.snapshot().installs.contains_key(&new.install_id) {
             return Err(Failure::new(Code::ArgumentsInvalid, "there is no install with this `install_id`"));
         }
@@ -141,32 +174,43 @@ async fn mint(State(admin): State<Admin>, body: Bytes) -> Response<Body> {
         let client = pool::take(&admin.pool).await?;
         record::insert_api_key(&**client, &key).await.map_err(|error| not_written(&error))?;
         drop(client);
-        server::reload(&admin.gateway, &admin.pool).await?;
+        admin.gateway.reload(&admin.pool).await?;
         // The one time the key itself is shown: only its hash is kept.
         Ok(json!({ "id": key.id, "key": text, "install_id": key.install_id, "role": key.role, "name": key.name }))
     };
-    respond(StatusCode::CREATED, "/admin/v1/keys", done.await)
+    respond(StatusCode::CREATED, "/admin/v1/keys", &headers, done.await)
 }
 
-async fn revoke(State(admin): State<Admin>, Path(id): Path<String>) -> Response<Body> {
+async fn revoke(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Response<Body> {
     let done = async {
-        let id =
-            Uuid::try_parse(&id).map_err(|_| Failure::new(Code::ArgumentsInvalid, "the key's id is not a UUID"))?;
+        let id = id.ok().and_then(|Path(id)| Uuid::try_parse(&id).ok());
+        let id = id.ok_or_else(|| Failure::new(Code::ArgumentsInvalid, "the key's id is not a UUID"))?;
         let client = pool::take(&admin.pool).await?;
         let revoked = record::revoke_api_key(&**client, id).await.map_err(|error| not_written(&error))?;
         drop(client);
-        server::reload(&admin.gateway, &admin.pool).await?;
+        admin.gateway.reload(&admin.pool).await?;
         if revoked {
             Ok(json!({ "id": id }))
         } else {
             Err(Failure::new(Code::RowNotFound, "there is no key with this id"))
         }
     };
-    respond(StatusCode::OK, "/admin/v1/keys", done.await)
+    respond(StatusCode::OK, "/admin/v1/keys", &headers, done.await)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body)
+fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Failure> {
+    let body = body.map_err(|rejection| {
+        if let BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) = rejection {
+            Failure::new(Code::BodyTooLarge, "the body is larger than the admin endpoints take")
+        } else {
+            Failure::new(Code::BodyMalformed, "the body ended before its announced length")
+        }
+    })?;
+    serde_json::from_slice(&body)
         .map_err(|error| Failure::new(Code::ArgumentsInvalid, format!("the body cannot be used: {error}")))
 }
 
@@ -174,11 +218,16 @@ fn not_written(error: &impl std::error::Error) -> Failure {
     Failure::new(Code::DatabaseUnavailable, "the change could not be written").with_log(error.to_string())
 }
 
-fn respond(status: StatusCode, instance: &str, done: Result<serde_json::Value, Failure>) -> Response<Body> {
+fn respond(
+    status: StatusCode,
+    instance: &str,
+    headers: &HeaderMap,
+    done: Result<serde_json::Value, Failure>,
+) -> Response<Body> {
     match done {
         Ok(body) => json_response(status, &body),
         Err(failure) => {
-            let id = RequestId::of(&axum::http::HeaderMap::new());
+            let id = RequestId::of(headers);
             tracing::warn!(
                 code = failure.code.as_str(),
                 reason = failure.log.as_deref().unwrap_or_default(),

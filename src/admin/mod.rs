@@ -63,6 +63,7 @@ fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .nest("/admin/v1", api::router(admin.clone()))
         .fallback(unknown)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(admin)
 }
 
@@ -101,6 +102,13 @@ async fn metrics(State(admin): State<Admin>) -> Response<Body> {
             problem::response(&failure, "/metrics", "")
         }
     }
+}
+
+/// The router names the allowed methods in `Allow`.
+async fn method_not_allowed(request: Request) -> Response<Body> {
+    let failure = Failure::new(Code::MethodNotAllowed, "the endpoint has other methods; `Allow` names them");
+    let id = RequestId::of(request.headers());
+    id.on(problem::response(&failure, request.uri().path(), id.as_str()))
 }
 
 async fn unknown(request: Request) -> Response<Body> {

@@ -6,12 +6,13 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use lru::LruCache;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::config;
@@ -26,11 +27,17 @@ pub struct Lanes {
     lanes: Vec<Arc<Lane>>,
     /// Where the search for the least busy lane starts, so that idle lanes take turns.
     next: AtomicUsize,
+    /// Rung whenever a lane opens.
+    opened: Arc<Notify>,
+    /// From a lane's loss: for so long calls wait for it to come back.
+    wait_max: Duration,
 }
 
 struct Lane {
     connection: ArcSwapOption<Connection>,
     in_flight: AtomicUsize,
+    /// Since when the lane is without a connection, where it is.
+    closed_since: Mutex<Instant>,
 }
 
 /// One open connection and what is prepared on it.
@@ -45,6 +52,16 @@ pub struct Ride {
     pub connection: Arc<Connection>,
 }
 
+impl Ride {
+    /// Takes a connection that was seen to be lost off its lane, before its own task sees it.
+    pub fn abandon(&self) {
+        let current = self.lane.connection.load();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.connection)) {
+            self.lane.close();
+        }
+    }
+}
+
 impl Drop for Ride {
     fn drop(&mut self) {
         self.lane.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -55,18 +72,45 @@ impl Lanes {
     /// Opens `count` lanes and keeps them open, by tasks on the current runtime.
     pub fn open(connector: &Connector, purpose: Purpose, count: usize, settings: &config::Database) -> Lanes {
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
+        let opened = Arc::new(Notify::new());
         let lanes = (0..count)
             .map(|_| {
-                let lane = Arc::new(Lane { connection: ArcSwapOption::empty(), in_flight: AtomicUsize::new(0) });
-                tokio::spawn(keep_open(lane.clone(), connector.clone(), purpose, statements_max));
+                let lane = Arc::new(Lane {
+                    connection: ArcSwapOption::empty(),
+                    in_flight: AtomicUsize::new(0),
+                    closed_since: Mutex::new(Instant::now()),
+                });
+                tokio::spawn(keep_open(lane.clone(), opened.clone(), connector.clone(), purpose, statements_max));
                 lane
             })
             .collect();
-        Lanes { lanes, next: AtomicUsize::new(0) }
+        let wait_max = Duration::from_millis(settings.pool_wait_timeout_ms);
+        Lanes { lanes, next: AtomicUsize::new(0), opened, wait_max }
+    }
+
+    /// A place on a lane. Where none is open, waits for one as long as they were lost only a moment
+    /// ago, so that a restart of the database is a pause to callers; `None` after that.
+    pub async fn board(&self) -> Option<Ride> {
+        if let Some(ride) = self.ride() {
+            return Some(ride);
+        }
+        let closed_since = self.lanes.iter().map(|lane| *locked(&lane.closed_since)).max()?;
+        let opening = async {
+            loop {
+                let mut opened = std::pin::pin!(self.opened.notified());
+                // What opens from here on is heard, so nothing is missed between the look and the wait.
+                opened.as_mut().enable();
+                if let Some(ride) = self.ride() {
+                    return ride;
+                }
+                opened.await;
+            }
+        };
+        tokio::time::timeout_at(closed_since + self.wait_max, opening).await.ok()
     }
 
     /// A place on the open lane with the fewest calls under way; `None` where none is open.
-    pub fn ride(&self) -> Option<Ride> {
+    fn ride(&self) -> Option<Ride> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let (before, after) = self.lanes.split_at(start % self.lanes.len().max(1));
         let lane = after
@@ -90,6 +134,14 @@ impl Lanes {
     }
 }
 
+impl Lane {
+    fn close(&self) {
+        // The moment first, so that who finds the lane closed reads this loss and not the last.
+        *locked(&self.closed_since) = Instant::now();
+        self.connection.store(None);
+    }
+}
+
 impl Connection {
     pub fn client(&self) -> &Client {
         &self.client
@@ -99,7 +151,7 @@ impl Connection {
     /// same one meanwhile wait for that one.
     pub async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         let cell = {
-            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut prepared = locked(&self.prepared);
             prepared.get_or_insert(statement.key, || Arc::new(OnceCell::new())).clone()
         };
         if let Some(prepared) = cell.get() {
@@ -110,12 +162,22 @@ impl Connection {
 
     /// Forgets the statement, so that the next use prepares it anew.
     pub fn forget(&self, statement: &Statement) {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).pop(&statement.key);
+        locked(&self.prepared).pop(&statement.key);
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Connects, hands the connection to the lane until it ends, and begins again.
-async fn keep_open(lane: Arc<Lane>, connector: Connector, purpose: Purpose, statements_max: NonZeroUsize) {
+async fn keep_open(
+    lane: Arc<Lane>,
+    opened: Arc<Notify>,
+    connector: Connector,
+    purpose: Purpose,
+    statements_max: NonZeroUsize,
+) {
     let mut wait_ms = 10;
     loop {
         match connector.address(purpose).connect(connector.tls()).await {
@@ -123,8 +185,9 @@ async fn keep_open(lane: Arc<Lane>, connector: Connector, purpose: Purpose, stat
                 wait_ms = 10;
                 let open = Connection { client, prepared: Mutex::new(LruCache::new(statements_max)) };
                 lane.connection.store(Some(Arc::new(open)));
+                opened.notify_waiters();
                 let ended = connection.await;
-                lane.connection.store(None);
+                lane.close();
                 if let Err(error) = ended {
                     tracing::warn!(%error, "a database connection was lost");
                 }

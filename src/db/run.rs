@@ -11,9 +11,12 @@ use crate::plan::Plan;
 use crate::plan::answer::{self, Raw, RowWriter, Shape, Unreadable};
 use crate::plan::statement::Statement;
 
+/// A database that ends sessions again and again is given up by a call at last.
+const ATTEMPTS_MAX: u32 = 5;
+
 /// Runs `statement` of `plan` on one of `lanes` and appends its answer to `out`.
 ///
-/// A read whose connection is lost is sent once more; a write is only when the database cannot
+/// A read whose connection is lost is sent again; a write is only when the database cannot
 /// have run it.
 pub async fn run(
     lanes: &Lanes,
@@ -23,9 +26,10 @@ pub async fn run(
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
     let start = out.len();
-    let mut again = true;
+    let mut attempts_left = ATTEMPTS_MAX;
     loop {
-        let Some(ride) = lanes.ride() else { return Err(sqlstate::unavailable(false)) };
+        // Nothing was sent that may have run, so a write may wait and go as well as a read.
+        let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
         let trouble = match attempt(connection, plan, statement, parameters, out).await {
             Ok(()) => return Ok(()),
@@ -41,9 +45,12 @@ pub async fn run(
         if stale {
             connection.forget(statement);
         }
-        let lost = error.is_closed() || connection.client().is_closed();
-        if again && (stale || (lost && (!plan.writes || !sent))) {
-            again = false;
+        let lost = sqlstate::is_lost(&error) || connection.client().is_closed();
+        if lost {
+            ride.abandon();
+        }
+        attempts_left -= 1;
+        if attempts_left > 0 && (stale || (lost && (!plan.writes || !sent))) {
             continue;
         }
         return Err(sqlstate::failure(&error, plan));

@@ -13,8 +13,9 @@ use crate::plan::{Constraint, Plan};
 /// The failure that `error`, got while `plan` ran, is to the caller.
 pub fn failure(error: &tokio_postgres::Error, plan: &Plan) -> Failure {
     match error.as_db_error() {
-        Some(refusal) => refused(refusal, plan),
-        None => unavailable(plan.writes).with_log(chain(error)),
+        Some(refusal) if !is_lost(error) => refused(refusal, plan),
+        // A session may be ended after its commit and before it could say so.
+        Some(_) | None => unavailable(plan.writes).with_log(chain(error)),
     }
 }
 
@@ -38,6 +39,45 @@ pub fn is_stale(error: &tokio_postgres::Error) -> bool {
     error
         .as_db_error()
         .is_some_and(|refusal| stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME)
+}
+
+/// Whether the connection is gone or about to go: whatever is sent on it next is lost.
+pub fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let ends_session = |refusal: &DbError| {
+        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(refusal.code())
+    };
+    error.is_closed() || error.as_db_error().is_some_and(ends_session)
+}
+
+/// How rows that exist already contradict a declaration that is being added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// Two of them share a value.
+    Unique,
+    /// One names a row that is not there.
+    Reference,
+    /// One breaks a rule on values.
+    Check,
+    /// One holds a value that no index takes.
+    Size,
+}
+
+/// How rows that exist made a statement of a deploy fail, where it is they that did.
+pub fn contradiction(error: &tokio_postgres::Error) -> Option<Contradiction> {
+    let code = error.code()?;
+    [
+        (SqlState::UNIQUE_VIOLATION, Contradiction::Unique),
+        (SqlState::FOREIGN_KEY_VIOLATION, Contradiction::Reference),
+        (SqlState::CHECK_VIOLATION, Contradiction::Check),
+        (SqlState::PROGRAM_LIMIT_EXCEEDED, Contradiction::Size),
+    ]
+    .into_iter()
+    .find_map(|(known, contradiction)| (known == *code).then_some(contradiction))
+}
+
+/// Whether the same attempt may succeed a moment later.
+pub fn is_contention(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
 /// An error and its causes in one line.

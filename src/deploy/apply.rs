@@ -13,10 +13,10 @@ use rowgate_schema_dsl::diagnostic::Diagnostic;
 use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
 use serde_json::Value;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
+use crate::db::sqlstate::{self, Contradiction};
 use crate::record;
 
 /// How long a deploy waits for others before it gives up.
@@ -81,7 +81,7 @@ pub async fn apply(
         match attempt {
             Ok(Some(applied)) => return Ok(applied),
             Ok(None) => {}
-            Err(ApplyError::Database(error)) if is_contention(&error) => {}
+            Err(ApplyError::Database(error)) if sqlstate::is_contention(&error) => {}
             Err(error) => return Err(error),
         }
         let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -143,20 +143,15 @@ async fn attempt(
 
 /// Says which declaration existing rows contradict, where that is why `statement` failed.
 fn in_the_way(statement: &DdlStatement, error: tokio_postgres::Error) -> ApplyError {
-    let hint = match error.code() {
-        Some(code) if *code == SqlState::UNIQUE_VIOLATION => "change or delete the rows that share a value first",
-        Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => "give the column a default that exists, or none",
-        Some(code) if *code == SqlState::CHECK_VIOLATION => "change or delete the rows that break the rule first",
-        Some(code) if *code == SqlState::PROGRAM_LIMIT_EXCEEDED => "index shorter values, or fewer columns",
-        _ => return ApplyError::Database(error),
+    let hint = match sqlstate::contradiction(&error) {
+        Some(Contradiction::Unique) => "change or delete the rows that share a value first",
+        Some(Contradiction::Reference) => "give the column a default that exists, or none",
+        Some(Contradiction::Check) => "change or delete the rows that break the rule first",
+        Some(Contradiction::Size) => "index shorter values, or fewer columns",
+        None => return ApplyError::Database(error),
     };
     let message = format!("{} cannot be added: rows that exist already contradict it", statement.subject);
     ApplyError::Refused(vec![Diagnostic::new("existing_rows", statement.pointer.as_str(), message).with_hint(hint)])
-}
-
-/// Whether the same attempt may succeed a moment later.
-fn is_contention(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {

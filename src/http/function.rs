@@ -61,7 +61,11 @@ pub async fn call(
         }
         Err(failure) => {
             log(&failure, instance, &id);
-            problem::response(&failure, instance, id.as_str())
+            let mut response = problem::response(&failure, instance, id.as_str());
+            if failure.code == Code::MethodNotAllowed {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            }
+            response
         }
     };
     let headers = response.headers_mut();

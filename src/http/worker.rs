@@ -24,6 +24,9 @@ use crate::http::{Shared, router};
 /// Connections waiting to be accepted, per worker.
 const BACKLOG: i32 = 1_024;
 
+/// hyper refuses to work with a smaller one.
+const BUFFER_BYTES_MIN: usize = 8_192;
+
 /// The running workers.
 pub struct Workers {
     pub address: SocketAddr,
@@ -40,14 +43,19 @@ pub fn start(
     count: usize,
     stopping: &watch::Receiver<bool>,
 ) -> io::Result<Workers> {
-    // Sockets that share a port would share it with another process's too, and each would get
-    // some of the calls; one plain bind first refuses that.
-    let address = TcpListener::bind(listen)?.local_addr()?;
+    if listen.port() != 0 {
+        // Sockets that share a port would share it with another process's too, and each would get
+        // some of the calls; one plain bind first refuses that. A port the system picks is free.
+        TcpListener::bind(listen)?;
+    }
+    let first = listening(listen)?;
+    let address = first.local_addr()?;
+    let others = (1..count).map(|_| listening(address));
+    let sockets = std::iter::once(Ok(first)).chain(others).collect::<io::Result<Vec<TcpListener>>>()?;
     let connections = Arc::new(AtomicUsize::new(0));
     let (ready, readied) = std::sync::mpsc::channel();
     let mut threads = Vec::with_capacity(count);
-    for number in 0..count {
-        let socket = listening(address)?;
+    for (number, socket) in sockets.into_iter().enumerate() {
         let (gateway, connector, stopping) = (gateway.clone(), connector.clone(), stopping.clone());
         let (connections, ready) = (connections.clone(), ready.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -107,7 +115,7 @@ async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(settings.header_read_timeout_ms))
-        .max_buf_size(settings.header_bytes_max)
+        .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN))
         .pipeline_flush(true);
     loop {
         let accepted = tokio::select! {

@@ -201,39 +201,42 @@ fn timestamp(out: &mut Vec<u8>, microseconds: i64) {
         return;
     }
     let time = microseconds.rem_euclid(MICROSECONDS_PER_DAY);
-    let ([h, hh], [m, mm]) = (pair(time / 3_600_000_000), pair(time / 60_000_000 % 60));
-    let (seconds, fraction) = (time / 1_000_000 % 60, time % 1_000_000);
-    let ([s, ss], [a, b], [c, d], [e, f]) =
-        (pair(seconds), pair(fraction / 10_000), pair(fraction / 100 % 100), pair(fraction % 100));
+    // INVARIANT: below a day's 86,400 seconds and a second's 1,000,000 microseconds.
+    let (second, micro) = ((time / 1_000_000) as u32, (time % 1_000_000) as u32);
     out.push(b'"');
     date(out, microseconds.div_euclid(MICROSECONDS_PER_DAY) + EPOCH_DAYS);
-    out.extend_from_slice(&[b'T', h, hh, b':', m, mm, b':', s, ss, b'.', a, b, c, d, e, f, b'Z', b'"']);
+    let [[h1, h2], [m1, m2], [s1, s2]] = [second / 3_600, second / 60 % 60, second % 60].map(pair);
+    let [[a, b], [c, d], [e, f]] = [micro / 10_000, micro / 100 % 100, micro % 100].map(pair);
+    out.extend_from_slice(&[b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', a, b, c, d, e, f, b'Z', b'"']);
 }
 
 /// `2026-01-31` from days since 1970-01-01, by Howard Hinnant's `civil_from_days`.
 fn date(out: &mut Vec<u8>, days: i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
+    // INVARIANT: below 146,097, so all that follows of it fits.
+    let day_of_era = days.rem_euclid(146_097) as u32;
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    // Constraints keep years to four digits; a row from before them is still told apart.
-    if (0..=9_999).contains(&year) {
-        let ([y, yy], [yyy, yyyy]) = (pair(year / 100), pair(year % 100));
-        out.extend_from_slice(&[y, yy, yyy, yyyy]);
-    } else {
-        integer(out, year);
+    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
+    let [[m1, m2], [d1, d2]] = [month, day].map(pair);
+    match u32::try_from(year) {
+        Ok(year @ 0..=9_999) => {
+            let [[y1, y2], [y3, y4]] = [year / 100, year % 100].map(pair);
+            out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]);
+        }
+        // Nothing the gateway wrote: the constraints keep to four digits.
+        _ => {
+            integer(out, year);
+            out.extend_from_slice(&[b'-', m1, m2, b'-', d1, d2]);
+        }
     }
-    let ([m, mm], [d, dd]) = (pair(month), pair(day));
-    out.extend_from_slice(&[b'-', m, mm, b'-', d, dd]);
 }
 
 /// The two digits of a number below 100.
-fn pair(number: i64) -> [u8; 2] {
-    let number = number as u8;
-    [b'0' + number / 10, b'0' + number % 10]
+fn pair(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }

@@ -10,6 +10,9 @@ use rowgate_schema_dsl::value::{self, Members, Typed};
 
 use crate::error::{Code, Complaint, Failure};
 
+/// Complaints of one call; a body of a megabyte can be wrong in a million places.
+const COMPLAINTS_MAX: usize = 100;
+
 /// The arguments a function takes, ready to be looked for.
 #[derive(Debug)]
 pub struct Arguments {
@@ -68,6 +71,9 @@ impl Arguments {
         let mut complaints = Vec::new();
         let mut found: Vec<Option<&str>> = vec![None; self.slots.len()];
         for (name, raw) in &members {
+            if complaints.len() >= COMPLAINTS_MAX {
+                break;
+            }
             match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
                 Some((_, place @ None)) => *place = Some(raw.get()),
                 Some((_, Some(_))) => complaints.push(Complaint {
@@ -83,6 +89,7 @@ impl Arguments {
         if complaints.is_empty() {
             return Ok(given);
         }
+        complaints.truncate(COMPLAINTS_MAX);
         let detail = match complaints.as_slice() {
             [only] => format!("{}: {}", only.pointer.trim_start_matches('/'), only.message),
             more => format!("{} of the arguments cannot be used; `errors` names each", more.len()),

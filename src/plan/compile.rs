@@ -122,7 +122,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             let mut select = Query::select();
             select.exprs(visible(table)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
-            order(&mut select, order_by);
+            order(&mut select, table, order_by);
             if let Some(offset) = offset {
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
@@ -288,20 +288,24 @@ fn filtered(
 
 /// The author's order, then `id` in the direction of its last column, so that the order is total
 /// and an index that ends in `id` serves it whole.
-fn order(select: &mut SelectStatement, order_by: &[Order]) {
+///
+/// Columns are named with their table: without it Postgres would order by what is answered under
+/// that name, which of a decimal is its text.
+fn order(select: &mut SelectStatement, table: &Table, order_by: &[Order]) {
+    let of_table = |column: &str| (Alias::new(table.name.as_str()), Alias::new(column));
     let sort = |direction| match direction {
         Direction::Asc => Sort::Asc,
         Direction::Desc => Sort::Desc,
     };
     let mut last = Direction::Asc;
     for Order { column, direction } in order_by {
-        select.order_by(Alias::new(column.as_str()), sort(*direction));
+        select.order_by(of_table(column.as_str()), sort(*direction));
         last = *direction;
         if *column == "id" {
             return;
         }
     }
-    select.order_by(Alias::new("id"), sort(last));
+    select.order_by(of_table("id"), sort(last));
 }
 
 /// The columns a declarative function answers with, numerics as text.

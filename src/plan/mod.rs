@@ -17,6 +17,8 @@ pub mod compile;
 pub mod filter;
 pub mod proof;
 pub mod statement;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

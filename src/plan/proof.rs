@@ -8,18 +8,18 @@
 //!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
 //!   every inserted row has `$n` as its `scope_key`;
 //! - no UPDATE assigns `scope_key` or `id`;
-//! - only functions of a closed list are called.
+//! - only expressions, functions and casts of closed lists occur.
 //!
-//! Tables are counted twice, once by a walk over everything and once where they were found bound;
-//! one hidden where the rules above do not look makes the counts differ.
+//! Tables and queries are counted twice, once by a walk over everything and once where the rules
+//! above looked; one hidden elsewhere makes the counts differ.
 
 use std::ops::ControlFlow;
 
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sqlparser::ast::{
-    AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart, Query,
-    Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, Update, Value, visit_expressions,
-    visit_relations,
+    ArrayElemTypeDef, AssignmentTarget, BinaryOperator, DataType, Delete, Expr, FromTable, Ident, Insert, ObjectName,
+    ObjectNamePart, Query, Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, UnaryOperator,
+    Update, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -40,10 +40,12 @@ pub enum Unproven {
     ForeignTable(String),
     #[error("`{0}` is not bound to the caller's scope")]
     Unscoped(String),
-    #[error("{found} tables are named, {bound} of them bound to the caller's scope")]
+    #[error("{found} tables and queries are in it, {bound} of them where they are bound to the caller's scope")]
     Hidden { found: usize, bound: usize },
     #[error("it calls `{0}`")]
     Function(String),
+    #[error("it has `{0}`, which no compiled statement has")]
+    Expression(String),
     #[error("it assigns `{0}`")]
     Assigned(String),
 }
@@ -55,8 +57,10 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let found = relations(tree, postgres_schema)?;
-    functions(tree)?;
+    let mut walk = Walk { postgres_schema, found: 0 };
+    if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
+        return Err(unproven);
+    }
     let bound = match tree {
         Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
         Tree::Insert(insert) => bound_in_insert(insert, &statement.bindings)?,
@@ -64,48 +68,89 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
         Tree::Delete(delete) => bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
     };
-    if found == bound { Ok(()) } else { Err(Unproven::Hidden { found, bound }) }
+    if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
 }
 
-/// Counts every table named anywhere in the tree; each must be in `postgres_schema`.
-fn relations(tree: &Tree, postgres_schema: &str) -> Result<usize, Unproven> {
-    let mut found = 0;
-    let verdict = visit_relations(tree, |name: &ObjectName| {
-        found += 1;
+/// Walks over everything: counts tables and queries, and refuses what no statement may have.
+struct Walk<'a> {
+    postgres_schema: &'a str,
+    found: usize,
+}
+
+impl Visitor for Walk<'_> {
+    type Break = Unproven;
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Unproven> {
+        self.found += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Unproven> {
+        self.found += 1;
         match name.0.as_slice() {
-            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(_)] if schema.value == postgres_schema => {
+            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(_)]
+                if schema.value == self.postgres_schema =>
+            {
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
         }
-    });
-    match verdict {
-        ControlFlow::Continue(()) => Ok(found),
-        ControlFlow::Break(unproven) => Err(unproven),
     }
-}
 
-fn functions(tree: &Tree) -> Result<(), Unproven> {
-    let verdict = visit_expressions(tree, |expression: &Expr| {
-        if let Expr::Function(function) = expression {
-            let name = function.name.to_string().to_ascii_lowercase();
-            let name = name.trim_matches('"');
-            if !FUNCTIONS.contains(&name) {
-                return ControlFlow::Break(Unproven::Function(name.to_owned()));
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Unproven> {
+        match expression {
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_ascii_lowercase();
+                let name = name.trim_matches('"');
+                if !FUNCTIONS.contains(&name) {
+                    return ControlFlow::Break(Unproven::Function(name.to_owned()));
+                }
             }
+            other if is_plain(other) => {}
+            other => return ControlFlow::Break(Unproven::Expression(other.to_string())),
         }
         ControlFlow::Continue(())
-    });
-    match verdict {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(unproven) => Err(unproven),
     }
 }
 
+/// Whether the node itself, apart from what is within, is of the few kinds a statement is made of.
+fn is_plain(expression: &Expr) -> bool {
+    match expression {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Nested(_) | Expr::Case { .. } => {
+            true
+        }
+        Expr::UnaryOp { op, .. } => matches!(op, UnaryOperator::Not | UnaryOperator::Minus),
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            BinaryOperator::And
+                | BinaryOperator::Or
+                | BinaryOperator::Eq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+                | BinaryOperator::Plus
+        ),
+        Expr::AnyOp { compare_op, .. } => *compare_op == BinaryOperator::Eq,
+        Expr::Cast { data_type, .. } => is_built_in(data_type),
+        _ => false,
+    }
+}
+
+fn is_built_in(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Text | DataType::Numeric(_) | DataType::Date => true,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, None)) => is_built_in(element),
+        _ => false,
+    }
+}
+
+/// How many tables and queries of `query` stand where they are bound.
 fn bound_in_query(query: &Query, bindings: &[Binding]) -> Result<usize, Unproven> {
     let plain = query.with.is_none() && query.fetch.is_none() && query.locks.is_empty() && query.for_clause.is_none();
     match query.body.as_ref() {
-        SetExpr::Select(select) if plain => bound_in_select(select, bindings),
+        SetExpr::Select(select) if plain => Ok(1 + bound_in_select(select, bindings)?),
         _ => Err(Unproven::Form),
     }
 }
@@ -137,7 +182,8 @@ fn bound_in_insert(insert: &Insert, bindings: &[Binding]) -> Result<usize, Unpro
     let every_row_is_scoped = place.is_some_and(|place| {
         values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| is_scope(value, bindings)))
     });
-    if every_row_is_scoped { Ok(1) } else { Err(Unproven::Unscoped(name.to_string())) }
+    // The table, and the query that its VALUES are.
+    if every_row_is_scoped { Ok(2) } else { Err(Unproven::Unscoped(name.to_string())) }
 }
 
 fn bound_in_update(update: &Update, bindings: &[Binding]) -> Result<usize, Unproven> {
@@ -146,8 +192,12 @@ fn bound_in_update(update: &Update, bindings: &[Binding]) -> Result<usize, Unpro
     }
     for assignment in &update.assignments {
         match &assignment.target {
-            AssignmentTarget::ColumnName(name) if !is_named(name, SCOPE_COLUMN) && !is_named(name, "id") => {}
-            AssignmentTarget::ColumnName(name) => return Err(Unproven::Assigned(name.to_string())),
+            AssignmentTarget::ColumnName(name) => match name.0.as_slice() {
+                // Postgres folds a name without quotes to lower case.
+                [ObjectNamePart::Identifier(Ident { value, .. })]
+                    if !value.eq_ignore_ascii_case(SCOPE_COLUMN) && !value.eq_ignore_ascii_case("id") => {}
+                _ => return Err(Unproven::Assigned(name.to_string())),
+            },
             AssignmentTarget::Tuple(_) => return Err(Unproven::Form),
         }
     }

@@ -8,6 +8,7 @@ pub mod listen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::check::check;
@@ -24,6 +25,11 @@ use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
 use crate::record::Everything;
 use crate::telemetry::{FunctionMetrics, Metrics};
+
+/// Room that is made for any answer.
+pub const ANSWER_BYTES_MIN: usize = 512;
+/// Room beyond this is made only as an answer grows into it.
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Everything that can be called, and by whom.
 #[derive(Debug, Default)]
@@ -68,6 +74,8 @@ pub struct Function {
     pub plan: Plan,
     pub class: Class,
     pub metrics: FunctionMetrics,
+    /// How long answers have been of late: room for the next is made at once.
+    pub answer_bytes: AtomicUsize,
 }
 
 impl Install {
@@ -190,7 +198,7 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
         .map(|(name, plan)| {
             let class = if plan.writes { Class::WriteRows } else { Class::QueryRows };
             let metrics = metrics.function(id, &name, plan.kind);
-            (name, Arc::new(Function { plan, class, metrics }))
+            (name, Arc::new(Function { plan, class, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
         })
         .collect();
     Ok(Extension { id, name: model.extension.name.clone(), revision, model, functions })

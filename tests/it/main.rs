@@ -3,10 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod apply;
+mod arrows;
+mod auth;
 mod call;
 mod cli;
 mod ddl;
+mod docs;
 mod embedded;
+mod evaluate;
+mod faults;
+mod hostile;
+mod http;
+mod limits;
 mod support;
+mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;

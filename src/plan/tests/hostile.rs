@@ -1,0 +1,304 @@
+//! SQL that must never be proven, each with the reason it is refused for; and every compiled
+//! statement with its scope taken away.
+
+use proptest::prelude::*;
+use rowgate_schema_dsl::generate;
+use rowgate_schema_dsl::value::Typed;
+
+use crate::plan::compile::compile;
+use crate::plan::proof::{Unproven, prove};
+use crate::plan::statement::{Binding, Statement};
+use crate::plan::tests::checked;
+
+/// A verdict over `sql`, whose `$1` is the caller's scope and `$2` is not.
+fn verdict(sql: &str) -> Result<(), Unproven> {
+    let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Literal(Typed::Null)];
+    prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, "ext")
+}
+
+/// The name of the variant with which `sql` is refused, or `proven`.
+fn refusal(sql: &str) -> &'static str {
+    match verdict(sql) {
+        Ok(()) => "proven",
+        Err(Unproven::Unreadable(_)) => "unreadable",
+        Err(Unproven::Form) => "form",
+        Err(Unproven::ForeignTable(_)) => "foreign table",
+        Err(Unproven::Unscoped(_)) => "unscoped",
+        Err(Unproven::Hidden { .. }) => "hidden",
+        Err(Unproven::Function(_)) => "function",
+        Err(Unproven::Expression(_)) => "expression",
+        Err(Unproven::Assigned(_)) => "assigned",
+    }
+}
+
+#[track_caller]
+fn check(expected: &str, texts: &[&str]) {
+    let wrong: Vec<(&str, &str)> =
+        texts.iter().map(|sql| (refusal(sql), *sql)).filter(|(refusal, _)| *refusal != expected).collect();
+    assert!(wrong.is_empty(), "expected {expected}: {wrong:#?}");
+}
+
+#[test]
+fn sound_statements_are_proven() {
+    check(
+        "proven",
+        &[
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a", CAST("n" AS text) AS "n" FROM "ext"."t" WHERE "scope_key" = $1 AND ("a" = $2 OR NOT ("b" < $3)) ORDER BY "a" DESC LIMIT 5 OFFSET $2"#,
+            r#"SELECT "a" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 LIMIT 9) AS "page" LIMIT $2"#,
+            r#"SELECT COUNT(*) FROM "ext"."t" WHERE ("scope_key" = $1) AND "a" = ANY($2)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) RETURNING "id""#,
+            r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($2, $1), ($3, $1)"#,
+            r#"UPDATE "ext"."t" SET "a" = "a" + 1, "at" = now() WHERE "id" = $2 AND "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id""#,
+        ],
+    );
+}
+
+#[test]
+fn rows_of_other_scopes_are_not_proven() {
+    check(
+        "unscoped",
+        &[
+            r#"SELECT "a" FROM "ext"."t""#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "a" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $2"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $9"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $0"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = "scope_key""#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" <> $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" >= $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 OR TRUE"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE TRUE OR "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2 OR "b" = $3"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE ("scope_key" = $1 OR "a" = $2) AND "b" = $3"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE NOT "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE NOT ("scope_key" = $1 AND "a" = $2)"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE ("scope_key" = $1) = FALSE"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE CASE WHEN "a" = $2 THEN "scope_key" = $1 ELSE TRUE END"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE COALESCE("scope_key" = $1, TRUE)"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "Scope_Key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" ORDER BY "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" GROUP BY "a" HAVING "scope_key" = $1"#,
+            r#"SELECT "a" FROM (SELECT * FROM "ext"."t") AS "page" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM (SELECT "a", $1 AS "scope_key" FROM "ext"."t") AS "page" WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" ("id") VALUES ($1)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key") VALUES ($2)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2), ($2, $2)"#,
+            r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($1, $2)"#,
+            r#"INSERT INTO "ext"."t" VALUES ($1, $2)"#,
+            r#"UPDATE "ext"."t" SET "a" = $2"#,
+            r#"UPDATE "ext"."t" SET "a" = $1 WHERE "id" = $2"#,
+            r#"UPDATE "ext"."t" SET "a" = $2 WHERE "scope_key" = $1 OR "id" = $2"#,
+            r#"DELETE FROM "ext"."t""#,
+            r#"DELETE FROM "ext"."t" WHERE "id" = $2"#,
+            r#"DELETE FROM "ext"."t" WHERE NOT ("scope_key" = $1)"#,
+            "DELETE FROM \"ext\".\"t\" -- WHERE \"scope_key\" = $1",
+            "DELETE FROM \"ext\".\"t\" /* WHERE \"scope_key\" = $1 */",
+        ],
+    );
+}
+
+#[test]
+fn foreign_tables_are_not_proven() {
+    check(
+        "foreign table",
+        &[
+            r#"SELECT "a" FROM "other"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM EXT.t WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "db"."ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM pg_catalog.pg_authid WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" JOIN "other"."t" ON TRUE WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 UNION SELECT "a" FROM "other"."t""#,
+            r#"SELECT "a" FROM generate_series(1, 1000000000) WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "other"."t" ("scope_key") VALUES ($1)"#,
+            r#"UPDATE "other"."t" SET "a" = $2 WHERE "scope_key" = $1"#,
+            r#"DELETE FROM "other"."t" WHERE "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" USING "other"."t" WHERE "scope_key" = $1"#,
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_plain_statement_is_not_proven() {
+    check(
+        "form",
+        &[
+            r#"SELECT "a" FROM "ext"."t", "ext"."u" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" JOIN "ext"."u" ON TRUE WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" CROSS JOIN "ext"."u" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" AS "x" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 UNION SELECT "a" FROM "ext"."u""#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 EXCEPT ALL SELECT "a" FROM "ext"."t""#,
+            r#"(SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1)"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 FOR UPDATE"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 FOR SHARE"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 FETCH FIRST 3 ROWS ONLY"#,
+            r#"SELECT "a" FROM LATERAL now() WHERE "scope_key" = $1"#,
+            r#"WITH "x" AS (SELECT "a" FROM "ext"."t") SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "x" AS (DELETE FROM "ext"."t" RETURNING "a") SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT 1"#,
+            r#"VALUES ($1)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key") SELECT "scope_key" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" DEFAULT VALUES"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT DO NOTHING"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("id") DO UPDATE SET "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET "a" = $2 FROM "ext"."u" WHERE "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" USING "ext"."u" WHERE "scope_key" = $1"#,
+            r#"MERGE INTO "ext"."t" USING "ext"."u" ON TRUE WHEN MATCHED THEN DELETE"#,
+            r#"TRUNCATE "ext"."t""#,
+            r#"DROP TABLE "ext"."t""#,
+            r#"EXPLAIN ANALYZE DELETE FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"COPY "ext"."t" TO STDOUT"#,
+            r#"SET ROLE "postgres""#,
+        ],
+    );
+    check(
+        "unreadable",
+        &[
+            "",
+            ";",
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1; DELETE FROM "ext"."t""#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 WHERE TRUE"#,
+            "DO $$ BEGIN END $$",
+            r#"TABLE "ext"."t""#,
+        ],
+    );
+}
+
+#[test]
+fn what_is_hidden_in_expressions_is_not_proven() {
+    check(
+        "expression",
+        &[
+            r#"SELECT (SELECT "hash" FROM "rowgate"."api_keys") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET ("a", "scope_key") = ($2, $2) WHERE "scope_key" = $1"#,
+            r#"SELECT "a", (SELECT "a" FROM "ext"."u") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND EXISTS (SELECT "a" FROM "ext"."u")"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" IN (SELECT "a" FROM "ext"."u")"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND (TABLE "other"."secrets") IS NOT NULL"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND EXISTS (SELECT 1 FROM LATERAL pg_sleep(60))"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 LIMIT (SELECT 1)"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 ORDER BY (SELECT "a" FROM "ext"."u")"#,
+            r#"SELECT 'other.t'::regclass FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT CAST("a" AS "other"."type") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" OPERATOR("other".=) $2"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" ~ $2"#,
+            r#"UPDATE "ext"."t" SET "a" = (SELECT "a" FROM "ext"."u") WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) RETURNING (SELECT "a" FROM "ext"."u")"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 RETURNING (SELECT "a" FROM "ext"."u")"#,
+        ],
+    );
+    check(
+        "hidden",
+        &[
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") WITH "x" AS (DELETE FROM "ext"."u") VALUES ($1, $2)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") WITH "x" AS (SELECT 1) VALUES ($1, $2)"#,
+        ],
+    );
+    check(
+        "function",
+        &[
+            r#"SELECT pg_sleep(60) FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND set_config('role', 'postgres', TRUE) = ''"#,
+            r#"SELECT "ext"."count"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT pg_catalog.now() FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT count(pg_read_file('/etc/passwd')) FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 ORDER BY query_to_xml('SELECT 1', TRUE, TRUE, '')"#,
+            r#"SELECT current_user FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, nextval('s'))"#,
+            r#"UPDATE "ext"."t" SET "a" = lo_import('/etc/passwd') WHERE "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 RETURNING pg_terminate_backend(1)"#,
+        ],
+    );
+}
+
+#[test]
+fn an_identity_of_a_row_is_not_assigned() {
+    check(
+        "assigned",
+        &[
+            r#"UPDATE "ext"."t" SET "scope_key" = $2 WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET "scope_key" = $1 WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET SCOPE_KEY = $2 WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET "a" = $2, "id" = $2 WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET ID = $2 WHERE "scope_key" = $1"#,
+            r#"UPDATE "ext"."t" SET "scope_key"."x" = $2 WHERE "scope_key" = $1"#,
+        ],
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever statement is compiled: with its scope condition taken away, weakened, or bound to
+    /// something else it is not proven, so the proof of the whole one says something.
+    #[test]
+    fn no_statement_is_proven_without_its_scope(choices in prop::collection::vec(any::<u32>(), 0..400)) {
+        let model = checked(&generate::definition(&choices));
+        for function in &model.functions {
+            let plan = compile(&model, function).unwrap();
+            for statement in &plan.variants {
+                prop_assert_eq!(prove(statement, &model.postgres_schema), Ok(()));
+                for (how, altered) in alterations(statement) {
+                    let verdict = prove(&altered, &model.postgres_schema);
+                    prop_assert!(verdict.is_err(), "{how}: {}", altered.sql);
+                }
+                let elsewhere = prove(statement, "ext_of_a_neighbour");
+                prop_assert!(matches!(elsewhere, Err(Unproven::ForeignTable(_))), "{elsewhere:?}");
+            }
+        }
+    }
+}
+
+/// The statement with its scope changed in each way that a mistake of the compiler might.
+fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
+    let sql = &statement.sql;
+    let place = statement.bindings.iter().position(|binding| *binding == Binding::Scope).unwrap() + 1;
+    let condition = format!("\"scope_key\" = ${place}");
+    let mut altered: Vec<(&'static str, String)> = Vec::new();
+    if sql.starts_with("INSERT") {
+        altered.push(("column dropped", sql.replacen("\"scope_key\"", "\"other\"", 1)));
+        altered.push(("value replaced", sql.replacen(&format!("(${place},"), "($999,", 1)));
+        altered
+            .push(("value wrapped", sql.replacen(&format!("(${place},"), &format!("(COALESCE(NULL, ${place}),"), 1)));
+        altered.push(("conflict", sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING")));
+        altered.push(("second row", sql.replace(" RETURNING", ", (NULL, NULL) RETURNING")));
+    } else {
+        assert!(sql.contains(&condition), "{sql}");
+        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
+        replaced("dropped", "TRUE");
+        replaced("other parameter", "\"scope_key\" = $999");
+        replaced("other column", &format!("\"id\" = ${place}"));
+        replaced("other operator", &format!("\"scope_key\" <> ${place}"));
+        replaced("or", &format!("({condition} OR TRUE)"));
+        replaced("or before all", &format!("TRUE OR {condition}"));
+        replaced("not", &format!("NOT ({condition})"));
+        replaced("case", &format!("CASE WHEN {condition} THEN TRUE ELSE TRUE END"));
+        replaced("coalesce", &format!("COALESCE({condition}, TRUE)"));
+        replaced("subquery", &format!("{condition} AND EXISTS (SELECT 1)"));
+        replaced("function", &format!("{condition} AND pg_sleep(1) = TRUE"));
+        replaced("no condition", &format!("TRUE -- {condition}"));
+    }
+    if sql.starts_with("UPDATE") {
+        altered.push(("scope assigned", sql.replacen(" SET ", &format!(" SET \"scope_key\" = ${place}, "), 1)));
+    }
+    if sql.starts_with("SELECT") {
+        altered.push(("lock", format!("{sql} FOR UPDATE")));
+        altered.push(("union", format!("{sql} UNION SELECT 1")));
+        altered.push(("with", format!("WITH \"x\" AS (SELECT 1) {sql}")));
+    } else {
+        altered.push(("returning", sql.replacen(" RETURNING ", " RETURNING (SELECT 1), ", 1)));
+    }
+    altered.push(("second statement", format!("{sql}; {sql}")));
+    let rebound = |text: String, bindings: Vec<Binding>| Statement { key: 0, sql: text, types: Vec::new(), bindings };
+    let mut all: Vec<(&'static str, Statement)> = altered
+        .into_iter()
+        .inspect(|(how, text)| assert_ne!(text, sql, "{how} changes nothing"))
+        .map(|(how, text)| (how, rebound(text, statement.bindings.clone())))
+        .collect();
+    let others = |binding: &Binding| if *binding == Binding::Scope { Binding::NewId } else { binding.clone() };
+    all.push(("bound to something else", rebound(sql.clone(), statement.bindings.iter().map(others).collect())));
+    all
+}

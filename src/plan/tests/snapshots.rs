@@ -1,0 +1,280 @@
+//! Each kind of function beside its SQL and what is bound to it.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::plan::Plan;
+use crate::plan::statement::Binding;
+use crate::plan::tests::plan;
+
+/// Every statement of `function` over a table `t`: which arguments it is for, its text with the
+/// extension's Postgres schema as `ext`, and its parameters.
+fn sql(function: Value) -> String {
+    let tables = json!({
+        "t": { "columns": {
+            "text": { "type": "string" },
+            "score": { "type": "integer", "default": 0 },
+            "rank": { "type": "integer", "optional": true },
+            "price": { "type": "decimal", "optional": true },
+            "kind": { "type": "enum", "values": ["fun", "it's"], "default": "fun" },
+            "due": { "type": "timestamp", "default": { "now": true } },
+            "day": { "type": "date", "optional": true },
+            "tags": { "type": "array", "items": { "type": "decimal" }, "default": [] },
+            "open": { "type": "boolean", "optional": true },
+            "note": { "type": "json", "optional": true },
+            "author": { "type": "string", "private": true, "default": "nobody" },
+        } },
+    });
+    shown(&plan(tables, function))
+}
+
+fn shown(plan: &Plan) -> String {
+    let name = |place: &usize| plan.arguments.name(*place).unwrap();
+    let mut text = String::new();
+    for (bits, statement) in plan.variants.iter().enumerate() {
+        if !plan.optional.is_empty() {
+            let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
+            let given: Vec<&str> = given.map(|(_, place)| name(place)).collect();
+            text.push_str(&format!("[{}]\n", given.join(" ")));
+        }
+        text.push_str(&statement.sql.replace("\"ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f\"", "ext"));
+        text.push('\n');
+        for (index, (binding, wire_type)) in statement.bindings.iter().zip(&statement.types).enumerate() {
+            let from = match binding {
+                Binding::Argument(place) => format!("argument {}", name(place)),
+                Binding::ArgumentOr(place, default) => format!("argument {} or {default:?}", name(place)),
+                Binding::Given(place) => format!("whether {} is given", name(place)),
+                Binding::Identity { field, text } => {
+                    format!("{}{}", field.as_str(), if *text { " as text" } else { "" })
+                }
+                Binding::Literal(value) => format!("{value:?}"),
+                Binding::Scope => "scope".to_owned(),
+                Binding::NewId => "new id".to_owned(),
+            };
+            text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));
+        }
+    }
+    text
+}
+
+/// The condition of a query with this filter: what follows `scope_key = $1`.
+fn condition(filter: Value) -> String {
+    let text = sql(json!({ "kind": "countRows", "table": "t", "filter": filter }));
+    text.replace("SELECT COUNT(*) FROM ext.\"t\" WHERE \"scope_key\" = $1", "…").replace("  $1 uuid = scope\n", "")
+}
+
+fn compare(column: &str, op: &str, value: impl Into<Value>) -> Value {
+    json!({ "column": column, "op": op, "value": value.into() })
+}
+
+/// A comparison that is left out where its argument is.
+fn optional(column: &str, op: &str, argument: &str, word: &str) -> Value {
+    compare(column, op, json!({ "arg": argument, "validator": { "type": word, "optional": true } }))
+}
+
+#[test]
+fn query_rows() {
+    assert_snapshot!(sql(json!({ "kind": "queryRows", "table": "t" })), @r#"
+    SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."id" ASC LIMIT 1000
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(sql(json!({
+        "kind": "queryRows", "table": "t", "orderBy": [{ "column": "score", "dir": "desc" }, { "column": "text" }],
+        "limit": 20, "offset": 40,
+    })), @r#"
+    SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."score" DESC, "t"."text" ASC, "t"."id" ASC LIMIT 20 OFFSET 40
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(sql(json!({
+        "kind": "queryRows", "table": "t", "orderBy": "price", "orderDir": "desc",
+        "limit": { "arg": "limit", "validator": { "type": "integer", "max": 100, "default": 20 } },
+        "offset": { "arg": "skip" },
+    })), @r#"
+    SELECT "id", "text", "score", "rank", "price", "kind", "due", "day", "tags", "open", "note", "created_at", "updated_at", "version" FROM (SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."price" DESC, "t"."id" DESC LIMIT 100 OFFSET $2) AS "page" LIMIT $3
+      $1 uuid = scope
+      $2 int8 = argument skip
+      $3 int8 = argument limit
+    "#);
+    assert_snapshot!(sql(json!({ "kind": "queryRows", "table": "t", "orderBy": [{ "column": "id", "dir": "desc" }, { "column": "text" }] })), @r#"
+    SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."id" DESC LIMIT 1000
+      $1 uuid = scope
+    "#);
+}
+
+#[test]
+fn a_condition_on_an_absent_argument_is_left_out() {
+    assert_snapshot!(sql(json!({
+        "kind": "countRows", "table": "t",
+        "filter": { "all": [optional("score", ">=", "min", "integer"), optional("score", "<", "max", "integer")] },
+    })), @r#"
+    []
+    SELECT COUNT(*) FROM ext."t" WHERE "scope_key" = $1
+      $1 uuid = scope
+    [max]
+    SELECT COUNT(*) FROM ext."t" WHERE "scope_key" = $1 AND "score" < $2
+      $1 uuid = scope
+      $2 int8 = argument max
+    [min]
+    SELECT COUNT(*) FROM ext."t" WHERE "scope_key" = $1 AND "score" >= $2
+      $1 uuid = scope
+      $2 int8 = argument min
+    [max min]
+    SELECT COUNT(*) FROM ext."t" WHERE "scope_key" = $1 AND ("score" >= $2 AND "score" < $3)
+      $1 uuid = scope
+      $2 int8 = argument min
+      $3 int8 = argument max
+    "#);
+    assert_snapshot!(condition(json!({ "any": [compare("open", "=", true), { "negate": optional("text", "=", "x", "string") }] })), @r#"
+    []
+    … AND "open" = TRUE
+    [x]
+    … AND ("open" = TRUE OR (NOT "text" = $2))
+      $2 text = argument x
+    "#);
+    assert_snapshot!(condition(json!({ "negate": { "any": [optional("text", "=", "x", "string")] } })), @r#"
+    []
+    …
+    [x]
+    … AND (NOT "text" = $2)
+      $2 text = argument x
+    "#);
+}
+
+#[test]
+fn operators() {
+    assert_snapshot!(condition(compare("text", "!=", "it's")), @r#"
+    … AND "text" <> $2
+      $2 text = Text("it's")
+    "#);
+    assert_snapshot!(condition(compare("score", "<=", -5)), @r#"… AND "score" <= -5"#);
+    assert_snapshot!(condition(compare("score", ">", i64::MIN)), @r#"… AND "score" > -9223372036854775808"#);
+    assert_snapshot!(condition(compare("price", ">", "10.50")), @r#"
+    … AND "price" > CAST($2 AS numeric)
+      $2 text = Numeric("10.50")
+    "#);
+    assert_snapshot!(condition(compare("tags", "=", json!(["1.5"]))), @r#"
+    … AND "tags" = CAST($2 AS numeric[])
+      $2 _text = Array(Numeric, [Numeric("1.5")])
+    "#);
+    assert_snapshot!(condition(compare("price", "in", json!({ "arg": "prices" }))), @r#"
+    … AND "price" = ANY(CAST($2 AS numeric[]))
+      $2 _text = argument prices
+    "#);
+    assert_snapshot!(condition(compare("kind", "in", json!(["fun", "it's"]))), @r#"
+    … AND "kind" = ANY($2)
+      $2 _text = Array(Text, [Text("fun"), Text("it's")])
+    "#);
+    assert_snapshot!(condition(compare("author", "=", json!({ "identity": "accountId" }))), @r#"
+    … AND "author" = $2
+      $2 text = accountId as text
+    "#);
+    assert_snapshot!(condition(compare("due", "<", json!({ "now": true }))), @r#"… AND "due" < now()"#);
+    assert_snapshot!(condition(compare("day", "=", json!({ "now": true }))), @r#"… AND "day" = CAST(now() AS date)"#);
+}
+
+#[test]
+fn groups() {
+    let (a, b, c) = (compare("score", "=", 1), compare("score", "=", 2), compare("open", "=", true));
+    assert_snapshot!(condition(json!({ "any": [a, b] })), @r#"… AND ("score" = 1 OR "score" = 2)"#);
+    assert_snapshot!(condition(json!({ "any": [{ "all": [a, c] }, { "all": [b, { "negate": c }] }] })), @r#"… AND (("score" = 1 AND "open" = TRUE) OR ("score" = 2 AND (NOT "open" = TRUE)))"#);
+    assert_snapshot!(condition(json!({ "all": [{ "any": [a, b] }, { "any": [c] }] })), @r#"… AND (("score" = 1 OR "score" = 2) AND "open" = TRUE)"#);
+    assert_snapshot!(condition(json!({ "negate": { "any": [a, { "negate": { "all": [b, c] } }] } })), @r#"… AND (NOT ("score" = 1 OR (NOT ("score" = 2 AND "open" = TRUE))))"#);
+    assert_snapshot!(condition(json!({ "negate": { "negate": a } })), @r#"… AND "score" = 1"#);
+    assert_snapshot!(condition(json!({ "all": [] })), @r#"… AND TRUE"#);
+    assert_snapshot!(condition(json!({ "any": [] })), @r#"… AND FALSE"#);
+    assert_snapshot!(condition(json!({ "negate": { "any": [{ "all": [] }, a] } })), @r#"… AND (NOT (TRUE OR "score" = 1))"#);
+}
+
+#[test]
+fn get_row_and_delete_row() {
+    assert_snapshot!(sql(json!({ "kind": "getRow", "table": "t", "id": { "arg": "id" } })), @r#"
+    SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(sql(json!({ "kind": "deleteRow", "table": "t", "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c" })), @r#"
+    DELETE FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = Uuid(0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c)
+    "#);
+}
+
+#[test]
+fn insert_row() {
+    assert_snapshot!(sql(json!({ "kind": "insertRow", "table": "t", "values": { "text": { "identity": "userId" } } })), @r#"
+    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING "id", "text", "score", "rank", CAST("price" AS text), "kind", "due", "day", CAST("tags" AS text[]), "open", "note", "created_at", "updated_at", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = userId as text
+    "#);
+    // An absent argument: the default, now, or null.
+    assert_snapshot!(sql(json!({ "kind": "insertRow", "table": "t", "values": {
+        "text": { "arg": "text" }, "score": { "arg": "score" }, "due": { "arg": "due" }, "price": { "arg": "price" }, "tags": { "arg": "tags" },
+    } })), @r#"
+    INSERT INTO ext."t" ("scope_key", "id", "text", "score", "due", "price", "tags") VALUES ($1, $2, $3, $4, COALESCE($5, now()), CAST($6 AS numeric), CAST($7 AS numeric[])) RETURNING "id", "text", "score", "rank", CAST("price" AS text), "kind", "due", "day", CAST("tags" AS text[]), "open", "note", "created_at", "updated_at", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = argument text
+      $4 int8 = argument score or Int8(0)
+      $5 timestamptz = argument due
+      $6 text = argument price
+      $7 _text = argument tags or Array(Numeric, [])
+    "#);
+    assert_snapshot!(sql(json!({ "kind": "insertRow", "table": "t", "values": {
+        "text": "it's", "score": -7, "rank": null, "open": false, "note": { "literal": { "a": [1] } }, "day": { "now": true }, "price": "1.50",
+    } })), @r#"
+    INSERT INTO ext."t" ("scope_key", "id", "text", "score", "rank", "open", "note", "day", "price") VALUES ($1, $2, $3, -7, NULL, FALSE, $4, CAST(now() AS date), CAST($5 AS numeric)) RETURNING "id", "text", "score", "rank", CAST("price" AS text), "kind", "due", "day", CAST("tags" AS text[]), "open", "note", "created_at", "updated_at", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = Text("it's")
+      $4 jsonb = Jsonb("{\"a\":[1]}")
+      $5 text = Numeric("1.50")
+    "#);
+}
+
+#[test]
+fn patch_row() {
+    assert_snapshot!(sql(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": {
+        "score": { "increment": 1 }, "rank": { "increment": { "arg": "by" } }, "price": { "increment": "0.10" },
+    } })), @r#"
+    UPDATE ext."t" SET "score" = "score" + 1, "rank" = COALESCE("rank", 0) + $1, "price" = COALESCE("price", 0) + CAST($2 AS numeric), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id", "text", "score", "rank", CAST("price" AS text), "kind", "due", "day", CAST("tags" AS text[]), "open", "note", "created_at", "updated_at", "version"
+      $1 int8 = argument by
+      $2 text = Numeric("0.10")
+      $3 uuid = scope
+      $4 uuid = argument id
+    "#);
+    // An absent argument leaves the column as it is; null is a value where the column holds it.
+    assert_snapshot!(sql(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": {
+        "text": { "arg": "text", "validator": { "type": "string", "optional": true } },
+        "price": { "arg": "price", "validator": { "type": "decimal", "optional": true } },
+        "rank": { "increment": { "arg": "by", "validator": { "type": "integer", "optional": true } } },
+        "kind": { "arg": "kind" },
+    } })), @r#"
+    UPDATE ext."t" SET "text" = COALESCE($1, "text"), "price" = (CASE WHEN ($2) THEN CAST($3 AS numeric) ELSE "price" END), "rank" = COALESCE("rank", 0) + COALESCE($4, 0), "kind" = $5, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $6 AND "id" = $7 RETURNING "id", "text", "score", "rank", CAST("price" AS text), "kind", "due", "day", CAST("tags" AS text[]), "open", "note", "created_at", "updated_at", "version"
+      $1 text = argument text
+      $2 bool = whether price is given
+      $3 text = argument price
+      $4 int8 = argument by
+      $5 text = argument kind
+      $6 uuid = scope
+      $7 uuid = argument id
+    "#);
+}
+
+#[test]
+fn a_patch_of_absent_arguments_alone_needs_one_of_them() {
+    let optional = |word: &str| json!({ "type": word, "optional": true });
+    let columns = json!({ "a": { "type": "string", "optional": true }, "b": { "type": "integer", "default": 0 } });
+    let needs = |values: Value| {
+        let function = json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": values });
+        let plan = plan(json!({ "t": { "columns": columns } }), function);
+        let names = plan.needs_one_of.iter().map(|place| plan.arguments.name(*place).unwrap().to_owned());
+        names.collect::<Vec<String>>()
+    };
+    let a = json!({ "arg": "x", "validator": optional("string") });
+    let b = json!({ "arg": "y", "validator": optional("integer") });
+    assert_eq!(needs(json!({ "a": a, "b": b })), ["x", "y"]);
+    assert_eq!(needs(json!({ "a": a, "b": { "increment": b } })), ["x", "y"]);
+    assert_eq!(needs(json!({ "a": a, "b": { "increment": 1 } })), [""; 0]);
+    assert_eq!(needs(json!({ "a": a, "b": { "arg": "y" } })), [""; 0]);
+}

@@ -1,0 +1,66 @@
+//! docs/operations.md and docs/limits.md against the metrics and the defaults there are.
+
+use std::collections::BTreeSet;
+
+use rowgate::config::Limits;
+use rowgate::error::Code;
+use rowgate::telemetry::Metrics;
+use uuid::Uuid;
+
+use crate::docs::markdown::{Document, quoted};
+use crate::docs::root;
+
+#[test]
+fn every_metric_is_listed_with_its_labels() {
+    let metrics = Metrics::new().unwrap();
+    // A metric with labels is told of once it has counted something.
+    let function = metrics.function(Uuid::nil(), "f", "queryRows");
+    function.succeeded(std::time::Duration::from_millis(1));
+    metrics.refused.with_label_values(&[Code::TokenMissing.as_str()]).inc();
+    metrics.limit_decisions.with_label_values(&["query_rows", "refused"]).inc();
+    let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+    let mut written = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (sample, _) = line.rsplit_once(' ').unwrap();
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+        let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
+        for label in labels.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label) {
+            if label != "le" {
+                written.insert(format!("{name} {label}"));
+            }
+        }
+        written.insert(name.to_owned());
+    }
+    let mut documented = BTreeSet::new();
+    for row in Document::read(&root().join("docs/operations.md")).section("Metrics").rows() {
+        for name in quoted(&row[0]) {
+            documented.insert(name.to_owned());
+            documented.extend(quoted(&row[1]).into_iter().map(|label| format!("{name} {label}")));
+        }
+    }
+    assert_eq!(documented, written);
+}
+
+#[test]
+fn the_table_of_limits_has_the_defaults() {
+    let limits = Limits::default();
+    let layers = [limits.caller, limits.install, limits.extension];
+    let number = |text: &str| text.replace(',', "").parse::<u32>().unwrap();
+    let mut found = 0;
+    for row in Document::read(&root().join("docs/limits.md")).rows() {
+        let of_class = layers.map(|layer| match quoted(&row[0]).first().copied() {
+            Some("query_rows") => Some(layer.query_rows),
+            Some("write_rows") => Some(layer.write_rows),
+            Some("query") => Some(layer.query),
+            Some("mutation") => Some(layer.mutation),
+            Some("action") => Some(layer.action),
+            _ => None,
+        });
+        for (quota, cell) in of_class.iter().zip(row.iter().skip(2)) {
+            let Some(quota) = quota else { continue };
+            assert_eq!(quota.per_minute, number(cell), "{row:?}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 15, "five classes in three layers");
+}

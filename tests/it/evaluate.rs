@@ -1,0 +1,439 @@
+//! Queries of random filters over random rows of two installs answer as an evaluator in memory
+//! does, and neither install sees, counts, changes or deletes a row of the other.
+//!
+//! Text is ordered by its bytes: the servers that the gateway starts have such a collation, and
+//! one that was given to it should have it too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use rowgate::auth::Identity;
+use rowgate::db::connect::Connector;
+use rowgate::error::Code;
+use rowgate::gateway::{Call, Worker};
+use rowgate::record;
+use rowgate_schema_dsl::column_type::ColumnType;
+use rowgate_schema_dsl::definition::Role;
+use rowgate_schema_dsl::value::{self, Typed, compare_decimals};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::support::gateway::{TestGateway, deploy, document};
+
+/// Functions deployed together; each is called thrice.
+const BATCH: usize = 100;
+
+/// A column, its validator, and the values that rows and filters take for it.
+fn columns() -> Vec<(&'static str, Value, Vec<Value>)> {
+    let (a, b) = ("0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "ffffffff-7d3a-7c4e-9b1f-2f6d8e4a1b3c");
+    vec![
+        (
+            "n",
+            json!({ "type": "integer" }),
+            vec![json!(0), json!(-1), json!(7), json!(i64::MAX), json!(i64::MIN), json!((1_i64 << 53) + 1)],
+        ),
+        (
+            "x",
+            json!({ "type": "number" }),
+            vec![json!(0), json!(-0.0), json!(0.1), json!(-5), json!(1e300), json!(5e-324)],
+        ),
+        (
+            "s",
+            json!({ "type": "string" }),
+            ["", "a", "A", "é", "z", "𝄞", "\u{ffff}", "it's", "a b", "_", "\\"].map(Value::from).to_vec(),
+        ),
+        (
+            "d",
+            json!({ "type": "decimal" }),
+            ["0", "-0.50", "9", "10", "9.5", "9.50", "100000000000000000000000.1"].map(Value::from).to_vec(),
+        ),
+        ("t", json!({ "type": "boolean" }), vec![json!(true), json!(false)]),
+        (
+            "at",
+            json!({ "type": "timestamp" }),
+            [
+                "0001-01-01T00:00:00Z",
+                "2024-02-29T12:00:00.000001Z",
+                "2024-02-29T13:00:00.000001+01:00",
+                "9999-12-30T21:00:00Z",
+            ]
+            .map(Value::from)
+            .to_vec(),
+        ),
+        ("day", json!({ "type": "date" }), ["0001-01-01", "2024-02-29", "9999-12-31"].map(Value::from).to_vec()),
+        ("u", json!({ "type": "uuid" }), vec![json!(a), json!(b)]),
+        (
+            "kind",
+            json!({ "type": "enum", "values": ["fun", "it's", "Z"] }),
+            ["fun", "it's", "Z"].map(Value::from).to_vec(),
+        ),
+        ("y", json!({ "type": "bytes" }), ["", "AA==", "AP8="].map(Value::from).to_vec()),
+        (
+            "l",
+            json!({ "type": "array", "items": { "type": "decimal" } }),
+            vec![json!([]), json!(["1"]), json!(["1.0", "2"])],
+        ),
+    ]
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % count as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// What one function may be called with: its arguments and their possible values.
+type Offered = Vec<(String, Vec<Value>)>;
+
+/// A random filter; its arguments are offered with values.
+fn filter(random: &mut Random, depth: usize, offered: &mut Offered) -> Value {
+    let parts = |random: &mut Random, offered: &mut Offered| -> Vec<Value> {
+        (0..random.below(4)).map(|_| filter(random, depth + 1, offered)).collect()
+    };
+    match random.below(if depth < 3 { 6 } else { 3 }) {
+        3 => json!({ "all": parts(random, offered) }),
+        4 => json!({ "any": parts(random, offered) }),
+        5 => json!({ "negate": filter(random, depth + 1, offered) }),
+        _ => {
+            let all = columns();
+            let (column, validator, values) = random.pick(&all);
+            let operators: &[&str] = match *column {
+                "l" => &["=", "!="],
+                "y" => &["=", "!=", "in"],
+                _ => &["=", "!=", "<", "<=", ">", ">=", "in"],
+            };
+            let op = *random.pick(operators);
+            let lists = [json!([]), json!([values[0]]), json!([values[1], values[0], values[1]])];
+            let values = if op == "in" { &lists } else { values.as_slice() };
+            let value = if random.below(2) == 0 {
+                random.pick(values).clone()
+            } else {
+                let name = format!("a{}", offered.len());
+                let is_optional = offered.len() < 6 && random.below(2) == 0;
+                let mut operand = json!({ "arg": name });
+                if is_optional {
+                    operand["validator"] = match op {
+                        "in" => json!({ "type": "array", "items": validator, "max": 1000, "optional": true }),
+                        _ => validator.clone(),
+                    };
+                    operand["validator"]["optional"] = json!(true);
+                }
+                let absent = is_optional.then_some(Value::Null);
+                offered.push((name, values.iter().cloned().chain(absent).collect()));
+                operand
+            };
+            json!({ "column": column, "op": op, "value": value })
+        }
+    }
+}
+
+/// A row in memory: its answer, and its values by the column's name.
+struct Row {
+    answer: Value,
+    values: Map<String, Value>,
+}
+
+impl Row {
+    fn id(&self) -> &str {
+        self.answer["id"].as_str().unwrap()
+    }
+
+    fn typed(&self, column: &str) -> Option<Typed> {
+        typed(column, self.values.get(column)?)
+    }
+}
+
+fn column_type(column: &str) -> ColumnType {
+    use ColumnType as T;
+    match column {
+        "n" => T::Integer { min: None, max: None },
+        "x" => T::Number { min: None, max: None },
+        "d" => T::Decimal { min: None, max: None },
+        "t" => T::Boolean,
+        "at" => T::Timestamp,
+        "day" => T::Date,
+        "u" => T::Uuid,
+        "y" => T::Bytes { min: None, max: None },
+        "l" => T::Array { items: Box::new(column_type("d")), min: None, max: None },
+        _ => T::String { min: None, max: None, pattern: None },
+    }
+}
+
+fn typed(column: &str, value: &Value) -> Option<Typed> {
+    (!value.is_null()).then(|| value::parse(&column_type(column), &value.to_string()).unwrap())
+}
+
+fn order(a: &Typed, b: &Typed) -> Ordering {
+    match (a, b) {
+        (Typed::Numeric(a), Typed::Numeric(b)) => compare_decimals(a, b),
+        (Typed::Int8(a), Typed::Int8(b)) | (Typed::Timestamptz(a), Typed::Timestamptz(b)) => a.cmp(b),
+        (Typed::Float8(a), Typed::Float8(b)) => a.partial_cmp(b).unwrap(),
+        (Typed::Text(a), Typed::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+        (Typed::Bool(a), Typed::Bool(b)) => a.cmp(b),
+        (Typed::Date(a), Typed::Date(b)) => a.cmp(b),
+        (Typed::Uuid(a), Typed::Uuid(b)) => a.cmp(b),
+        (Typed::Bytea(a), Typed::Bytea(b)) => a.cmp(b),
+        (Typed::Array(_, a), Typed::Array(_, b)) => {
+            let pairs = a.iter().zip(b).map(|(a, b)| order(a, b));
+            pairs.fold(Ordering::Equal, Ordering::then).then(a.len().cmp(&b.len()))
+        }
+        _ => unreachable!("{a:?} {b:?}"),
+    }
+}
+
+/// Whether the filter accepts the row; unknown as in SQL; nothing where the arguments leave
+/// nothing of it.
+fn evaluate(filter: &Value, row: &Row, arguments: &Value) -> Option<Option<bool>> {
+    let group = |parts: &Value, decides: bool| {
+        let parts = parts.as_array().unwrap();
+        let left: Vec<Option<bool>> = parts.iter().filter_map(|part| evaluate(part, row, arguments)).collect();
+        if left.is_empty() && !parts.is_empty() {
+            None
+        } else if left.contains(&Some(decides)) {
+            Some(Some(decides))
+        } else {
+            Some(if left.contains(&None) { None } else { Some(!decides) })
+        }
+    };
+    if let Some(parts) = filter.get("all") {
+        return group(parts, false);
+    } else if let Some(parts) = filter.get("any") {
+        return group(parts, true);
+    } else if let Some(part) = filter.get("negate") {
+        return evaluate(part, row, arguments).map(|truth| truth.map(|truth| !truth));
+    }
+    let (column, op) = (filter["column"].as_str().unwrap(), filter["op"].as_str().unwrap());
+    let right = match filter["value"].get("arg") {
+        Some(name) => arguments.get(name.as_str().unwrap()).filter(|value| !value.is_null())?,
+        None => &filter["value"],
+    };
+    let Some(left) = row.typed(column) else {
+        // Nothing is equal to one of none, not even null.
+        return Some((op == "in" && right == &json!([])).then_some(false));
+    };
+    let compare = |right: &Value| order(&left, &typed(column, right).unwrap());
+    Some(Some(match op {
+        "=" => compare(right).is_eq(),
+        "!=" => compare(right).is_ne(),
+        "<" => compare(right).is_lt(),
+        "<=" => compare(right).is_le(),
+        ">" => compare(right).is_gt(),
+        ">=" => compare(right).is_ge(),
+        _ => right.as_array().unwrap().iter().any(|right| compare(right).is_eq()),
+    }))
+}
+
+/// The ids that a query answers with, in order.
+fn expected<'a>(query: &Value, rows: &'a [Row], arguments: &Value) -> Vec<&'a str> {
+    let number = |member: &str, otherwise: usize| match &query[member] {
+        Value::Null => otherwise,
+        Value::Object(operand) => arguments[operand["arg"].as_str().unwrap()].as_u64().unwrap() as usize,
+        literal => literal.as_u64().unwrap() as usize,
+    };
+    let accepted = |row: &&Row| evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true);
+    let mut rows: Vec<&Row> = rows.iter().filter(accepted).collect();
+    let orders = query["orderBy"].as_array().unwrap();
+    rows.sort_by(|a, b| {
+        let mut by = Ordering::Equal;
+        let mut last = false;
+        for each in orders {
+            let column = each["column"].as_str().unwrap();
+            last = each["dir"] == "desc";
+            let next = match (a.typed(column), b.typed(column)) {
+                (Some(a), Some(b)) => order(&a, &b),
+                (a, b) => a.is_none().cmp(&b.is_none()),
+            };
+            by = by.then(if last { next.reverse() } else { next });
+        }
+        let next = a.id().cmp(b.id());
+        by.then(if last { next.reverse() } else { next })
+    });
+    rows.iter().skip(number("offset", 0)).take(number("limit", 1_000)).map(|row| row.id()).collect()
+}
+
+fn query(random: &mut Random) -> (Value, Offered) {
+    let mut offered = Offered::new();
+    let mut query =
+        json!({ "kind": "queryRows", "table": "rows", "filter": filter(random, 0, &mut offered), "orderBy": [] });
+    for (column, ..) in columns() {
+        if !matches!(column, "y" | "l") && random.below(5) == 0 {
+            let dir = *random.pick(&["asc", "desc"]);
+            query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
+        }
+    }
+    for member in ["limit", "offset"] {
+        match random.below(3) {
+            0 => query[member] = json!(random.below(12) + 1),
+            1 => {
+                query[member] = json!({ "arg": member });
+                offered.push((member.to_owned(), [0, 1, 5, 100].map(Value::from).to_vec()));
+            }
+            _ => {}
+        }
+    }
+    (query, offered)
+}
+
+/// The table and what is always there, with `more` functions.
+fn definition(more: Map<String, Value>) -> Value {
+    let optional = |validator: &Value| {
+        let mut validator = validator.clone();
+        validator["optional"] = json!(true);
+        validator
+    };
+    let all: Map<String, Value> =
+        columns().iter().map(|(name, validator, _)| ((*name).to_owned(), optional(validator))).collect();
+    let values: Map<String, Value> =
+        columns().iter().map(|(name, ..)| ((*name).to_owned(), json!({ "arg": name }))).collect();
+    let mut functions = json!({
+        "add": { "kind": "insertRow", "table": "rows", "values": values },
+        "get": { "kind": "getRow", "table": "rows", "id": { "arg": "id" } },
+        "all": { "kind": "queryRows", "table": "rows" },
+        "count": { "kind": "countRows", "table": "rows" },
+        "patch": { "kind": "patchRow", "table": "rows", "id": { "arg": "id" }, "values": { "s": { "arg": "s" } } },
+        "remove": { "kind": "deleteRow", "table": "rows", "id": { "arg": "id" } },
+    });
+    functions.as_object_mut().unwrap().extend(more);
+    document(json!({ "rows": { "columns": all } }), functions)
+}
+
+/// An install with its rows, called by its owner.
+struct Tenant {
+    id: Uuid,
+    identity: Identity,
+    rows: Vec<Row>,
+}
+
+impl Tenant {
+    fn new(id: Uuid) -> Tenant {
+        let mut identity = Identity::anonymous(std::net::IpAddr::from([127, 0, 0, 1]));
+        (identity.install_id, identity.role) = (Some(id), Role::Owner);
+        Tenant { id, identity, rows: Vec::new() }
+    }
+
+    async fn call(
+        &self,
+        test: &TestGateway,
+        worker: &Worker,
+        function: &str,
+        arguments: &Value,
+    ) -> Result<Value, Code> {
+        let arguments = arguments.to_string();
+        let call = Call { install_id: self.id, function, identity: &self.identity, arguments: arguments.as_bytes() };
+        match test.server.gateway.call(worker, call).await.result {
+            Ok(text) => Ok(serde_json::from_slice(&text).unwrap()),
+            Err(failure) => {
+                assert!(failure.code != Code::Internal, "{failure} {:?}", failure.log);
+                Err(failure.code)
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_answer_as_an_evaluator_in_memory() {
+    let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
+    let seed =
+        std::env::var("ROWGATE_SEED").map_or_else(|_| Uuid::now_v7().as_u64_pair().1, |seed| seed.parse().unwrap());
+    println!("ROWGATE_SEED={seed}");
+    let mut random = Random(seed);
+    let test = TestGateway::new(&definition(Map::new())).await;
+    let other = record::Install { id: Uuid::now_v7(), ..test.install.clone() };
+    record::insert_install(&test.database.client().await, &other).await.unwrap();
+    test.server.reload().await.unwrap();
+    let config = &test.server.gateway.config;
+    let worker = Worker::open(&Connector::new(&config.database).unwrap(), config);
+    while !worker.is_ready() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut tenants = [Tenant::new(test.install.id), Tenant::new(other.id)];
+
+    for tenant in &mut tenants {
+        for _ in 0..30 {
+            let mut values = Map::new();
+            for (name, _, choices) in columns() {
+                if random.below(4) > 0 {
+                    values.insert(name.to_owned(), random.pick(&choices).clone());
+                }
+            }
+            let answer = tenant.call(&test, &worker, "add", &Value::Object(values.clone())).await.unwrap();
+            tenant.rows.push(Row { answer, values });
+        }
+    }
+
+    for _ in 0..usize::div_ceil(cases, BATCH) {
+        let queries: Vec<(Value, Offered)> = (0..BATCH).map(|_| query(&mut random)).collect();
+        let mut functions = Map::new();
+        for (index, (query, _)) in queries.iter().enumerate() {
+            functions.insert(format!("q{index}"), query.clone());
+            functions.insert(
+                format!("c{index}"),
+                json!({ "kind": "countRows", "table": "rows", "filter": query["filter"] }),
+            );
+        }
+        deploy(&test.database, &definition(functions)).await.unwrap();
+        test.server.reload().await.unwrap();
+        for (index, (query, offered)) in queries.iter().enumerate() {
+            for _ in 0..3 {
+                let tenant = random.below(2);
+                let tenant = &tenants[tenant];
+                let arguments: Map<String, Value> =
+                    offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect();
+                let mut counted = arguments.clone();
+                counted.retain(|name, _| name.starts_with('a'));
+                let (arguments, counted) = (Value::Object(arguments), Value::Object(counted));
+                let answer = tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap();
+                let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+                assert_eq!(ids, expected(query, &tenant.rows, &arguments), "ROWGATE_SEED={seed} {query} {arguments}");
+                for row in answer.as_array().unwrap() {
+                    assert!(tenant.rows.iter().any(|known| known.answer == *row), "{row} is not what was inserted");
+                }
+                let accepts =
+                    |row: &&Row| evaluate(&query["filter"], row, &counted).unwrap_or(Some(true)) == Some(true);
+                let count = tenant.call(&test, &worker, &format!("c{index}"), &counted).await.unwrap();
+                assert_eq!(
+                    count,
+                    json!(tenant.rows.iter().filter(accepts).count()),
+                    "ROWGATE_SEED={seed} {query} {counted}"
+                );
+            }
+        }
+    }
+
+    // Every row is read, patched and deleted by each of the two; only its own install can.
+    for (caller, owner) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+        let caller = &tenants[caller];
+        for row in &tenants[owner].rows {
+            let id = json!({ "id": row.id() });
+            let patch = json!({ "id": row.id(), "s": "patched" });
+            let (got, patched) =
+                (caller.call(&test, &worker, "get", &id).await, caller.call(&test, &worker, "patch", &patch).await);
+            if caller.id == tenants[owner].id {
+                assert_eq!(got.as_ref(), Ok(&row.answer));
+                let patched = patched.unwrap();
+                assert_eq!(
+                    (&patched["s"], &patched["version"], &patched["n"]),
+                    (&json!("patched"), &json!(2), &row.answer["n"])
+                );
+                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Ok(id));
+            } else {
+                assert_eq!((got, patched), (Err(Code::RowNotFound), Err(Code::RowNotFound)));
+                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Err(Code::RowNotFound));
+            }
+        }
+        let left = tenants[owner].call(&test, &worker, "count", &json!({})).await;
+        assert_eq!(left, Ok(json!(if caller.id == tenants[owner].id { 0 } else { 30 })));
+    }
+    test.server.stop().await;
+}
