@@ -79,17 +79,22 @@ fn http(criterion: &mut Criterion<Cpu>, bed: &Bed, one: &str) {
     };
     let mut group = criterion.benchmark_group("http");
     for (function, status) in [("getItem", 200), ("unknown", 404)] {
-        group.bench_function(function, |bencher| {
-            bencher.to_async(&bed.runtime).iter_batched(
-                || request(function),
-                async |request| {
-                    let response = service.clone().oneshot(request).await.unwrap();
-                    assert_eq!(response.status(), status);
-                    response.into_body().collect().await.unwrap()
-                },
-                BatchSize::SmallInput,
-            );
-        });
+        for count in [1, MANY] {
+            group.throughput(support::calls(count));
+            group.bench_function(BenchmarkId::new(function, count), |bencher| {
+                bencher.to_async(&bed.runtime).iter_batched(
+                    || (0..count).map(|_| request(function)).collect::<Vec<_>>(),
+                    |requests| {
+                        join_all(requests.into_iter().map(async |request| {
+                            let response = service.clone().oneshot(request).await.unwrap();
+                            assert_eq!(response.status(), status);
+                            response.into_body().collect().await.unwrap()
+                        }))
+                    },
+                    BatchSize::SmallInput,
+                );
+            });
+        }
     }
     group.finish();
 }

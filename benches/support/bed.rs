@@ -29,6 +29,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECRET: &str = "a secret of the benches, long enough for HS256";
 /// So that quotas are counted and never used up.
 const PLENTY: Quota = Quota { per_minute: 1_000_000_000, burst: Some(1_000_000_000) };

@@ -113,11 +113,12 @@ impl Lanes {
     fn ride(&self) -> Option<Ride> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let (before, after) = self.lanes.split_at(start % self.lanes.len().max(1));
-        let (lane, connection) = after
+        let lane = after
             .iter()
             .chain(before)
-            .filter_map(|lane| Some((lane, lane.connection.load_full()?)))
-            .min_by_key(|(lane, _)| lane.in_flight.load(Ordering::Relaxed))?;
+            .filter(|lane| lane.connection.load().is_some())
+            .min_by_key(|lane| lane.in_flight.load(Ordering::Relaxed))?;
+        let connection = lane.connection.load_full()?;
         lane.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Ride { lane: lane.clone(), connection })
     }
