@@ -115,8 +115,7 @@ async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(settings.header_read_timeout_ms))
-        .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN))
-        .pipeline_flush(true);
+        .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
