@@ -189,6 +189,9 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A token and the headers a browser sends fit; the HTTP library takes no less.
+const HEADER_BYTES_MIN: usize = 8 << 10;
+
 /// Variables that are read by commands or name other things, and so are not configuration keys.
 const NOT_CONFIGURATION: [&str; 6] =
     ["ROWGATE_CONFIG", "ROWGATE_URL", "ROWGATE_TOKEN", "ROWGATE_ADMIN_URL", "ROWGATE_ADMIN_KEY", "ROWGATE_DATA_DIR"];
@@ -266,6 +269,9 @@ impl Config {
             }
         }
         self.limits.check(&mut reasons);
+        if self.http.header_bytes_max < HEADER_BYTES_MIN {
+            reasons.push(format!("http.header_bytes_max: expected at least {HEADER_BYTES_MIN}; a token alone may be as long"));
+        }
         if reasons.is_empty() { Ok(self) } else { Err(ConfigError(reasons)) }
     }
 }
