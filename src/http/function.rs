@@ -1,6 +1,5 @@
 //! `POST /v1/extension-functions/{install_id}/{function}`: arguments in, the bare result out.
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use bytes::BufMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Three layers of two numbers each: 110 bytes at most.
 const RATE_LIMIT_BYTES_MAX: usize = 128;
+/// Three stages, each a name and 21 digits at most: 92 bytes.
+const SERVER_TIMING_BYTES_MAX: usize = 96;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
@@ -220,22 +222,17 @@ fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
 
 /// `auth;dur=0.012, plan;dur=0.034, db;dur=0.456`, in milliseconds.
 fn server_timing(answered: &Answered) -> Option<HeaderValue> {
-    let mut text = [0u8; 96];
+    let Answered { auth, stages, .. } = answered;
+    let mut text = [0u8; SERVER_TIMING_BYTES_MAX];
     let mut rest = text.as_mut_slice();
-    // Of whole microseconds: digits of a float cost more than all else here.
-    let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let [auth, plan, database] = [answered.auth, answered.stages.plan, answered.stages.database].map(us);
-    write!(
-        rest,
-        "auth;dur={}.{:03}, plan;dur={}.{:03}, db;dur={}.{:03}",
-        auth / 1_000,
-        auth % 1_000,
-        plan / 1_000,
-        plan % 1_000,
-        database / 1_000,
-        database % 1_000,
-    )
-    .ok()?;
+    // Digits of whole microseconds; `write!` takes three times as long.
+    for (name, duration) in [("auth;dur=", auth), (", plan;dur=", &stages.plan), (", db;dur=", &stages.database)] {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let digit = |unit: u64| b'0' + (us / unit % 10) as u8;
+        rest.put_slice(name.as_bytes());
+        rest.put_slice(itoa::Buffer::new().format(us / 1_000).as_bytes());
+        rest.put_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
     let unused = rest.len();
     HeaderValue::from_bytes(text.get(..text.len() - unused)?).ok()
 }
