@@ -270,7 +270,9 @@ impl Config {
         }
         self.limits.check(&mut reasons);
         if self.http.header_bytes_max < HEADER_BYTES_MIN {
-            reasons.push(format!("http.header_bytes_max: expected at least {HEADER_BYTES_MIN}; a token alone may be as long"));
+            reasons.push(format!(
+                "http.header_bytes_max: expected at least {HEADER_BYTES_MIN}; a token alone may be as long"
+            ));
         }
         if reasons.is_empty() { Ok(self) } else { Err(ConfigError(reasons)) }
     }
