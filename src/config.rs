@@ -91,7 +91,9 @@ pub struct Database {
     pub read_lanes: usize,
     /// Connections for writes, per worker; a commit waits for its flush, so one lane is not enough.
     pub write_lanes: usize,
-    /// Pooled connections for deploys, listeners and transactions, over all workers.
+    /// Connections for transactions, per worker, opened when first needed.
+    pub transaction_connections_max: usize,
+    /// Pooled connections for deploys, keys and the registry, over all workers.
     pub pool_connections_max: usize,
     pub pool_wait_timeout_ms: u64,
     pub connect_timeout_ms: u64,
@@ -106,6 +108,7 @@ impl Default for Database {
             url: None,
             read_lanes: 1,
             write_lanes: 8,
+            transaction_connections_max: 4,
             pool_connections_max: 8,
             pool_wait_timeout_ms: 2_000,
             connect_timeout_ms: 5_000,
@@ -247,6 +250,7 @@ impl Config {
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
             ("database.read_lanes", self.database.read_lanes),
             ("database.write_lanes", self.database.write_lanes),
+            ("database.transaction_connections_max", self.database.transaction_connections_max),
             ("database.pool_connections_max", self.database.pool_connections_max),
             ("database.statements_per_connection_max", self.database.statements_per_connection_max),
             ("auth.cached_tokens_max", self.auth.cached_tokens_max),

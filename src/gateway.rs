@@ -19,6 +19,7 @@ use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
 use crate::db::pool;
 use crate::db::run::run;
+use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::argument::Given;
@@ -41,6 +42,7 @@ pub struct Gateway {
 pub struct Worker {
     reads: Lanes,
     writes: Lanes,
+    pub transactions: Transactions,
 }
 
 /// One call of one function.
@@ -88,6 +90,7 @@ impl Worker {
         Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
+            transactions: Transactions::new(connector, database),
         }
     }
 

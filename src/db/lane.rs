@@ -148,6 +148,11 @@ impl Lane {
 }
 
 impl Connection {
+    /// A connection that is driven elsewhere, with nothing prepared yet.
+    pub fn new(client: Client, statements_max: NonZeroUsize) -> Connection {
+        Connection { client, prepared: Mutex::new(LruCache::new(statements_max)) }
+    }
+
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -188,8 +193,7 @@ async fn keep_open(
         match connector.address(purpose).connect(connector.tls()).await {
             Ok((client, connection)) => {
                 wait_ms = 10;
-                let open = Connection { client, prepared: Mutex::new(LruCache::new(statements_max)) };
-                lane.connection.store(Some(Arc::new(open)));
+                lane.connection.store(Some(Arc::new(Connection::new(client, statements_max))));
                 opened.notify_waiters();
                 let ended = connection.await;
                 lane.close();

@@ -32,7 +32,7 @@ pub async fn run(
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
         let trouble = match attempt(connection, plan, statement, parameters, out).await {
-            Ok(()) => return Ok(()),
+            Ok(_) => return Ok(()),
             Err(trouble) => trouble,
         };
         out.truncate(start);
@@ -58,7 +58,7 @@ pub async fn run(
 }
 
 /// Where an attempt ended.
-enum Trouble {
+pub(super) enum Trouble {
     /// Nothing was run.
     Prepare(tokio_postgres::Error),
     /// It may have run.
@@ -67,28 +67,30 @@ enum Trouble {
     Answer(Failure),
 }
 
-async fn attempt(
+/// Sends `statement` and appends its answer to `out`; gives the last row of it.
+pub(super) async fn attempt(
     connection: &Connection,
     plan: &Plan,
     statement: &Statement,
     parameters: &[Parameter<'_>],
     out: &mut Vec<u8>,
-) -> Result<(), Trouble> {
+) -> Result<Option<Row>, Trouble> {
     let prepared = connection.prepared(statement).await.map_err(Trouble::Prepare)?;
     let rows = connection.client().query_raw(&prepared, parameters).await.map_err(Trouble::Run)?;
     let mut rows = std::pin::pin!(rows);
     match &plan.shape {
         Shape::Rows(writer) => {
             out.push(b'[');
-            let mut first = true;
+            let mut last = None;
             while let Some(row) = rows.try_next().await.map_err(Trouble::Run)? {
-                if !first {
+                if last.is_some() {
                     out.push(b',');
                 }
-                first = false;
                 write(writer, &row, out)?;
+                last = Some(row);
             }
             out.push(b']');
+            Ok(last)
         }
         Shape::Row(writer) => {
             let Some(row) = rows.try_next().await.map_err(Trouble::Run)? else {
@@ -97,15 +99,16 @@ async fn attempt(
             write(writer, &row, out)?;
             // The statement has succeeded only when its end was read.
             while rows.try_next().await.map_err(Trouble::Run)?.is_some() {}
+            Ok(Some(row))
         }
         Shape::Number => {
             let row = rows.try_next().await.map_err(Trouble::Run)?;
             let bytes = row.as_ref().and_then(|row| row.try_get::<_, Raw<'_>>(0).ok());
             bytes.and_then(|Raw(bytes)| answer::number(out, bytes)).ok_or_else(|| unreadable(Unreadable(0)))?;
             while rows.try_next().await.map_err(Trouble::Run)?.is_some() {}
+            Ok(row)
         }
     }
-    Ok(())
 }
 
 fn write(writer: &RowWriter, row: &Row, out: &mut Vec<u8>) -> Result<(), Trouble> {

@@ -49,6 +49,19 @@ pub fn is_lost(error: &tokio_postgres::Error) -> bool {
     error.is_closed() || error.as_db_error().is_some_and(ends_session)
 }
 
+/// Whether the database undid the transaction for the sake of another: done once more it may succeed.
+pub fn is_undone(error: &tokio_postgres::Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED)
+}
+
+/// The failure of a transaction that [`is_undone`] once more than there was time for.
+pub fn undone() -> Failure {
+    let detail = "the row is being changed by others; nothing was written";
+    Failure::new(Code::DatabaseBusy, detail).with_retry_after_s(1)
+}
+
 /// How rows that exist already contradict a declaration that is being added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contradiction {
@@ -117,8 +130,7 @@ fn refused(refusal: &DbError, plan: &Plan) -> Failure {
         || *code == SqlState::T_R_SERIALIZATION_FAILURE
         || *code == SqlState::T_R_DEADLOCK_DETECTED
     {
-        Failure::new(Code::DatabaseBusy, "the row is being changed by others; nothing was written")
-            .with_retry_after_s(1)
+        undone()
     } else if ["53", "57", "58"].iter().any(|class| code.code().starts_with(class)) || code.code().starts_with("08") {
         Failure::new(Code::DatabaseUnavailable, "the database cannot serve this right now").with_retry_after_s(1)
     } else {

@@ -16,6 +16,7 @@ mod hostile;
 mod http;
 mod limits;
 mod support;
+mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
