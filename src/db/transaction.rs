@@ -28,10 +28,9 @@ use tokio_postgres::Row;
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
-use crate::db::lane::Connection;
 use crate::db::parameter::Parameter;
-use crate::db::run::{Trouble, attempt};
-use crate::db::sqlstate;
+use crate::db::session::{Session, Trouble};
+use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
 use crate::plan::statement::Statement;
@@ -49,7 +48,7 @@ pub struct Transactions {
     places: Semaphore,
     place_wait_max: Duration,
     connect_wait_max: Duration,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Session>>,
 }
 
 /// The attempts at one transaction: begun anew where the database undid it for another's sake, or was
@@ -64,7 +63,7 @@ pub struct Attempts<'a> {
 pub struct Open<'a> {
     transactions: &'a Transactions,
     deadline: Instant,
-    connection: Connection,
+    session: Session,
     stage: Stage,
     /// Whether the failure that was met may be none at another attempt.
     may_retry: bool,
@@ -103,7 +102,7 @@ impl Transactions {
         self.idle().len()
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,23 +112,23 @@ impl Transactions {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
             return Err(failure.with_retry_after_s(1));
         };
-        let known = std::iter::from_fn(|| self.idle().pop()).find(|connection| !connection.client().is_closed());
-        let connection = match known {
-            Some(connection) => connection,
+        let known = std::iter::from_fn(|| self.idle().pop()).find(|session| !session.is_closed());
+        let session = match known {
+            Some(session) => session,
             None => self.connect(deadline).await?,
         };
         let stage = Stage::New;
-        Ok(Open { transactions: self, deadline, connection, stage, may_retry: false, _place: place })
+        Ok(Open { transactions: self, deadline, session, stage, may_retry: false, _place: place })
     }
 
-    async fn connect(&self, deadline: Instant) -> Result<Connection, Failure> {
+    async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
         let connecting = self.connector.address(Purpose::Write);
         let wait_until = deadline.min(Instant::now() + self.connect_wait_max);
         match timeout_at(wait_until, connecting.connect(self.connector.tls())).await {
             Ok(Ok((client, driver))) => {
                 // It ends with the client.
                 tokio::spawn(driver);
-                Ok(Connection::new(client, self.statements_max))
+                Ok(Session::new(client, self.statements_max))
             }
             Ok(Err(error)) => Err(sqlstate::unavailable(false).with_log(sqlstate::chain(&error))),
             Err(_) => Err(sqlstate::unavailable(false)),
@@ -194,10 +193,10 @@ impl Open<'_> {
         let is_first = self.stage == Stage::New;
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
-        let connection = &self.connection;
-        let begin = async { if is_first { connection.client().batch_execute("BEGIN").await } else { Ok(()) } };
+        let session = &self.session;
+        let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
-        let running = futures_util::future::join(begin, attempt(connection, plan, statement, parameters, out));
+        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };
@@ -210,27 +209,26 @@ impl Open<'_> {
                 self.stage = Stage::Begun;
                 Err(failure)
             }
-            (Err(error), _) | (Ok(()), Err(Trouble::Prepare(error) | Trouble::Run(error))) => {
-                Err(self.failed(&error, plan))
-            }
+            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
         }
     }
 
     fn failed(&mut self, error: &tokio_postgres::Error, plan: &Plan) -> Failure {
-        if sqlstate::is_lost(error) || self.connection.client().is_closed() {
+        let refusal = Refusal::of(error).filter(|refusal| !refusal.ends_session() && !self.session.is_closed());
+        let Some(refusal) = refusal else {
             // No commit was sent, so nothing of it happened.
             self.may_retry = true;
             return sqlstate::unavailable(false).with_log(sqlstate::chain(error));
-        }
-        if sqlstate::is_stale(error) {
+        };
+        if refusal.is_stale() {
             // The others were prepared before the tables changed, too.
             self.may_retry = true;
             self.transactions.idle().clear();
-            return sqlstate::failure(error, plan);
+        } else {
+            self.stage = Stage::Begun;
+            self.may_retry = refusal.is_undone();
         }
-        self.stage = Stage::Begun;
-        self.may_retry = sqlstate::is_undone(error);
-        sqlstate::failure(error, plan)
+        refusal.failure(plan)
     }
 
     /// The failure of a commit, and whether all may be done again.
@@ -238,9 +236,9 @@ impl Open<'_> {
         match std::mem::replace(&mut self.stage, Stage::Lost) {
             Stage::New => {}
             Stage::Lost => return Err((sqlstate::unavailable(false), true)),
-            Stage::Begun => match timeout_at(self.deadline, self.connection.client().batch_execute("COMMIT")).await {
+            Stage::Begun => match timeout_at(self.deadline, self.session.command("COMMIT")).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) if sqlstate::is_undone(&error) => {
+                Ok(Err(error)) if Refusal::of(&error).is_some_and(|refusal| refusal.is_undone()) => {
                     self.give_back();
                     return Err((sqlstate::undone().with_log(sqlstate::chain(&error)), true));
                 }
@@ -261,7 +259,7 @@ impl Open<'_> {
         match std::mem::replace(&mut self.stage, Stage::Lost) {
             Stage::New => self.give_back(),
             Stage::Begun => {
-                let rolling_back = self.connection.client().batch_execute("ROLLBACK");
+                let rolling_back = self.session.command("ROLLBACK");
                 if let Ok(Ok(())) = timeout_at(self.deadline, rolling_back).await {
                     self.give_back();
                 }
@@ -272,6 +270,6 @@ impl Open<'_> {
     }
 
     fn give_back(self) {
-        self.transactions.idle().push(self.connection);
+        self.transactions.idle().push(self.session);
     }
 }
