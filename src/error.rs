@@ -40,6 +40,7 @@ pub enum Code {
     OverlayMissing,
     // Arguments.
     ArgumentsInvalid,
+    CursorInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     UniqueConflict,
@@ -55,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 34] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -80,6 +81,7 @@ impl Code {
         Code::IdentityRequired,
         Code::OverlayMissing,
         Code::ArgumentsInvalid,
+        Code::CursorInvalid,
         Code::RowNotFound,
         Code::UniqueConflict,
         Code::ReferenceMissing,
@@ -118,6 +120,7 @@ impl Code {
             Code::IdentityRequired => "identity_required",
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
+            Code::CursorInvalid => "cursor_invalid",
             Code::RowNotFound => "row_not_found",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",

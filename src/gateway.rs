@@ -23,6 +23,8 @@ use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::argument::Given;
+use crate::plan::cursor::CursorKey;
+use crate::plan::page::{Side, Turn};
 use crate::plan::statement::Binding;
 use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
@@ -165,9 +167,11 @@ impl Gateway {
         };
         let function = Arc::clone(function);
         let install = install.clone();
+        let cursor_key = function.plan.page().and(snapshot.cursor_key.clone());
         drop(snapshot);
-        reply.result =
-            self.serve(worker, &call, &install, &function, began, &mut reply.decision, &mut reply.stages).await;
+        reply.result = self
+            .serve(worker, &call, &install, &function, cursor_key, began, &mut reply.decision, &mut reply.stages)
+            .await;
         match &reply.result {
             Ok(_) => function.metrics.succeeded(began.elapsed()),
             Err(failure) => function.metrics.failed(failure.code, began.elapsed()),
@@ -182,6 +186,7 @@ impl Gateway {
         call: &Call<'_>,
         install: &Install,
         function: &Function,
+        cursor_key: Option<Arc<CursorKey>>,
         began: Instant,
         decision: &mut Option<Decision>,
         stages: &mut Stages,
@@ -217,18 +222,23 @@ impl Gateway {
             let detail = format!("nothing to change; give at least one of {}", names.join(", "));
             return Err(Failure::new(Code::ArgumentsInvalid, detail));
         }
+        let turn = match (plan.page(), &cursor_key) {
+            (Some(page), Some(key)) => Some(page.turn(&given, install.id, key)?),
+            (Some(_), None) => return Err(Failure::new(Code::Internal, "the gateway has no key for cursors")),
+            (None, _) => None,
+        };
         let statement = plan
-            .statement(&given)
+            .statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side))
             .ok_or_else(|| Failure::new(Code::Internal, "the gateway has no statement for these arguments"))?;
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
-            parameters.push(parameter(binding, scope_key, &given, call.identity, install)?);
+            parameters.push(parameter(binding, scope_key, &given, turn.as_ref(), call.identity, install)?);
         }
         stages.plan = began.elapsed();
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, statement, &parameters, expected, within).await;
+        let ran = run(lanes, plan, statement, &parameters, turn.as_ref(), expected, within).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.
@@ -276,6 +286,7 @@ fn parameter<'a>(
     binding: &'a Binding,
     scope_key: Uuid,
     given: &'a Given,
+    turn: Option<&'a Turn>,
     identity: &'a Identity,
     install: &Install,
 ) -> Result<Parameter<'a>, Failure> {
@@ -285,6 +296,8 @@ fn parameter<'a>(
         Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
         Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
+        Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
+        Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {
             (Some(IdentityValue::Text(text)), _) => Parameter::Text(text),

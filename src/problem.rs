@@ -68,6 +68,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::IdentityRequired => (StatusCode::FORBIDDEN, "identity required"),
         Code::OverlayMissing => (StatusCode::CONFLICT, "no overlay"),
         Code::ArgumentsInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid arguments"),
+        Code::CursorInvalid => (StatusCode::BAD_REQUEST, "invalid cursor"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),
         Code::ReferenceMissing => (StatusCode::CONFLICT, "reference to a missing row"),

@@ -168,6 +168,9 @@ pub enum Body {
         limit: Option<Operand>,
         #[serde(skip_serializing_if = "Option::is_none")]
         offset: Option<Operand>,
+        /// Answers `{ "rows", "cursor", "previous" }`, and takes `cursor` to go on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        page: bool,
     },
     /// The row with this `id`.
     GetRow { table: String, id: Operand },

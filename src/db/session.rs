@@ -14,6 +14,7 @@ use crate::db::parameter::Parameter;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, Raw, RawRow, Unreadable};
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// The least recently used statement is closed when there are too many.
@@ -50,12 +51,13 @@ impl Session {
         plan: &Plan,
         statement: &Statement,
         parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Row>, Trouble> {
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let mut answer = Answer::begin(&plan.shape, 0);
+        let mut answer = Answer::begin(&plan.shape, turn, 0);
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {

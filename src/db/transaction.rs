@@ -33,6 +33,7 @@ use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// A transaction that others undo again and again is given up at last.
@@ -175,8 +176,20 @@ impl Open<'_> {
         parameters: &[Parameter<'_>],
         out: &mut Vec<u8>,
     ) -> Result<Option<Row>, Failure> {
+        self.run_page(plan, statement, parameters, None, out).await
+    }
+
+    /// [`Open::run`], for a page where there is a `turn`.
+    pub async fn run_page(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
         let start = out.len();
-        let result = self.step(plan, statement, parameters, out).await;
+        let result = self.step(plan, statement, parameters, turn, out).await;
         if result.is_err() {
             out.truncate(start);
         }
@@ -188,6 +201,7 @@ impl Open<'_> {
         plan: &Plan,
         statement: &Statement,
         parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Row>, Failure> {
         let is_first = self.stage == Stage::New;
@@ -196,7 +210,7 @@ impl Open<'_> {
         let session = &self.session;
         let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
-        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, out));
+        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };

@@ -1,5 +1,7 @@
 //! A model's function becomes a [`Plan`]: one statement for each set of optional arguments.
 
+mod page;
+
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
@@ -15,6 +17,7 @@ use sea_query::{
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
+use crate::plan::page::{Page, Side};
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
 use crate::plan::{Constraint, ConstraintKind, Plan};
@@ -39,12 +42,18 @@ pub enum CompileError {
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
-    let mut variants = Vec::with_capacity(1 << optional.len());
+    let sides = match &function.body {
+        Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
+        _ => vec![Side::First],
+    };
+    let mut variants = Vec::with_capacity(sides.len() << optional.len());
     for bits in 0..1usize << optional.len() {
-        let given = Given { optional: &optional, bits };
-        let statement = statement(model, table, function, &given)?;
-        proof::prove(&statement, &model.postgres_schema)?;
-        variants.push(Arc::new(statement));
+        for side in &sides {
+            let given = Given { optional: &optional, bits, side: *side };
+            let statement = statement(model, table, function, &given)?;
+            proof::prove(&statement, &model.postgres_schema)?;
+            variants.push(Arc::new(statement));
+        }
     }
     Ok(Plan {
         access: function.access,
@@ -55,7 +64,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         optional,
         variants,
         needs_one_of: needs_one_of(function),
-        shape: shape(table, function),
+        shape: shape(model, table, function)?,
         constraints: constraints(model, table, function),
     })
 }
@@ -64,6 +73,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
 pub struct Given<'a> {
     optional: &'a [usize],
     bits: usize,
+    side: Side,
 }
 
 impl Given<'_> {
@@ -76,7 +86,10 @@ impl Given<'_> {
 
 fn droppable(function: &Function) -> impl Iterator<Item = usize> {
     let arguments = function.arguments.iter().enumerate();
-    arguments.filter(|(_, argument)| argument.absence == Absence::Dropped).map(|(place, _)| place)
+    let cursor = if let Body::QueryRows { page, .. } = &function.body { *page } else { None };
+    arguments
+        .filter(move |(place, argument)| argument.absence == Absence::Dropped && cursor != Some(*place))
+        .map(|(place, _)| place)
 }
 
 /// The arguments of a patch that changes nothing without any of them.
@@ -118,11 +131,16 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = scope_is_callers(&mut parameters);
     let statement = match &function.body {
-        Body::QueryRows { filter, order_by, limit, offset, .. } => {
+        Body::QueryRows { filter, order_by, limit, offset, page, .. } => {
             let mut select = Query::select();
             select.exprs(visible(table)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
-            order(&mut select, table, order_by);
+            match page {
+                Some(_) => page::turn(&mut select, table, order_by, given.side, &mut parameters)?,
+                None => order(&mut select, table, order_by),
+            }
+            // One row more than a page holds tells whether there is another.
+            let more = u64::from(page.is_some());
             if let Some(offset) = offset {
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
@@ -133,18 +151,20 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             }
             match limit {
                 Limit::Literal(rows) => {
-                    select.limit(u64::from(*rows));
+                    select.limit(u64::from(*rows) + more);
                     parameters.statement(&select)
                 }
                 Limit::Argument { argument, max } => {
                     // The planner takes a bound LIMIT for a tenth of the table; the literal within
                     // tells it the truth, and rows are still fetched only as the outer one asks.
-                    select.limit(u64::from(*max));
+                    select.limit(u64::from(*max) + more);
                     let mut outer = Query::select();
                     outer
                         .columns(table.visible_columns().map(|column| Alias::new(column.name.as_str())))
                         .from_subquery(select, Alias::new("page"))
-                        .limit(parameters.bind_number(Binding::Argument(*argument)));
+                        .limit(
+                            parameters.bind_number(page.map_or(Binding::Argument(*argument), |_| Binding::PageRows)),
+                        );
                     parameters.statement(&outer)
                 }
             }
@@ -339,15 +359,19 @@ fn readable(column: &Column) -> Expr {
     }
 }
 
-fn shape(table: &Table, function: &Function) -> Shape {
-    match &function.body {
+fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, CompileError> {
+    Ok(match &function.body {
+        Body::QueryRows { order_by, limit, page: Some(cursor), .. } => {
+            let page = page::page(&model.postgres_schema, table, function, order_by, limit, *cursor)?;
+            Shape::Page(Box::new(page))
+        }
         Body::QueryRows { .. } => Shape::Rows(RowWriter::new(table.visible_columns())),
         Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => {
             Shape::Row(RowWriter::new(table.visible_columns()))
         }
         Body::CountRows { .. } => Shape::Number,
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
-    }
+    })
 }
 
 /// What a refusal of the database means: the function's own table for writes, and for a delete

@@ -272,7 +272,17 @@ fn query(random: &mut Random) -> (Value, Offered) {
             query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
         }
     }
+    // Every third answers pages, which begin at no offset.
+    let paged = random.below(3) == 0;
+    if paged {
+        query["page"] = json!(true);
+    }
     for member in ["limit", "offset"] {
+        if paged {
+            // The limit of each is asked for below.
+            query["limit"] = json!({ "arg": "limit" });
+            break;
+        }
         match random.below(3) {
             0 => query[member] = json!(random.below(12) + 1),
             1 => {
@@ -341,6 +351,37 @@ impl Tenant {
     }
 }
 
+/// All pages of a function as one answer, read forwards and, page by page the same, back again.
+async fn pages(
+    tenant: &Tenant,
+    test: &TestGateway,
+    worker: &Worker,
+    function: &str,
+    arguments: &Value,
+    limit: usize,
+) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["limit"] = json!(limit);
+    let mut read = Vec::new();
+    loop {
+        let page = tenant.call(test, worker, function, &arguments).await.unwrap();
+        let count = page["rows"].as_array().unwrap().len();
+        assert!(count <= limit && (count == limit || page["cursor"].is_null()), "{page}");
+        assert_eq!(page["previous"].is_null(), read.is_empty(), "{page}");
+        arguments["cursor"] = page["cursor"].clone();
+        read.push(page);
+        if arguments["cursor"].is_null() {
+            break;
+        }
+    }
+    for pair in read.windows(2).rev() {
+        arguments["cursor"] = pair[1]["previous"].clone();
+        let back = tenant.call(test, worker, function, &arguments).await.unwrap();
+        assert_eq!(back, pair[0], "{arguments}");
+    }
+    read.iter().flat_map(|page| page["rows"].as_array().unwrap().clone()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -392,8 +433,15 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect();
                 let mut counted = arguments.clone();
                 counted.retain(|name, _| name.starts_with('a'));
-                let (arguments, counted) = (Value::Object(arguments), Value::Object(counted));
-                let answer = tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap();
+                let (mut arguments, counted) = (Value::Object(arguments), Value::Object(counted));
+                let answer = if query["page"] == true {
+                    let limit = [1, 2, 7, 100][random.below(4)];
+                    let whole = pages(tenant, &test, &worker, &format!("q{index}"), &arguments, limit).await;
+                    arguments["limit"] = json!(1_000);
+                    whole
+                } else {
+                    tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap()
+                };
                 let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
                 assert_eq!(ids, expected(query, &tenant.rows, &arguments), "ROWGATE_SEED={seed} {query} {arguments}");
                 for row in answer.as_array().unwrap() {

@@ -15,6 +15,7 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod pages;
 mod support;
 mod transaction;
 mod types;

@@ -102,7 +102,7 @@ const DIRECTIONS: Choices<'static, Direction> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["page", "expand", "own", "onConflict", "rateLimit", "description"];
+const LATER: &[&str] = &["expand", "own", "onConflict", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -122,7 +122,7 @@ impl Kind {
     const fn options(self) -> &'static [&'static str] {
         match self {
             Kind::QueryRows => {
-                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "access", "editorOnly"]
+                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "page", "access", "editorOnly"]
             }
             Kind::GetRow | Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "access", "editorOnly"],
@@ -177,6 +177,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
+            page: flag(map, "page", at, complaints),
         }),
         Kind::GetRow => Some(Body::GetRow { table, id: id(map, at, complaints)? }),
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),

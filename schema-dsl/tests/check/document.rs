@@ -172,6 +172,7 @@ fn a_function(value: &Value) -> Function {
             order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
             limit: operand("limit"),
             offset: operand("offset"),
+            page: value["page"] == true,
         },
         "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },

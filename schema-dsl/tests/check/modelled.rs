@@ -77,7 +77,7 @@ fn tables_and_functions_are_sorted_and_resolved() {
       text: {"type":"string","max":280}, Refused
       = InsertRow { table: rules, values: [Assignment { column: text, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(0)) }, Assignment { column: score, value: Source(Argument(1)) }, Assignment { column: author, value: Source(Identity(UserId)) }, Assignment { column: shape, value: Source(Literal(Jsonb("{\"x\":1})) }, Assignment { column: due, value: Source(Now) }] }
     function all for viewer
-      = QueryRows { table: rules, filter: None, order_by: [], limit: Literal(1000), offset: None }
+      = QueryRows { table: rules, filter: None, order_by: [], limit: Literal(1000), offset: None, page: None }
     function byId for viewer
       id: {"type":"id","table":"rules"}, Refused
       = GetRow { table: rules, id: Argument(0) }
@@ -186,7 +186,7 @@ fn a_limit_knows_its_arguments_maximum() {
     let capped = json!({ "arg": "n", "validator": { "type": "integer", "max": 50 } });
     let functions = json!({ "f": { "kind": "queryRows", "table": "rules", "limit": capped } });
     let model = model(&json!({ "tables": tables(), "functions": functions }));
-    assert_snapshot!(format!("{:?}", model.function("f").unwrap().body), @r#"QueryRows { table: Name("rules"), filter: None, order_by: [], limit: Argument { argument: 0, max: 50 }, offset: None }"#);
+    assert_snapshot!(format!("{:?}", model.function("f").unwrap().body), @r#"QueryRows { table: Name("rules"), filter: None, order_by: [], limit: Argument { argument: 0, max: 50 }, offset: None, page: None }"#);
 }
 
 fn filters(columns: &Value) -> Value {
