@@ -5,14 +5,11 @@ mod page;
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
-use rowgate_schema_dsl::definition::Direction;
-use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Order, Source};
+use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Source};
 use rowgate_schema_dsl::model::{Column, DefaultValue, Model, Table};
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{
-    Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value,
-};
+use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, Value};
 
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
@@ -135,10 +132,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             let mut select = Query::select();
             select.exprs(visible(table)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
-            match page {
-                Some(_) => page::turn(&mut select, table, order_by, given.side, &mut parameters)?,
-                None => order(&mut select, table, order_by),
-            }
+            page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
             // One row more than a page holds tells whether there is another.
             let more = u64::from(page.is_some());
             if let Some(offset) = offset {
@@ -304,28 +298,6 @@ fn filtered(
         all = all.add(condition);
     }
     Ok(all)
-}
-
-/// The author's order, then `id` in the direction of its last column, so that the order is total
-/// and an index that ends in `id` serves it whole.
-///
-/// Columns are named with their table: without it Postgres would order by what is answered under
-/// that name, which of a decimal is its text.
-fn order(select: &mut SelectStatement, table: &Table, order_by: &[Order]) {
-    let of_table = |column: &str| (Alias::new(table.name.as_str()), Alias::new(column));
-    let sort = |direction| match direction {
-        Direction::Asc => Sort::Asc,
-        Direction::Desc => Sort::Desc,
-    };
-    let mut last = Direction::Asc;
-    for Order { column, direction } in order_by {
-        select.order_by(of_table(column.as_str()), sort(*direction));
-        last = *direction;
-        if *column == "id" {
-            return;
-        }
-    }
-    select.order_by(of_table("id"), sort(last));
 }
 
 /// The columns a declarative function answers with, numerics as text.

@@ -115,9 +115,9 @@ impl Page {
         for key in &self.keys {
             let mut fields = row;
             for _ in 0..*key {
-                fields.next()?;
+                fields.next_field()?;
             }
-            push_value(into, fields.next()?);
+            push_value(into, fields.next_field()?);
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Turning {
         } else if count > 1 {
             text.push(b',');
         }
-        page.writer.write(text, |_| row.next())
+        page.writer.write(text, |_| row.next_field())
     }
 
     /// Ends the text: the rows' array, and the cursors of the pages on both sides.

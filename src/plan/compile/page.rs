@@ -57,7 +57,12 @@ pub(super) fn nullable_count(table: &Table, order_by: &[Order]) -> Result<usize,
     Ok(keys(table, order_by)?.iter().filter(|key| key.column.optional).count())
 }
 
-/// Orders `select` as seen from `side`, and restricts it to the rows beyond.
+/// Orders `select` as seen from `side`, and restricts it to the rows beyond: the author's order, then
+/// `id` in the direction of its last column, so that the order is total and an index that ends in
+/// `id` serves it whole.
+///
+/// Columns are named with their table: without it Postgres would order by what is answered under
+/// that name, which of a decimal is its text.
 pub(super) fn turn(
     select: &mut SelectStatement,
     table: &Table,
