@@ -34,6 +34,10 @@ pub struct Http {
     pub workers: usize,
     pub body_bytes_max: usize,
     pub json_depth_max: usize,
+    /// Calls in one batch.
+    pub batch_calls_max: usize,
+    /// All answers of one batch together.
+    pub batch_answer_bytes_max: usize,
     pub header_bytes_max: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
@@ -56,6 +60,8 @@ impl Default for Http {
             workers: 0,
             body_bytes_max: 1 << 20,
             json_depth_max: 64,
+            batch_calls_max: 50,
+            batch_answer_bytes_max: 8 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
             body_read_timeout_ms: 10_000,
@@ -246,6 +252,8 @@ impl Config {
         for (name, value) in [
             ("http.body_bytes_max", self.http.body_bytes_max),
             ("http.json_depth_max", self.http.json_depth_max),
+            ("http.batch_calls_max", self.http.batch_calls_max),
+            ("http.batch_answer_bytes_max", self.http.batch_answer_bytes_max),
             ("http.connections_max", self.http.connections_max),
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
             ("database.read_lanes", self.database.read_lanes),

@@ -19,6 +19,7 @@ pub enum Code {
     BodyTooDeep,
     BodyTooLarge,
     RequestTimeout,
+    BatchTooLarge,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -50,13 +51,16 @@ pub enum Code {
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
+    // Batch: of several calls answered together.
+    BatchRolledBack,
+    BatchAnswerTooLarge,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 34] = [
+    pub const ALL: [Code; 37] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -64,6 +68,7 @@ impl Code {
         Code::BodyTooDeep,
         Code::BodyTooLarge,
         Code::RequestTimeout,
+        Code::BatchTooLarge,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -90,6 +95,8 @@ impl Code {
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
+        Code::BatchRolledBack,
+        Code::BatchAnswerTooLarge,
         Code::Internal,
     ];
 
@@ -103,6 +110,7 @@ impl Code {
             Code::BodyTooDeep => "body_too_deep",
             Code::BodyTooLarge => "body_too_large",
             Code::RequestTimeout => "request_timeout",
+            Code::BatchTooLarge => "batch_too_large",
             Code::TokenMissing => "token_missing",
             Code::TokenMalformed => "token_malformed",
             Code::TokenAlgorithmRefused => "token_algorithm_refused",
@@ -129,6 +137,8 @@ impl Code {
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
+            Code::BatchRolledBack => "batch_rolled_back",
+            Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::Internal => "internal",
         }
     }

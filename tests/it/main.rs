@@ -5,6 +5,7 @@
 mod apply;
 mod arrows;
 mod auth;
+mod batch;
 mod call;
 mod cli;
 mod ddl;
