@@ -261,10 +261,24 @@ pub enum Operator {
     GreaterOrEqual,
     #[serde(rename = "in")]
     In,
+    /// Text matches a pattern.
+    #[serde(rename = "like")]
+    Like,
+    /// The same, with `A` to `Z` and `a` to `z` alike.
+    #[serde(rename = "ilike")]
+    Ilike,
+    #[serde(rename = "startsWith")]
+    StartsWith,
+    /// Text has this text in it, an array this element, a document this part.
+    #[serde(rename = "contains")]
+    Contains,
+    /// With `true` (as where no value is given) the column is null, with `false` it is not.
+    #[serde(rename = "isNull")]
+    IsNull,
 }
 
 impl Operator {
-    pub const ALL: [Operator; 7] = [
+    pub const ALL: [Operator; 12] = [
         Operator::Equal,
         Operator::NotEqual,
         Operator::Less,
@@ -272,6 +286,11 @@ impl Operator {
         Operator::Greater,
         Operator::GreaterOrEqual,
         Operator::In,
+        Operator::Like,
+        Operator::Ilike,
+        Operator::StartsWith,
+        Operator::Contains,
+        Operator::IsNull,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -283,6 +302,11 @@ impl Operator {
             Operator::Greater => ">",
             Operator::GreaterOrEqual => ">=",
             Operator::In => "in",
+            Operator::Like => "like",
+            Operator::Ilike => "ilike",
+            Operator::StartsWith => "startsWith",
+            Operator::Contains => "contains",
+            Operator::IsNull => "isNull",
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Argument {
     pub absence: Absence,
     /// Whether JSON null is a value of its own; where not, null means absent.
     pub nullable: bool,
+    /// Whether it is a pattern of `like` or `ilike`, which must be complete; see [`crate::like`].
+    pub is_pattern: bool,
 }
 
 /// What a call without the argument means.

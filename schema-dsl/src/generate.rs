@@ -325,27 +325,44 @@ fn filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget, depth: 
 }
 
 fn comparison(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Option<Filter> {
-    let columns: Vec<(&String, &ColumnType)> = table
+    let columns: Vec<(&String, &ColumnType, bool)> = table
         .columns
         .iter()
-        .filter(|(_, column)| !column.private && column.validator.column_type.is_comparable())
-        .map(|(name, column)| (name, &column.validator.column_type))
+        .filter(|(_, column)| !column.private)
+        .map(|(name, column)| (name, &column.validator.column_type, column.validator.optional))
         .collect();
-    let (column, column_type) = choices.pick(&columns)?;
+    let (column, column_type, is_optional) = &choices.pick(&columns)?;
     let operators: Vec<Operator> = Operator::ALL
         .into_iter()
         .filter(|operator| match operator {
-            Operator::Equal | Operator::NotEqual => true,
+            Operator::Equal | Operator::NotEqual => column_type.is_comparable(),
             Operator::In => column_type.is_scalar(),
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 column_type.is_ordered()
             }
+            Operator::Like | Operator::Ilike | Operator::StartsWith => {
+                matches!(column_type, ColumnType::String { pattern: None, .. })
+            }
+            Operator::Contains => {
+                matches!(column_type, ColumnType::String { pattern: None, .. } | ColumnType::Array { .. })
+                    || !column_type.is_comparable()
+            }
+            Operator::IsNull => *is_optional,
         })
         .collect();
     let op = choices.pick(&operators)?;
+    let column_type = &match (op, *column_type) {
+        (Operator::Contains, ColumnType::Array { items, .. }) => items.without_limits(),
+        (Operator::Contains, ColumnType::Object { .. }) => ColumnType::Json,
+        (Operator::IsNull, _) => ColumnType::Boolean,
+        (_, column_type) => column_type.clone(),
+    };
     let literal = literal(column_type, choices).filter(|_| choices.flag());
     let value = match literal {
         Some(value) if op == Operator::In => Operand::Literal(json!([value])),
+        Some(Value::String(pattern)) if matches!(op, Operator::Like | Operator::Ilike) => {
+            Operand::Literal(json!(pattern.trim_end_matches('\\')))
+        }
         Some(value) => Operand::Literal(value),
         None => {
             let name = budget.name(choices);
@@ -354,7 +371,7 @@ fn comparison(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> 
             Operand::Argument { name, validator: optional.then_some(validator) }
         }
     };
-    Some(Filter::Compare(Comparison { column: column.clone(), op, value }))
+    Some(Filter::Compare(Comparison { column: String::clone(column), op, value }))
 }
 
 fn inserted(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> IndexMap<String, Operand> {

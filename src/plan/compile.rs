@@ -29,6 +29,8 @@ pub enum CompileError {
     Column,
     #[error("`in` was given neither a list nor an argument")]
     List,
+    #[error("a text was to be looked for that is neither a literal nor an argument")]
+    Pattern,
     #[error("the statement could not be written: {0}")]
     Write(String),
     #[error("the statement is not proven: {0}")]

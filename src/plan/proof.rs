@@ -131,7 +131,11 @@ fn is_plain(expression: &Expr) -> bool {
                 | BinaryOperator::Gt
                 | BinaryOperator::GtEq
                 | BinaryOperator::Plus
+                | BinaryOperator::AtArrow
         ),
+        Expr::IsNull(_) | Expr::IsNotNull(_) => true,
+        // An escape character is a literal that no compiled statement has.
+        Expr::Like { any, escape_char, .. } | Expr::ILike { any, escape_char, .. } => !any && escape_char.is_none(),
         Expr::AnyOp { compare_op, .. } => *compare_op == BinaryOperator::Eq,
         Expr::Cast { data_type, .. } => is_built_in(data_type),
         _ => false,

@@ -71,6 +71,11 @@ const OPERATORS: Choices<'static, Operator> = Choices {
         (">", Operator::Greater),
         (">=", Operator::GreaterOrEqual),
         ("in", Operator::In),
+        ("like", Operator::Like),
+        ("ilike", Operator::Ilike),
+        ("startsWith", Operator::StartsWith),
+        ("contains", Operator::Contains),
+        ("isNull", Operator::IsNull),
     ],
     synonyms: &[
         ("==", "="),
@@ -89,8 +94,15 @@ const OPERATORS: Choices<'static, Operator> = Choices {
         ("gte", ">="),
         ("=>", ">="),
         ("any", "in"),
+        ("starts_with", "startsWith"),
+        ("prefix", "startsWith"),
+        ("includes", "contains"),
+        ("has", "contains"),
+        ("@>", "contains"),
+        ("is_null", "isNull"),
+        ("null", "isNull"),
     ],
-    later: &["like", "ilike", "startsWith", "contains", "isNull"],
+    later: &[],
 };
 
 const DIRECTIONS: Choices<'static, Direction> = Choices {
@@ -319,8 +331,11 @@ fn comparison(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -
         .and_then(|column| text(column, &pointer_to(at, "column"), "a column's name", complaints));
     let op = required(map, "op", "an operator such as `=`", at, complaints)
         .and_then(|op| choice(op, &pointer_to(at, "op"), &OPERATORS, complaints).ok());
-    let value = required(map, "value", "what the column is compared with", at, complaints)
-        .and_then(|value| operand(value, &pointer_to(at, "value"), complaints));
+    let value = match (op, map.get("value")) {
+        (Some(Operator::IsNull), None) => Some(Operand::Literal(Value::Bool(true))),
+        (_, _) => required(map, "value", "what the column is compared with", at, complaints)
+            .and_then(|value| operand(value, &pointer_to(at, "value"), complaints)),
+    };
     Some(Filter::Compare(Comparison { column: column?.to_owned(), op: op?, value: value? }))
 }
 

@@ -504,8 +504,7 @@ fn filters_and_orders() {
     ] } })), @r#"
     /functions/f/filter/all/0/op: error[unknown_operator]: `==` is not an operator; did you mean `=`?
     /functions/f/filter/all/1/op: error[unknown_operator]: `~=` is not an operator; did you mean `!=`?
-    /functions/f/filter/all/2/op: error[not_yet_served]: `like` is not served yet; leave it out for now
-    /functions/f/filter/all/3/op: error[unknown_operator]: `near` is not an operator; expected `=`, `!=`, `<`, `<=`, `>`, `>=` or `in`
+    /functions/f/filter/all/3/op: error[unknown_operator]: `near` is not an operator; expected `=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `like`, `ilike`, `startsWith`, `contains` or `isNull`
     /functions/f/filter/all/4/column: error[wrong_type]: expected a column's name, got the number `5`
     /functions/f/filter/all/4/op: error[wrong_type]: expected an operator as text, got the number `6`
     /functions/f/filter/all/4: error[missing_member]: `value` is missing; expected what the column is compared with
@@ -550,6 +549,8 @@ fn other_spellings_become_the_one() {
     assert_eq!(query(json!({ "editorOnly": false })), json!({}));
     let condition = json!({ "column": "a", "op": "=", "value": 1 });
     assert_eq!(query(json!({ "filter": [condition] })), json!({ "filter": { "all": [condition] } }));
+    let is_null = json!({ "column": "a", "op": "isNull", "value": true });
+    assert_eq!(query(json!({ "filter": { "column": "a", "op": "isNull" } })), json!({ "filter": is_null }));
 }
 
 /// What the JSON Schema refuses where `read` does: one misspelt member in each kind of object.

@@ -20,6 +20,7 @@ fn sql(function: Value) -> String {
             "due": { "type": "timestamp", "default": { "now": true } },
             "day": { "type": "date", "optional": true },
             "tags": { "type": "array", "items": { "type": "decimal" }, "default": [] },
+            "names": { "type": "array", "items": { "type": "string" }, "private": true, "default": [] },
             "open": { "type": "boolean", "optional": true },
             "note": { "type": "json", "optional": true },
             "author": { "type": "string", "private": true, "default": "nobody" },
@@ -43,6 +44,8 @@ fn shown(plan: &Plan) -> String {
             let from = match binding {
                 Binding::Argument(place) => format!("argument {}", name(place)),
                 Binding::ArgumentOr(place, default) => format!("argument {} or {default:?}", name(place)),
+                Binding::Pattern { argument, anchor } => format!("pattern of {} at {anchor:?}", name(argument)),
+                Binding::Element { argument, .. } => format!("list of {}", name(argument)),
                 Binding::Given(place) => format!("whether {} is given", name(place)),
                 Binding::Identity { field, text } => {
                     format!("{}{}", field.as_str(), if *text { " as text" } else { "" })
@@ -170,6 +173,68 @@ fn operators() {
     "#);
     assert_snapshot!(condition(compare("due", "<", json!({ "now": true }))), @r#"… AND "due" < now()"#);
     assert_snapshot!(condition(compare("day", "=", json!({ "now": true }))), @r#"… AND "day" = CAST(now() AS date)"#);
+}
+
+#[test]
+fn operators_on_text_and_parts() {
+    assert_snapshot!(condition(compare("text", "like", "a%\\_")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("a%\\_")
+    "#);
+    assert_snapshot!(condition(optional("text", "ilike", "q", "string")), @r#"
+    []
+    …
+    [q]
+    … AND ("text" ILIKE $2)
+      $2 text = argument q
+    "#);
+    assert_snapshot!(condition(compare("text", "startsWith", "50%_\\")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("50\\%\\_\\\\%")
+    "#);
+    assert_snapshot!(condition(compare("text", "startsWith", json!({ "arg": "q" }))), @r#"
+    … AND "text" LIKE $2
+      $2 text = pattern of q at Start
+    "#);
+    assert_snapshot!(condition(compare("text", "contains", "it's")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("%it's%")
+    "#);
+    assert_snapshot!(condition(compare("text", "contains", json!({ "arg": "q" }))), @r#"
+    … AND "text" LIKE $2
+      $2 text = pattern of q at Anywhere
+    "#);
+    assert_snapshot!(condition(json!({ "any": [compare("text", "startsWith", json!({ "arg": "q" })), compare("text", "=", json!({ "arg": "q" }))] })), @r#"
+    … AND ("text" LIKE $2 OR "text" = $3)
+      $2 text = pattern of q at Start
+      $3 text = argument q
+    "#);
+    assert_snapshot!(condition(compare("tags", "contains", "1.50")), @r#"
+    … AND "tags" @> CAST($2 AS numeric[])
+      $2 _text = Array(Numeric, [Numeric("1.50")])
+    "#);
+    assert_snapshot!(condition(compare("tags", "contains", json!({ "arg": "tag" }))), @r#"
+    … AND "tags" @> CAST($2 AS numeric[])
+      $2 _text = list of tag
+    "#);
+    assert_snapshot!(condition(compare("names", "contains", json!({ "identity": "userId" }))), @r#"
+    … AND $2 = ANY("names")
+      $2 text = userId as text
+    "#);
+    assert_snapshot!(condition(compare("note", "contains", json!({ "literal": { "a": [1] } }))), @r#"
+    … AND "note" @> $2
+      $2 jsonb = Jsonb("{\"a\":[1]}")
+    "#);
+    assert_snapshot!(condition(compare("note", "contains", json!({ "arg": "part" }))), @r#"
+    … AND "note" @> $2
+      $2 jsonb = argument part
+    "#);
+    assert_snapshot!(condition(json!({ "column": "rank", "op": "isNull" })), @r#"… AND "rank" IS NULL"#);
+    assert_snapshot!(condition(json!({ "negate": compare("rank", "isNull", false) })), @r#"… AND (NOT "rank" IS NOT NULL)"#);
+    assert_snapshot!(condition(compare("rank", "isNull", json!({ "arg": "unranked" }))), @r#"
+    … AND ("rank" IS NULL) = $2
+      $2 bool = argument unranked
+    "#);
 }
 
 #[test]
