@@ -168,9 +168,18 @@ pub enum Body {
         limit: Option<Operand>,
         #[serde(skip_serializing_if = "Option::is_none")]
         offset: Option<Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
     },
     /// The row with this `id`.
-    GetRow { table: String, id: Operand },
+    GetRow {
+        table: String,
+        id: Operand,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// How many rows of the scope the filter accepts.
     CountRows {
         table: String,
@@ -178,9 +187,22 @@ pub enum Body {
         filter: Option<Filter>,
     },
     /// A new row; the answer is the row.
-    InsertRow { table: String, values: IndexMap<String, Operand> },
+    InsertRow {
+        table: String,
+        values: IndexMap<String, Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// New values for some columns of the row with this `id`; the answer is the new row.
-    PatchRow { table: String, id: Operand, values: IndexMap<String, Operand> },
+    PatchRow {
+        table: String,
+        id: Operand,
+        values: IndexMap<String, Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// The row with this `id` goes; the answer is `{ "id" }`.
     DeleteRow { table: String, id: Operand },
 }

@@ -63,10 +63,14 @@ pub enum Body {
         order_by: Vec<Order>,
         limit: Limit,
         offset: Option<Source>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     GetRow {
         table: Name,
         id: Source,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     CountRows {
         table: Name,
@@ -76,12 +80,16 @@ pub enum Body {
     InsertRow {
         table: Name,
         values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     /// A dropped assignment leaves the column as it is.
     PatchRow {
         table: Name,
         id: Source,
         values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     DeleteRow {
         table: Name,

@@ -255,14 +255,17 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
     let body = match choices.below(6) {
-        1 => Body::GetRow { table: name, id: row(choices) },
+        1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
-        3 => Body::InsertRow { table: name, values: inserted(choices, table, &mut budget) },
+        3 => {
+            let values = inserted(choices, table, &mut budget);
+            Body::InsertRow { table: name, values, fields: fields(choices, table) }
+        }
         4 => {
             let id = row(choices);
             let values = patched(choices, table, &mut budget);
             // A table of references alone may offer nothing to patch but by argument.
-            Body::PatchRow { table: name, id, values }
+            Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
         }
         5 => Body::DeleteRow { table: name, id: row(choices) },
         _ => Body::QueryRows {
@@ -271,6 +274,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             order_by: orders(choices, table),
             limit: rows(choices, &mut budget, QUERY_ROWS_MAX),
             offset: rows(choices, &mut budget, OFFSET_ROWS_MAX),
+            fields: fields(choices, table),
         },
     };
     Function { access, body }
@@ -294,6 +298,12 @@ fn rows(choices: &mut Choices<'_>, budget: &mut Budget, max: u32) -> Option<Oper
         }
         _ => None,
     }
+}
+
+fn fields(choices: &mut Choices<'_>, table: &Table) -> Vec<String> {
+    let visible = table.columns.iter().filter(|(_, column)| !column.private).map(|(name, _)| name.as_str());
+    let visible = ["version", "id"].into_iter().chain(visible);
+    if choices.below(3) < 2 { Vec::new() } else { visible.filter(|_| choices.flag()).map(str::to_owned).collect() }
 }
 
 fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {

@@ -6,7 +6,7 @@ use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::Direction;
 use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Order, Source};
 use rowgate_schema_dsl::model::{Column, DefaultValue, Model, Table};
-use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::{
     Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value,
@@ -120,9 +120,9 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = scope_is_callers(&mut parameters);
     let statement = match &function.body {
-        Body::QueryRows { filter, order_by, limit, offset, .. } => {
+        Body::QueryRows { filter, order_by, limit, offset, fields, .. } => {
             let mut select = Query::select();
-            select.exprs(visible(table)).from(target);
+            select.exprs(answered(table, fields)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             order(&mut select, table, order_by);
             if let Some(offset) = offset {
@@ -144,17 +144,17 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                     select.limit(u64::from(*max));
                     let mut outer = Query::select();
                     outer
-                        .columns(table.visible_columns().map(|column| Alias::new(column.name.as_str())))
+                        .columns(fields.iter().map(|name| Alias::new(name.as_str())))
                         .from_subquery(select, Alias::new("page"))
                         .limit(parameters.bind_number(Binding::Argument(*argument)));
                     parameters.statement(&outer)
                 }
             }
         }
-        Body::GetRow { id, .. } => {
+        Body::GetRow { id, fields, .. } => {
             let mut select = Query::select();
             let id = id_is(id, &mut parameters);
-            select.exprs(visible(table)).from(target).cond_where(Cond::all().add(scope).add(id));
+            select.exprs(answered(table, fields)).from(target).cond_where(Cond::all().add(scope).add(id));
             parameters.statement(&select)
         }
         Body::CountRows { filter, .. } => {
@@ -163,7 +163,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
         }
-        Body::InsertRow { values, .. } => {
+        Body::InsertRow { values, fields, .. } => {
             let mut insert = Query::insert();
             let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
             let mut row = vec![
@@ -176,11 +176,11 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 columns.push(Alias::new(column.name.as_str()));
                 row.push(inserted(value, column, function, &mut parameters));
             }
-            insert.into_table(target).columns(columns).returning(returning(table));
+            insert.into_table(target).columns(columns).returning(returning(table, fields));
             insert.values(row).map_err(|error| CompileError::Write(error.to_string()))?;
             parameters.statement(&insert)
         }
-        Body::PatchRow { id, values, .. } => {
+        Body::PatchRow { id, values, fields, .. } => {
             let mut update = Query::update();
             update.table(target);
             for Assignment { column, value } in values {
@@ -199,7 +199,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                     Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
                 )
                 .cond_where(Cond::all().add(scope).add(id))
-                .returning(returning(table));
+                .returning(returning(table, fields));
             parameters.statement(&update)
         }
         Body::DeleteRow { id, .. } => {
@@ -310,10 +310,10 @@ fn order(select: &mut SelectStatement, table: &Table, order_by: &[Order]) {
     select.order_by(of_table("id"), sort(last));
 }
 
-/// The columns a declarative function answers with, numerics as text.
-fn visible(table: &Table) -> Vec<sea_query::SelectExpr> {
+/// The columns that a function answers with, numerics as text.
+fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
     table
-        .visible_columns()
+        .columns_named(fields)
         .map(|column| {
             let name = Alias::new(column.name.as_str());
             let expression = readable(column);
@@ -327,8 +327,8 @@ fn visible(table: &Table) -> Vec<sea_query::SelectExpr> {
         .collect()
 }
 
-fn returning(table: &Table) -> ReturningClause {
-    Query::returning().exprs(table.visible_columns().map(readable))
+fn returning(table: &Table, fields: &[Name]) -> ReturningClause {
+    Query::returning().exprs(table.columns_named(fields).map(readable))
 }
 
 fn readable(column: &Column) -> Expr {
@@ -343,9 +343,9 @@ fn readable(column: &Column) -> Expr {
 
 fn shape(table: &Table, function: &Function) -> Shape {
     match &function.body {
-        Body::QueryRows { .. } => Shape::Rows(RowWriter::new(table.visible_columns())),
-        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => {
-            Shape::Row(RowWriter::new(table.visible_columns()))
+        Body::QueryRows { fields, .. } => Shape::Rows(RowWriter::new(table.columns_named(fields))),
+        Body::GetRow { fields, .. } | Body::InsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
+            Shape::Row(RowWriter::new(table.columns_named(fields)))
         }
         Body::CountRows { .. } => Shape::Number,
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),

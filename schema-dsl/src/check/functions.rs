@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::check::arguments::{Arguments, Need};
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
-use crate::check::{filters, names};
+use crate::check::{fields, filters, names};
 use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{self, Definition, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
@@ -14,7 +14,7 @@ use crate::function::{
     Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
 };
 use crate::model::{Column, Origin, Table};
-use crate::name::SYSTEM_COLUMNS;
+use crate::name::{Name, SYSTEM_COLUMNS};
 use crate::value::Typed;
 
 /// The functions as far as they can be understood, sorted by name.
@@ -72,30 +72,33 @@ impl<'a> Reading<'_, 'a, '_> {
     fn body(&mut self, body: &definition::Body) -> Option<Body> {
         // Each part is read before the first that failed is given up on.
         match body {
-            definition::Body::QueryRows { table, filter, order_by, limit, offset } => {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset, fields } => {
                 let table = self.table(table)?;
                 let filter = self.filter(table, filter.as_ref());
                 let order_by = self.order(table, order_by);
                 let limit = self.limit(limit.as_ref());
                 let offset = self.offset(offset.as_ref());
+                let fields = self.fields(table, fields);
                 let table = table.name.clone();
-                Some(Body::QueryRows { table, filter: filter?, order_by, limit: limit?, offset: offset? })
+                Some(Body::QueryRows { table, filter: filter?, order_by, limit: limit?, offset: offset?, fields })
             }
-            definition::Body::GetRow { table, id } => {
+            definition::Body::GetRow { table, id, fields } => {
                 let table = self.table(table)?;
-                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)? })
+                let fields = self.fields(table, fields);
+                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)?, fields })
             }
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
                 Some(Body::CountRows { table: table.name.clone(), filter: self.filter(table, filter.as_ref())? })
             }
-            definition::Body::InsertRow { table, values } => {
+            definition::Body::InsertRow { table, values, fields } => {
                 let table = self.table(table)?;
                 let assigned = self.values(table, values, Write::Insert);
                 self.required(table, values);
-                Some(Body::InsertRow { table: table.name.clone(), values: assigned? })
+                let fields = self.fields(table, fields);
+                Some(Body::InsertRow { table: table.name.clone(), values: assigned?, fields })
             }
-            definition::Body::PatchRow { table, id, values } => {
+            definition::Body::PatchRow { table, id, values, fields } => {
                 let table = self.table(table)?;
                 let id = self.id(table, id);
                 if values.is_empty() {
@@ -105,7 +108,8 @@ impl<'a> Reading<'_, 'a, '_> {
                     self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
                 }
                 let values = self.values(table, values, Write::Patch);
-                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values? })
+                let fields = self.fields(table, fields);
+                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values?, fields })
             }
             definition::Body::DeleteRow { table, id } => {
                 let table = self.table(table)?;
@@ -153,6 +157,10 @@ impl<'a> Reading<'_, 'a, '_> {
             }
         }
         order
+    }
+
+    fn fields(&mut self, table: &'a Table, declared: &[String]) -> Vec<Name> {
+        fields::fields(self.ground, table, declared, &pointer_to(self.pointer, "fields"), self.diagnostics)
     }
 
     fn limit(&mut self, operand: Option<&Operand>) -> Option<Limit> {

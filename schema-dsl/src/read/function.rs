@@ -134,12 +134,13 @@ impl Kind {
     const fn options(self) -> &'static [&'static str] {
         match self {
             Kind::QueryRows => {
-                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "access", "editorOnly"]
+                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "fields", "access", "editorOnly"]
             }
-            Kind::GetRow | Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "access", "editorOnly"],
-            Kind::InsertRow => &["kind", "table", "values", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "access", "editorOnly"],
+            Kind::InsertRow => &["kind", "table", "values", "fields", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "access", "editorOnly"],
         }
     }
 }
@@ -189,13 +190,21 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
+            fields: names(map, "fields", at, complaints),
         }),
-        Kind::GetRow => Some(Body::GetRow { table, id: id(map, at, complaints)? }),
+        Kind::GetRow => {
+            let fields = names(map, "fields", at, complaints);
+            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
+        }
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
-        Kind::InsertRow => Some(Body::InsertRow { table, values: values(map, at, complaints)? }),
+        Kind::InsertRow => {
+            let fields = names(map, "fields", at, complaints);
+            Some(Body::InsertRow { table, values: values(map, at, complaints)?, fields })
+        }
         Kind::PatchRow => {
+            let fields = names(map, "fields", at, complaints);
             let (id, values) = (id(map, at, complaints), values(map, at, complaints));
-            Some(Body::PatchRow { table, id: id?, values: values? })
+            Some(Body::PatchRow { table, id: id?, values: values?, fields })
         }
         Kind::DeleteRow => Some(Body::DeleteRow { table, id: id(map, at, complaints)? }),
     }
@@ -218,6 +227,19 @@ fn values(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Op
         }
     }
     (values.len() == members.len()).then_some(values)
+}
+
+/// The columns that a list names; none where it is not given.
+fn names(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Vec<String> {
+    let Some(value) = map.get(member) else { return Vec::new() };
+    let at = pointer_to(at, member);
+    let Some(elements) = array(value, &at, "an array of columns' names", complaints) else { return Vec::new() };
+    if elements.is_empty() {
+        let message = format!("`{member}` names no column");
+        complaints.push(Diagnostic::new("missing_member", at.as_str(), message).with_hint("name one, or leave it out"));
+    }
+    let read = |(index, element)| text(element, &pointer_to(&at, index), "a column's name", complaints);
+    elements.iter().enumerate().filter_map(read).map(str::to_owned).collect()
 }
 
 /// `orderBy` as a column, as `{"column", "dir"}`, or as a list of either; `orderDir` is the

@@ -427,7 +427,7 @@ fn functions() {
     })), @"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
     /functions/f/page: error[not_yet_served]: `page` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `access` or `editorOnly`
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `fields`, `access` or `editorOnly`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?
@@ -517,6 +517,9 @@ fn filters_and_orders() {
     /functions/f/filter/all/11/any: error[wrong_type]: expected an array of conditions, got an object
     /functions/f/filter/all/12/x: error[unknown_option]: `x` is not an option of `negate`; leave it out
     "#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": [] })), @"/functions/f/fields: error[missing_member]: `fields` names no column; name one, or leave it out");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": "text" })), @"/functions/f/fields: error[wrong_type]: expected an array of columns' names, got the text `text`");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": ["text", 1] })), @"/functions/f/fields/1: error[wrong_type]: expected a column's name, got the number `1`");
     insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "orderDir": "up" })), @"
     /functions/f/orderDir: error[unknown_direction]: `up` is not a direction; expected `asc` or `desc`
     /functions/f/orderDir: error[missing_member]: `orderDir` without `orderBy` orders nothing; add `orderBy`

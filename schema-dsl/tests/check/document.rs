@@ -164,6 +164,7 @@ fn a_function(value: &Value) -> Function {
     let table = || value["table"].as_str().unwrap().to_owned();
     let operand = |member: &str| value.get(member).map(an_operand);
     let filter = || value.get("filter").map(a_filter);
+    let fields = || value.get("fields").map(texts).unwrap_or_default();
     let values = || members(&value["values"]).map(|(name, value)| (name.clone(), an_operand(value))).collect();
     let body = match value["kind"].as_str().unwrap() {
         "queryRows" => Body::QueryRows {
@@ -172,11 +173,12 @@ fn a_function(value: &Value) -> Function {
             order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
             limit: operand("limit"),
             offset: operand("offset"),
+            fields: fields(),
         },
-        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap() },
+        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
-        "insertRow" => Body::InsertRow { table: table(), values: values() },
-        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values() },
+        "insertRow" => Body::InsertRow { table: table(), values: values(), fields: fields() },
+        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
         "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
         other => panic!("no such kind: {other}"),
     };

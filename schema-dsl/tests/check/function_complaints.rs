@@ -132,6 +132,34 @@ fn filter_values() {
 }
 
 #[test]
+fn fields() {
+    assert_snapshot!(function(json!({ "kind": "queryRows", "table": "rules", "fields": ["text", "id", "version"] })), @"sound");
+    assert_snapshot!(function(json!({ "kind": "queryRows", "table": "rules", "fields": ["txt", "author", "text", "scope_key", "text"] })), @"
+    unknown_column /functions/f/fields/0
+      column `txt` does not exist in table `rules`
+      did you mean `text`?
+    private_column /functions/f/fields/1
+      column `author` is private: no declarative function answers with it
+      leave it out, or make the column visible
+    unknown_column /functions/f/fields/3
+      column `scope_key` does not exist in table `rules`
+    duplicate_column /functions/f/fields/4
+      `fields` lists column `text` twice
+      remove one
+    ");
+    assert_snapshot!(function(json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" }, "fields": ["author"] })), @"
+    private_column /functions/f/fields/0
+      column `author` is private: no declarative function answers with it
+      leave it out, or make the column visible
+    ");
+    assert_snapshot!(function(json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": "a" }, "fields": ["Score"] })), @"
+    unknown_column /functions/f/fields/0
+      column `Score` does not exist in table `rules`
+      did you mean `score`?
+    ");
+}
+
+#[test]
 fn operators_on_text_and_parts() {
     let optional = |word: &str| json!({ "arg": "x", "validator": { "type": word, "optional": true } });
     for (column, op, value) in [

@@ -176,6 +176,36 @@ fn operators() {
 }
 
 #[test]
+fn fields() {
+    let with = |mut function: Value| {
+        function["fields"] = json!(["price", "id", "tags"]);
+        sql(function)
+    };
+    assert_snapshot!(with(json!({ "kind": "queryRows", "table": "t", "orderBy": "score", "limit": { "arg": "limit" } })), @r#"
+    SELECT "price", "id", "tags" FROM (SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."score" ASC, "t"."id" ASC LIMIT 1000) AS "page" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = argument limit
+    "#);
+    assert_snapshot!(with(json!({ "kind": "getRow", "table": "t", "id": { "arg": "id" } })), @r#"
+    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(with(json!({ "kind": "insertRow", "table": "t", "values": { "text": "a" } })), @r#"
+    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = Text("a")
+    "#);
+    assert_snapshot!(with(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "text": "a" } })), @r#"
+    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+      $1 text = Text("a")
+      $2 uuid = scope
+      $3 uuid = argument id
+    "#);
+}
+
+#[test]
 fn operators_on_text_and_parts() {
     assert_snapshot!(condition(compare("text", "like", "a%\\_")), @r#"
     … AND "text" LIKE $2

@@ -128,7 +128,7 @@ fn options(
         }
         let value = match member.name {
             "filter" => condition(draft, &at, member.value),
-            "orderBy" => option(draft, &at, member.value, Empty::List),
+            "orderBy" | "fields" => option(draft, &at, member.value, Empty::List),
             _ => option(draft, &at, member.value, Empty::Table),
         };
         match value {
