@@ -273,7 +273,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             offset: rows(choices, &mut budget, OFFSET_ROWS_MAX),
         },
     };
-    Function { access, body }
+    Function { access, scan: None, body }
 }
 
 fn row(choices: &mut Choices<'_>) -> Operand {

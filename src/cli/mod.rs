@@ -8,6 +8,7 @@ mod admin_key;
 mod apply;
 mod bundle;
 mod call;
+mod certificate;
 mod check;
 mod database;
 mod dev;
@@ -99,7 +100,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
     match command {
         Command::Init(options) => init::run(&options),
         Command::Dev(options) => dev::run(options).await,
-        Command::Check(options) => check::run(&options),
+        Command::Check(options) => check::run(&options).await,
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Apply(options) => apply::run(&options).await,

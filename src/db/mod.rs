@@ -12,4 +12,5 @@ pub mod migrate;
 pub mod parameter;
 pub mod pool;
 pub mod run;
+pub mod shadow;
 pub mod sqlstate;

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role};
+use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role, Scan};
 use crate::diagnostic::{Diagnostic, nearest, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, array, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
@@ -101,6 +101,14 @@ const DIRECTIONS: Choices<'static, Direction> = Choices {
     later: &[],
 };
 
+const SCANS: Choices<'static, Scan> = Choices {
+    noun: "word for `scan`",
+    code: "unknown_scan",
+    all: &[("allowed", Scan::Allowed)],
+    synonyms: &[("allow", "allowed"), ("yes", "allowed"), ("ok", "allowed")],
+    later: &[],
+};
+
 /// Options that later versions of the format know.
 const LATER: &[&str] = &["page", "expand", "own", "onConflict", "rateLimit", "description"];
 
@@ -122,12 +130,12 @@ impl Kind {
     const fn options(self) -> &'static [&'static str] {
         match self {
             Kind::QueryRows => {
-                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "access", "editorOnly"]
+                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "scan", "access", "editorOnly"]
             }
-            Kind::GetRow | Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "access", "editorOnly"],
-            Kind::InsertRow => &["kind", "table", "values", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "access", "editorOnly"],
+            Kind::GetRow | Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::InsertRow => &["kind", "table", "values", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -143,6 +151,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
     // Read before `table` is asked for, so that everything wrong with the function is said.
@@ -150,7 +159,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, body })
+    body.map(|body| Function { access, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.
