@@ -1,12 +1,14 @@
 //! Postgres's plan, `EXPLAIN (FORMAT JSON)`, as far as it is judged.
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// One node and what feeds it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Node {
     /// As Postgres names it, such as `Index Scan`.
     pub name: String,
+    #[serde(skip)]
     pub kind: Kind,
     pub relation: Option<String>,
     pub index: Option<String>,
@@ -17,6 +19,7 @@ pub struct Node {
     /// The columns of an incremental sort that its rows are in the order of already.
     pub presorted: Vec<String>,
     /// Whether it hands its rows to its parent one by one, and stops when the parent does.
+    #[serde(skip)]
     pub feeds: bool,
     pub children: Vec<Node>,
 }
@@ -59,12 +62,11 @@ fn node(plan: &Value, first: bool) -> Option<Node> {
         .map(|plans| plans.iter().filter_map(|plan| node(plan, false)).collect())
         .unwrap_or_default();
     let kind = kind(&name, plan);
-    let (children, conditions) = if name == "Bitmap Heap Scan" {
-        (Vec::new(), bitmap_conditions(plan))
+    let (children, conditions, index) = if name == "Bitmap Heap Scan" {
+        (Vec::new(), bitmap_conditions(plan), bitmap_index(plan))
     } else {
-        (inner, text("Index Cond").into_iter().collect())
+        (inner, text("Index Cond").into_iter().collect(), text("Index Name"))
     };
-    let index = text("Index Name").or_else(|| bitmap_index(plan));
     let presorted = plan
         .get("Presorted Key")
         .and_then(Value::as_array)
