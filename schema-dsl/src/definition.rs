@@ -147,8 +147,18 @@ pub struct Function {
     /// The lowest role that may call it; `viewer` for reads and `editor` for writes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Role>,
+    /// That the function may read a whole scope; without it such a function is refused at deploy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// What an author says of a function that reads or sorts more rows than any index bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Scan {
+    Allowed,
 }
 
 /// What a function does.

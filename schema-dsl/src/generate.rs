@@ -277,7 +277,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             fields: fields(choices, table),
         },
     };
-    Function { access, body }
+    Function { access, scan: None, body }
 }
 
 fn row(choices: &mut Choices<'_>) -> Operand {

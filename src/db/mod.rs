@@ -14,4 +14,5 @@ pub mod parameter;
 pub mod pipeline;
 pub mod pool;
 pub mod run;
+pub mod shadow;
 pub mod sqlstate;

@@ -7,6 +7,7 @@
 //! | [`proof`] | SQL text | a verdict, by other means than the compiler's: one Postgres schema, scope everywhere |
 //! | [`argument`] | a call's body | values in the order the plan wants, or every complaint at once |
 //! | [`answer`] | Postgres's binary rows | JSON text |
+//! | [`cost`] | Postgres's plan of a statement | what bounds the rows it reads, or the index to declare |
 //!
 //! Nothing here does IO, reads a clock or draws a random number. No value of a request ever
 //! becomes SQL text: it is bound.
@@ -14,6 +15,7 @@
 pub mod answer;
 pub mod argument;
 pub mod compile;
+pub mod cost;
 pub mod filter;
 pub mod proof;
 pub mod statement;

@@ -6,6 +6,7 @@ mod apply;
 mod arrows;
 mod auth;
 mod call;
+mod certificate;
 mod cli;
 mod ddl;
 mod docs;

@@ -57,7 +57,8 @@ fn function(
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
     let body = with_argument_maxima(body?, &arguments);
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
-    Some(Function { name: name?, access, arguments, body })
+    let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
+    Some(Function { name: name?, access, scan_allowed, arguments, body })
 }
 
 /// What the parts of one function are read with.

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role};
+use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role, Scan};
 use crate::diagnostic::{Diagnostic, nearest, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, array, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
@@ -113,6 +113,14 @@ const DIRECTIONS: Choices<'static, Direction> = Choices {
     later: &[],
 };
 
+const SCANS: Choices<'static, Scan> = Choices {
+    noun: "word for `scan`",
+    code: "unknown_scan",
+    all: &[("allowed", Scan::Allowed)],
+    synonyms: &[("allow", "allowed"), ("yes", "allowed"), ("ok", "allowed")],
+    later: &[],
+};
+
 /// Options that later versions of the format know.
 const LATER: &[&str] = &["page", "expand", "own", "onConflict", "rateLimit", "description"];
 
@@ -133,14 +141,24 @@ impl Kind {
 
     const fn options(self) -> &'static [&'static str] {
         match self {
-            Kind::QueryRows => {
-                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "fields", "access", "editorOnly"]
-            }
-            Kind::GetRow => &["kind", "table", "id", "fields", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "access", "editorOnly"],
-            Kind::InsertRow => &["kind", "table", "values", "fields", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "access", "editorOnly"],
+            Kind::QueryRows => &[
+                "kind",
+                "table",
+                "filter",
+                "orderBy",
+                "orderDir",
+                "limit",
+                "offset",
+                "fields",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
+            Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::InsertRow => &["kind", "table", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -156,6 +174,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
     // Read before `table` is asked for, so that everything wrong with the function is said.
@@ -163,7 +182,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, body })
+    body.map(|body| Function { access, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.

@@ -90,6 +90,7 @@ fn change() -> impl Strategy<Value = Change> {
         "offset",
         "access",
         "editorOnly",
+        "scan",
         "all",
         "any",
         "negate",
@@ -427,7 +428,7 @@ fn functions() {
     })), @"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
     /functions/f/page: error[not_yet_served]: `page` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `fields`, `access` or `editorOnly`
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `fields`, `scan`, `access` or `editorOnly`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?
@@ -435,7 +436,7 @@ fn functions() {
     insta::assert_snapshot!(of_function(json!({
         "kind": "deleteRow", "table": 5, "access": "editor", "editorOnly": true, "filter": {},
     })), @r#"
-    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `access` or `editorOnly`
+    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `scan`, `access` or `editorOnly`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/table: error[wrong_type]: expected a table's name, got the number `5`
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`

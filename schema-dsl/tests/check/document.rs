@@ -5,7 +5,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scope, Table, Validator,
+    Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -182,7 +182,8 @@ fn a_function(value: &Value) -> Function {
         "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
         other => panic!("no such kind: {other}"),
     };
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), body }
+    let scan = value["scan"].as_str().map(|_| Scan::Allowed);
+    Function { access: word(&value["access"], &Role::ALL, Role::as_str), scan, body }
 }
 
 fn an_order(value: &Value) -> Order {
