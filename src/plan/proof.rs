@@ -13,13 +13,14 @@
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod write;
+
 use std::ops::ControlFlow;
 
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sqlparser::ast::{
-    ArrayElemTypeDef, AssignmentTarget, BinaryOperator, DataType, Delete, Expr, FromTable, Ident, Insert, ObjectName,
-    ObjectNamePart, Query, Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins, UnaryOperator,
-    Update, Value, Visit, Visitor,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SetExpr,
+    Statement as Tree, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -63,9 +64,9 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     }
     let bound = match tree {
         Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
-        Tree::Insert(insert) => bound_in_insert(insert, &statement.bindings)?,
-        Tree::Update(update) => bound_in_update(update, &statement.bindings)?,
-        Tree::Delete(delete) => bound_in_delete(delete, &statement.bindings)?,
+        Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
+        Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
+        Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
     };
     if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
@@ -166,59 +167,6 @@ fn bound_in_select(select: &Select, bindings: &[Binding]) -> Result<usize, Unpro
     match relation {
         TableFactor::Table { name, alias: None, args: None, .. } => scoped(name, select.selection.as_ref(), bindings),
         TableFactor::Derived { subquery, lateral: false, .. } => bound_in_query(subquery, bindings),
-        _ => Err(Unproven::Form),
-    }
-}
-
-fn bound_in_insert(insert: &Insert, bindings: &[Binding]) -> Result<usize, Unproven> {
-    let TableObject::TableName(name) = &insert.table else { return Err(Unproven::Form) };
-    if insert.on.is_some() || insert.table_alias.is_some() {
-        return Err(Unproven::Form);
-    }
-    let place = insert.columns.iter().position(|column| is_named(column, SCOPE_COLUMN));
-    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|query| query.body.as_ref()) else {
-        return Err(Unproven::Form);
-    };
-    let every_row_is_scoped = place.is_some_and(|place| {
-        values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| is_scope(value, bindings)))
-    });
-    // The table, and the query that its VALUES are.
-    if every_row_is_scoped { Ok(2) } else { Err(Unproven::Unscoped(name.to_string())) }
-}
-
-fn bound_in_update(update: &Update, bindings: &[Binding]) -> Result<usize, Unproven> {
-    if update.from.is_some() {
-        return Err(Unproven::Form);
-    }
-    for assignment in &update.assignments {
-        match &assignment.target {
-            AssignmentTarget::ColumnName(name) => match name.0.as_slice() {
-                // Postgres folds a name without quotes to lower case.
-                [ObjectNamePart::Identifier(Ident { value, .. })]
-                    if !value.eq_ignore_ascii_case(SCOPE_COLUMN) && !value.eq_ignore_ascii_case("id") => {}
-                _ => return Err(Unproven::Assigned(name.to_string())),
-            },
-            AssignmentTarget::Tuple(_) => return Err(Unproven::Form),
-        }
-    }
-    target(&update.table, update.selection.as_ref(), bindings)
-}
-
-fn bound_in_delete(delete: &Delete, bindings: &[Binding]) -> Result<usize, Unproven> {
-    let FromTable::WithFromKeyword(from) = &delete.from else { return Err(Unproven::Form) };
-    match from.as_slice() {
-        [table] if delete.using.is_none() && delete.tables.is_empty() => {
-            target(table, delete.selection.as_ref(), bindings)
-        }
-        _ => Err(Unproven::Form),
-    }
-}
-
-fn target(table: &TableWithJoins, selection: Option<&Expr>, bindings: &[Binding]) -> Result<usize, Unproven> {
-    match &table.relation {
-        TableFactor::Table { name, alias: None, args: None, .. } if table.joins.is_empty() => {
-            scoped(name, selection, bindings)
-        }
         _ => Err(Unproven::Form),
     }
 }
