@@ -57,7 +57,9 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
             };
             json!({ "type": "array", "items": row_schema(table), "maxItems": rows_max })
         }
-        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => row_schema(table).to_value(),
+        Body::GetRow { .. } | Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } => {
+            row_schema(table).to_value()
+        }
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         Body::DeleteRow { .. } => json!({
             "type": "object",
@@ -249,6 +251,7 @@ const fn deed(body: &Body) -> &'static str {
         Body::GetRow { .. } => "get a row",
         Body::CountRows { .. } => "count rows",
         Body::InsertRow { .. } => "insert a row",
+        Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",
         Body::DeleteRow { .. } => "delete a row",
     }

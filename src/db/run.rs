@@ -39,6 +39,13 @@ pub async fn run(
         let (error, sent) = match trouble {
             Trouble::Prepare(error) => (error, false),
             Trouble::Run(error) => (error, true),
+            Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
+                attempts_left -= 1;
+                if attempts_left > 0 {
+                    continue;
+                }
+                return Err(Failure::new(Code::UniqueConflict, "a row with these values exists already"));
+            }
             Trouble::Answer(failure) => return Err(failure),
         };
         let stale = sqlstate::is_stale(&error);

@@ -3,6 +3,7 @@
 //! Reads are compiled here, writes in [`write`].
 
 mod constraint;
+mod insert;
 mod write;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         arguments: Arguments::new(&function.arguments),
         optional,
         variants,
+        repeats_when_empty: insert::repeats_when_empty(function),
         needs_one_of: write::needs_one_of(function),
         shape: shape(table, function),
         constraints: constraint::constraints(model, table, function),
@@ -153,7 +155,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
         }
-        Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
+        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
             write::statement(table, function, target, scope, parameters)?
         }
     };
@@ -241,7 +243,7 @@ fn readable(column: &Column) -> Expr {
 fn shape(table: &Table, function: &Function) -> Shape {
     match &function.body {
         Body::QueryRows { .. } => Shape::Rows(RowWriter::new(table.visible_columns())),
-        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => {
+        Body::GetRow { .. } | Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } => {
             Shape::Row(RowWriter::new(table.visible_columns()))
         }
         Body::CountRows { .. } => Shape::Number,

@@ -2,12 +2,14 @@
 //!
 //! It knows nothing of the compiler: it parses the finished SQL text with a parser of its own and
 //! decides on that tree. A statement is proven when
-//! - it is one SELECT, INSERT, UPDATE or DELETE;
+//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT followed by a SELECT of its rows and
+//!   of those that were there;
 //! - every table in it is `"<its own Postgres schema>"."…"`;
 //! - every table that is read, changed or deleted from stands under a condition
 //!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
 //!   every inserted row has `$n` as its `scope_key`;
-//! - no UPDATE assigns `scope_key` or `id`;
+//! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
+//!   `scope_key`;
 //! - only expressions, functions and casts of closed lists occur.
 //!
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
@@ -58,11 +60,12 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, found: 0 };
+    let mut walk = Walk { postgres_schema, cte: write::cte(tree), found: 0 };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
+        Tree::Query(query) if query.with.is_some() => write::bound_in_new_or_there(query, &statement.bindings)?,
         Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
         Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
         Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
@@ -75,6 +78,8 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
 /// Walks over everything: counts tables and queries, and refuses what no statement may have.
 struct Walk<'a> {
     postgres_schema: &'a str,
+    /// What the one insert before a query is called there.
+    cte: Option<&'a str>,
     found: usize,
 }
 
@@ -94,6 +99,7 @@ impl Visitor for Walk<'_> {
             {
                 ControlFlow::Continue(())
             }
+            [ObjectNamePart::Identifier(name)] if self.cte == Some(&name.value) => ControlFlow::Continue(()),
             _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
         }
     }

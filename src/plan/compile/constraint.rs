@@ -9,7 +9,7 @@ use crate::plan::{Constraint, ConstraintKind};
 /// every table that refers to it.
 pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
     let assignments: &[Assignment] = match &function.body {
-        Body::InsertRow { values, .. } | Body::PatchRow { values, .. } => values,
+        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } | Body::PatchRow { values, .. } => values,
         Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Vec::new(),
         Body::DeleteRow { .. } => &[],
     };

@@ -2,11 +2,10 @@
 
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::function::{Assigned, Assignment, Body, Function, Source};
-use rowgate_schema_dsl::model::{Column, DefaultValue, Table};
-use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use rowgate_schema_dsl::model::{Column, Table};
 use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, Value};
 
-use crate::plan::compile::{CompileError, droppable, dropped_argument, id_is, now, readable, source};
+use crate::plan::compile::{CompileError, droppable, dropped_argument, id_is, insert, now, readable, source};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// The statement of a function that writes; `scope` is the condition that binds rows to the caller's.
@@ -18,22 +17,8 @@ pub(super) fn statement(
     mut parameters: Parameters,
 ) -> Result<Statement, CompileError> {
     Ok(match &function.body {
-        Body::InsertRow { values, .. } => {
-            let mut insert = Query::insert();
-            let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
-            let mut row = vec![
-                parameters.bind(Binding::Scope, &ColumnType::Uuid),
-                parameters.bind(Binding::NewId, &ColumnType::Uuid),
-            ];
-            for Assignment { column, value } in values {
-                let (Assigned::Source(value) | Assigned::Increment(value)) = value;
-                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-                columns.push(Alias::new(column.name.as_str()));
-                row.push(inserted(value, column, function, &mut parameters));
-            }
-            insert.into_table(target).columns(columns).returning(returning(table));
-            insert.values(row).map_err(|error| CompileError::Write(error.to_string()))?;
-            parameters.statement(&insert)
+        Body::InsertRow { values, conflict, .. } | Body::UpsertRow { values, conflict, .. } => {
+            insert::row(table, function, values, conflict, target, scope, parameters)?
         }
         Body::PatchRow { id, values, .. } => {
             let mut update = Query::update();
@@ -81,23 +66,6 @@ pub(super) fn needs_one_of(function: &Function) -> Vec<usize> {
     if always { Vec::new() } else { droppable }
 }
 
-/// What an insert puts into `column`: where an optional argument is absent, the column's default.
-fn inserted(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
-    let Some(index) = dropped_argument(value, function) else {
-        return source(value, &column.column_type, parameters);
-    };
-    match &column.default {
-        None => source(value, &column.column_type, parameters),
-        Some(DefaultValue::Value(default)) => {
-            parameters.bind(Binding::ArgumentOr(index, default.clone()), &column.column_type)
-        }
-        Some(DefaultValue::Now) => {
-            let new = source(value, &column.column_type, parameters);
-            chosen(index, new, now(&column.column_type), column, parameters)
-        }
-    }
-}
-
 /// What a patch puts into `column`: where an optional argument is absent, what is there.
 fn patched(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
     let new = source(value, &column.column_type, parameters);
@@ -117,7 +85,7 @@ fn incremented(by: &Source, column: &Column, function: &Function, parameters: &m
 }
 
 /// `new` where the argument was given, else `other`. Null is absence where the column holds none.
-fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
+pub(super) fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
     if !column.optional {
         return Func::coalesce([new, other]).into();
     }
@@ -125,6 +93,6 @@ fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mu
     CaseStatement::new().case(given, new).finally(other).into()
 }
 
-fn returning(table: &Table) -> ReturningClause {
+pub(super) fn returning(table: &Table) -> ReturningClause {
     Query::returning().exprs(table.visible_columns().map(readable))
 }
