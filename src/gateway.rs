@@ -224,22 +224,16 @@ impl Gateway {
         stages.plan = began.elapsed();
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
-        let mut out = Vec::with_capacity(expected);
-        let deadline = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = tokio::time::timeout(deadline, run(lanes, plan, statement, &parameters, &mut out)).await;
+        let within = Duration::from_millis(self.config.http.call_timeout_ms);
+        let ran = run(lanes, plan, statement, &parameters, expected, within).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
-        match ran {
-            Ok(Ok(())) => {
-                // Written only where it moved, so that workers do not share a line of memory for it.
-                if out.len() > expected || out.len() < expected / 4 {
-                    let room = out.len() + out.len() / 8;
-                    function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
-                }
-                Ok(out)
-            }
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::new(Code::StatementTimeout, "the database did not answer in time")),
+        let text = ran?;
+        // Written only where it moved, so that workers do not share a line of memory for it.
+        if text.len() > expected || text.len() < expected / 4 {
+            let room = text.len() + text.len() / 8;
+            function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
         }
+        Ok(text)
     }
 
     /// Admits one more call, or refuses it at once.

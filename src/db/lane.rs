@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use lru::LruCache;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
-use crate::plan::statement::Statement;
+use crate::db::handshake;
+use crate::db::pipeline::Connection;
 
 /// Longest wait between two attempts to connect.
 const RECONNECT_WAIT_MS_MAX: u64 = 1_000;
@@ -38,12 +37,6 @@ struct Lane {
     in_flight: AtomicUsize,
     /// Since when the lane is without a connection, where it is.
     closed_since: Mutex<Instant>,
-}
-
-/// One open connection and what is prepared on it.
-pub struct Connection {
-    client: Client,
-    prepared: Mutex<LruCache<u128, Arc<OnceCell<tokio_postgres::Statement>>>>,
 }
 
 /// A place on a lane, given back when dropped.
@@ -147,30 +140,6 @@ impl Lane {
     }
 }
 
-impl Connection {
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// The statement, prepared here; a first use costs one round trip more. Callers who want the
-    /// same one meanwhile wait for that one.
-    pub async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let cell = {
-            let mut prepared = locked(&self.prepared);
-            prepared.get_or_insert(statement.key, || Arc::new(OnceCell::new())).clone()
-        };
-        if let Some(prepared) = cell.get() {
-            return Ok(prepared.clone());
-        }
-        cell.get_or_try_init(|| self.client.prepare_typed(&statement.sql, &statement.types)).await.cloned()
-    }
-
-    /// Forgets the statement, so that the next use prepares it anew.
-    pub fn forget(&self, statement: &Statement) {
-        locked(&self.prepared).pop(&statement.key);
-    }
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -185,17 +154,15 @@ async fn keep_open(
 ) {
     let mut wait_ms = 10;
     loop {
-        match connector.address(purpose).connect(connector.tls()).await {
-            Ok((client, connection)) => {
+        match handshake::open(&connector.address(purpose), &connector.tls()).await {
+            Ok(stream) => {
                 wait_ms = 10;
-                let open = Connection { client, prepared: Mutex::new(LruCache::new(statements_max)) };
-                lane.connection.store(Some(Arc::new(open)));
+                let (connection, driver) = Connection::new(stream, statements_max);
+                lane.connection.store(Some(connection));
                 opened.notify_waiters();
-                let ended = connection.await;
+                let error = driver.run().await;
                 lane.close();
-                if let Err(error) = ended {
-                    tracing::warn!(%error, "a database connection was lost");
-                }
+                tracing::warn!(%error, "a database connection was lost");
             }
             Err(error) => {
                 if wait_ms >= RECONNECT_WAIT_MS_MAX {

@@ -7,9 +7,11 @@
 
 pub mod connect;
 pub mod embedded;
+pub mod handshake;
 pub mod lane;
 pub mod migrate;
 pub mod parameter;
+pub mod pipeline;
 pub mod pool;
 pub mod run;
 pub mod sqlstate;

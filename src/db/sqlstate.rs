@@ -5,17 +5,60 @@
 
 use std::error::Error;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
 
 use crate::error::{Code, Complaint, Failure};
 use crate::plan::{Constraint, Plan};
 
-/// The failure that `error`, got while `plan` ran, is to the caller.
-pub fn failure(error: &tokio_postgres::Error, plan: &Plan) -> Failure {
-    match error.as_db_error() {
-        Some(refusal) if !is_lost(error) => refused(refusal, plan),
+/// What Postgres said when it refused a statement, as far as anything is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: SqlState,
+    pub message: String,
+    pub constraint: Option<String>,
+    pub column: Option<String>,
+}
+
+impl Refusal {
+    /// Reads the body of an `ErrorResponse` message: fields of a letter and a text each.
+    pub fn read(body: &[u8]) -> Refusal {
+        let mut refusal =
+            Refusal { code: SqlState::INTERNAL_ERROR, message: String::new(), constraint: None, column: None };
+        for field in body.split(|byte| *byte == 0) {
+            let Some((letter, text)) = field.split_first() else { continue };
+            let text = || String::from_utf8_lossy(text).into_owned();
+            match letter {
+                b'C' => refusal.code = SqlState::from_code(&text()),
+                b'M' => refusal.message = text(),
+                b'n' => refusal.constraint = Some(text()),
+                b'c' => refusal.column = Some(text()),
+                _ => {}
+            }
+        }
+        refusal
+    }
+
+    /// The failure that this, got while `plan` ran, is to the caller.
+    pub fn failure(&self, plan: &Plan) -> Failure {
         // A session may be ended after its commit and before it could say so.
-        Some(_) | None => unavailable(plan.writes).with_log(chain(error)),
+        if self.ends_session() { unavailable(plan.writes).with_log(self.log()) } else { refused(self, plan) }
+    }
+
+    /// Whether the prepared statement no longer fits the tables, so that preparing it anew may
+    /// help. The statement has not run.
+    pub fn is_stale(&self) -> bool {
+        // Only this one of the feature_not_supported family is raised before the statement runs.
+        let stale_plan = self.code == SqlState::FEATURE_NOT_SUPPORTED && self.message.contains("cached plan");
+        stale_plan || self.code == SqlState::INVALID_SQL_STATEMENT_NAME
+    }
+
+    /// Whether the connection is about to go: whatever is sent on it next is lost.
+    pub fn ends_session(&self) -> bool {
+        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(&self.code)
+    }
+
+    fn log(&self) -> String {
+        format!("{}: {}", self.code.code(), self.message)
     }
 }
 
@@ -27,26 +70,6 @@ pub fn unavailable(writes: bool) -> Failure {
         "the database cannot be reached right now"
     };
     Failure::new(Code::DatabaseUnavailable, detail).with_retry_after_s(1)
-}
-
-/// Whether the prepared statement no longer fits the tables, so that preparing it anew may help.
-/// The statement has not run.
-pub fn is_stale(error: &tokio_postgres::Error) -> bool {
-    let stale_plan = |refusal: &DbError| {
-        // Only this one of the feature_not_supported family is raised before the statement runs.
-        *refusal.code() == SqlState::FEATURE_NOT_SUPPORTED && refusal.message().contains("cached plan")
-    };
-    error
-        .as_db_error()
-        .is_some_and(|refusal| stale_plan(refusal) || *refusal.code() == SqlState::INVALID_SQL_STATEMENT_NAME)
-}
-
-/// Whether the connection is gone or about to go: whatever is sent on it next is lost.
-pub fn is_lost(error: &tokio_postgres::Error) -> bool {
-    let ends_session = |refusal: &DbError| {
-        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(refusal.code())
-    };
-    error.is_closed() || error.as_db_error().is_some_and(ends_session)
 }
 
 /// How rows that exist already contradict a declaration that is being added.
@@ -92,10 +115,9 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn refused(refusal: &DbError, plan: &Plan) -> Failure {
-    let log = format!("{}: {}", refusal.code().code(), refusal.message());
-    let code = refusal.code();
-    let constraint = refusal.constraint().and_then(|name| find(plan, name));
+fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
+    let code = &refusal.code;
+    let constraint = refusal.constraint.as_deref().and_then(|name| find(plan, name));
     let failure = if *code == SqlState::UNIQUE_VIOLATION {
         unique(constraint)
     } else if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION {
@@ -103,7 +125,7 @@ fn refused(refusal: &DbError, plan: &Plan) -> Failure {
     } else if *code == SqlState::CHECK_VIOLATION {
         value(constraint, "a value is not one the column accepts")
     } else if *code == SqlState::NOT_NULL_VIOLATION {
-        let column = refusal.column().unwrap_or("a column");
+        let column = refusal.column.as_deref().unwrap_or("a column");
         Failure::new(Code::ValueRefused, format!("`{column}` cannot be null"))
     } else if *code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE || *code == SqlState::DATETIME_FIELD_OVERFLOW {
         Failure::new(Code::ValueRefused, "a number is beyond what the column can hold")
@@ -124,7 +146,7 @@ fn refused(refusal: &DbError, plan: &Plan) -> Failure {
     } else {
         Failure::new(Code::Internal, "the gateway could not run the statement")
     };
-    failure.with_log(log)
+    failure.with_log(refusal.log())
 }
 
 /// By its name; behind a shard the name has a suffix.

@@ -9,6 +9,8 @@ use postgres_types::Type;
 use rowgate_schema_dsl::column_type::PostgresType;
 use rowgate_schema_dsl::model::Column;
 
+use crate::error::{Code, Failure};
+
 /// What a plan's rows become.
 #[derive(Debug)]
 pub enum Shape {
@@ -24,6 +26,19 @@ pub enum Shape {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("column {0} does not hold what the plan expects")]
 pub struct Unreadable(pub usize);
+
+/// A row as Postgres sent it: for each column its length and its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRow<'a> {
+    rest: &'a [u8],
+}
+
+/// An answer's JSON text as its rows come in.
+#[derive(Debug)]
+pub struct Answer {
+    text: Vec<u8>,
+    rows: usize,
+}
 
 /// Writes one row as a JSON object.
 #[derive(Debug)]
@@ -50,6 +65,74 @@ impl<'a> postgres_types::FromSql<'a> for Raw<'a> {
 
     fn accepts(_: &Type) -> bool {
         true
+    }
+}
+
+impl<'a> RawRow<'a> {
+    /// The row in the body of a `DataRow` message.
+    pub fn new(body: &'a [u8]) -> Option<RawRow<'a>> {
+        // The number of columns stands first; the plan knows it.
+        body.get(2..).map(|rest| RawRow { rest })
+    }
+
+    /// The next column's bytes; `None` for null.
+    pub fn next(&mut self) -> Result<Option<&'a [u8]>, Unreadable> {
+        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(Unreadable(0))?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.rest = rest;
+            return Ok(None);
+        };
+        let (field, rest) = rest.split_at_checked(length).ok_or(Unreadable(0))?;
+        self.rest = rest;
+        Ok(Some(field))
+    }
+}
+
+impl Answer {
+    /// An answer of `shape`, with room for `bytes`.
+    pub fn begin(shape: &Shape, bytes: usize) -> Answer {
+        let mut text = Vec::with_capacity(bytes);
+        match shape {
+            Shape::Rows(_) => text.push(b'['),
+            Shape::Row(_) | Shape::Number => {}
+        }
+        Answer { text, rows: 0 }
+    }
+
+    /// Adds the next row.
+    pub fn row(&mut self, shape: &Shape, mut row: RawRow<'_>) -> Result<(), Unreadable> {
+        self.rows += 1;
+        match shape {
+            Shape::Rows(writer) => {
+                if self.rows > 1 {
+                    self.text.push(b',');
+                }
+                writer.write(&mut self.text, |_| row.next())
+            }
+            // There is one; what a broken plan had beyond it is not the caller's.
+            Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
+            Shape::Row(writer) => writer.write(&mut self.text, |_| row.next()),
+            Shape::Number => row.next()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
+        }
+    }
+
+    /// The whole text, once every row was added.
+    pub fn end(mut self, shape: &Shape) -> Result<Vec<u8>, Failure> {
+        match shape {
+            Shape::Rows(_) => self.text.push(b']'),
+            Shape::Row(_) if self.rows == 0 => {
+                return Err(Failure::new(Code::RowNotFound, "no row has this `id`"));
+            }
+            Shape::Number if self.rows == 0 => return Err(Unreadable(0).into()),
+            Shape::Row(_) | Shape::Number => {}
+        }
+        Ok(self.text)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(unreadable: Unreadable) -> Failure {
+        Failure::new(Code::Internal, "the gateway could not read the answer").with_log(unreadable.to_string())
     }
 }
 

@@ -71,7 +71,7 @@ pub struct AdminKey {
 /// A callable function, with what each call of it needs at hand.
 #[derive(Debug)]
 pub struct Function {
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub class: Class,
     pub metrics: FunctionMetrics,
     /// How long answers have been of late: room for the next is made at once.
@@ -198,6 +198,7 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
         .map(|(name, plan)| {
             let class = if plan.writes { Class::WriteRows } else { Class::QueryRows };
             let metrics = metrics.function(id, &name, plan.kind);
+            let plan = Arc::new(plan);
             (name, Arc::new(Function { plan, class, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
         })
         .collect();

@@ -1,0 +1,461 @@
+//! One session of Postgres shared by many calls: requests go out back to back, answers come back
+//! in the same order.
+//!
+//! A call appends its messages to a buffer and waits; the connection's task sends whatever has
+//! gathered by one write, and turns rows into JSON where it finds them, in the buffer they were
+//! received in. Each call ends in a Sync of its own, so it is a transaction of its own, and what
+//! fails in one says nothing to the next.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use futures_util::task::AtomicWaker;
+use lru::LruCache;
+use postgres_protocol::IsNull;
+use postgres_protocol::message::frontend;
+use postgres_types::{ToSql, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+use crate::db::handshake::Stream;
+use crate::db::parameter::Parameter;
+use crate::db::sqlstate::Refusal;
+use crate::error::Failure;
+use crate::plan::Plan;
+use crate::plan::answer::{Answer, RawRow};
+use crate::plan::statement::Statement;
+
+/// Room for what is received; a longer message is given more until it was read.
+const RECEIVE_BYTES: usize = 64 << 10;
+/// Room for what is sent that is kept when it is empty.
+const SEND_BYTES: usize = 16 << 10;
+/// A message over this is no row of ours but a stream gone wrong.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// A message's letter and its length.
+const HEADER_BYTES: usize = 5;
+
+/// Every value, both ways, travels in Postgres's binary format.
+const BINARY: [i16; 1] = [1];
+
+/// A session that calls are sent on; [`Driver`] moves its bytes.
+pub struct Connection {
+    pipe: Mutex<Pipe>,
+    /// Wakes the driver when there is something to send.
+    driver: AtomicWaker,
+}
+
+/// What a call sends.
+pub struct Request<'a> {
+    pub plan: &'a Arc<Plan>,
+    pub statement: &'a Statement,
+    pub parameters: &'a [Parameter<'a>],
+    /// The database role it runs in; the session's own where there is none.
+    pub role: Option<&'a Arc<str>>,
+    /// Room made for the answer at once.
+    pub answer_bytes: usize,
+    /// When its caller is told that it took too long.
+    pub deadline: Instant,
+}
+
+/// Why a call came to no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Postgres refused it; `began` when it may have run.
+    Refused { refusal: Refusal, began: bool },
+    /// It ran, and its answer is a failure.
+    Answer(Failure),
+    /// The session ended; `sent` when the call may have reached it.
+    Lost { sent: bool },
+    /// Its deadline passed; it may yet run.
+    TimedOut,
+}
+
+struct Pipe {
+    /// What waits to be sent.
+    out: BytesMut,
+    /// Bytes ever put into `out`.
+    queued_bytes: u64,
+    /// Requests without an answer yet, the oldest first.
+    awaited: VecDeque<Awaited>,
+    /// Names by the key of the statement.
+    prepared: LruCache<u128, Box<str>>,
+    /// Statements ever prepared: names are never used twice.
+    names: u64,
+    role: Option<Arc<str>>,
+    is_closed: bool,
+}
+
+/// A request that Postgres will answer up to a ReadyForQuery.
+struct Awaited {
+    /// Where its first byte stands among all ever queued.
+    starts_at: u64,
+    /// None for the gateway's own, such as a change of role.
+    call: Option<Awaiting>,
+}
+
+/// A call that waits.
+struct Awaiting {
+    plan: Arc<Plan>,
+    answer: Answer,
+    /// Whether its parameters were accepted: it may have run.
+    is_bound: bool,
+    trouble: Option<Trouble>,
+    deadline: Instant,
+    reply: Option<oneshot::Sender<Result<Vec<u8>, Trouble>>>,
+}
+
+impl Connection {
+    /// A connection on `stream`, and what moves its bytes until it ends.
+    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize) -> (Arc<Connection>, Driver) {
+        let pipe = Pipe {
+            out: BytesMut::with_capacity(SEND_BYTES),
+            queued_bytes: 0,
+            awaited: VecDeque::new(),
+            prepared: LruCache::new(statements_max),
+            names: 0,
+            role: None,
+            is_closed: false,
+        };
+        let connection = Arc::new(Connection { pipe: Mutex::new(pipe), driver: AtomicWaker::new() });
+        let driver = Driver {
+            connection: connection.clone(),
+            stream,
+            sending: BytesMut::with_capacity(SEND_BYTES),
+            sent_bytes: 0,
+            received: vec![0; RECEIVE_BYTES],
+            filled: 0,
+            timer: None,
+        };
+        (connection, driver)
+    }
+
+    /// Sends `request` and answers with its JSON text.
+    pub async fn call(&self, request: Request<'_>) -> Result<Vec<u8>, Trouble> {
+        let answered = self.send(&request)?;
+        self.driver.wake();
+        // The driver says what became of each call before it goes, unless its runtime went first.
+        answered.await.unwrap_or(Err(Trouble::Lost { sent: true }))
+    }
+
+    /// Forgets the statement, so that the next use prepares it anew.
+    pub fn forget(&self, statement: &Statement) {
+        self.locked().prepared.pop(&statement.key);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.locked().is_closed
+    }
+
+    fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Vec<u8>, Trouble>>, Trouble> {
+        let mut pipe = self.locked();
+        let pipe = &mut *pipe;
+        if pipe.is_closed {
+            return Err(Trouble::Lost { sent: false });
+        }
+        if pipe.role.as_ref() != request.role {
+            pipe.change_role(request.role).map_err(|_| Trouble::Lost { sent: false })?;
+        }
+        let before = pipe.out.len();
+        if let Err(error) = pipe.write(request) {
+            pipe.out.truncate(before);
+            // Whether the statement was prepared is no longer known.
+            pipe.prepared.pop(&request.statement.key);
+            let failure = Failure::new(crate::error::Code::Internal, "the gateway could not bind the arguments");
+            return Err(Trouble::Answer(failure.with_log(error.to_string())));
+        }
+        let (reply, answered) = oneshot::channel();
+        let call = Awaiting {
+            plan: request.plan.clone(),
+            answer: Answer::begin(&request.plan.shape, request.answer_bytes),
+            is_bound: false,
+            trouble: None,
+            deadline: request.deadline,
+            reply: Some(reply),
+        };
+        pipe.await_answer(before, Some(call));
+        Ok(answered)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Pipe> {
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pipe {
+    /// Notes that what stands in `out` from `before` on will be answered.
+    fn await_answer(&mut self, before: usize, call: Option<Awaiting>) {
+        self.awaited.push_back(Awaited { starts_at: self.queued_bytes, call });
+        self.queued_bytes += (self.out.len() - before) as u64;
+    }
+
+    /// A transaction of its own: undone together with a call that fails, it would take the role
+    /// from the calls behind. Where it is refused they run in the former role, which has no right
+    /// to their tables.
+    fn change_role(&mut self, role: Option<&Arc<str>>) -> io::Result<()> {
+        let before = self.out.len();
+        match role {
+            // A role's name is the gateway's own, made of letters, digits and `_`.
+            Some(role) => frontend::query(&format!("SET ROLE \"{role}\""), &mut self.out)?,
+            None => frontend::query("RESET ROLE", &mut self.out)?,
+        }
+        self.role = role.cloned();
+        self.await_answer(before, None);
+        Ok(())
+    }
+
+    fn write(&mut self, request: &Request<'_>) -> Result<(), Box<dyn std::error::Error + Sync + Send>> {
+        let Request { statement, parameters, .. } = request;
+        if !self.prepared.contains(&statement.key) {
+            self.prepare(statement)?;
+        }
+        let name = self.prepared.get(&statement.key).map_or("", |name| name);
+        let serialize = |(parameter, wire_type): (&Parameter<'_>, &Type), out: &mut BytesMut| {
+            parameter.to_sql(wire_type, out).map(|null| match null {
+                postgres_types::IsNull::Yes => IsNull::Yes,
+                postgres_types::IsNull::No => IsNull::No,
+            })
+        };
+        let values = parameters.iter().zip(&statement.types);
+        match frontend::bind("", name, BINARY, values, serialize, BINARY, &mut self.out) {
+            Ok(()) => {}
+            Err(frontend::BindError::Conversion(error)) => return Err(error),
+            Err(frontend::BindError::Serialization(error)) => return Err(error.into()),
+        }
+        frontend::execute("", 0, &mut self.out)?;
+        frontend::sync(&mut self.out);
+        Ok(())
+    }
+
+    /// Prepares the statement in front of its first use, without waiting; the one that was not
+    /// used for longest makes room.
+    fn prepare(&mut self, statement: &Statement) -> io::Result<()> {
+        self.names += 1;
+        let name = format!("s{}", self.names);
+        frontend::parse(&name, &statement.sql, statement.types.iter().map(Type::oid), &mut self.out)?;
+        if let Some((_, old)) = self.prepared.push(statement.key, name.into_boxed_str()) {
+            frontend::close(b'S', &old, &mut self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one message from Postgres.
+    fn receive(&mut self, letter: u8, body: &[u8]) -> io::Result<()> {
+        match letter {
+            b'D' => {
+                if let Some(call) = self.awaited.front_mut().and_then(|awaited| awaited.call.as_mut()) {
+                    call.row(body);
+                }
+            }
+            b'2' => {
+                if let Some(call) = self.awaited.front_mut().and_then(|awaited| awaited.call.as_mut()) {
+                    call.is_bound = true;
+                }
+            }
+            b'E' => {
+                let refusal = Refusal::read(body);
+                match self.awaited.front_mut() {
+                    Some(Awaited { call: Some(call), .. }) => {
+                        call.trouble = Some(Trouble::Refused { refusal, began: call.is_bound });
+                    }
+                    Some(Awaited { call: None, .. }) => {
+                        tracing::error!(code = refusal.code.code(), "the role of an extension cannot be taken");
+                        // The calls behind it fail; the next one tries again.
+                        self.role = Some(Arc::from(""));
+                    }
+                    None => return Err(io::Error::other(format!("{}: {}", refusal.code.code(), refusal.message))),
+                }
+            }
+            b'Z' => match self.awaited.pop_front() {
+                Some(Awaited { call: Some(call), .. }) => call.finish(),
+                Some(Awaited { call: None, .. }) => {}
+                None => return Err(io::Error::other("an answer came to nothing asked")),
+            },
+            // Parsed, closed, no data, command complete, empty query, portal suspended, settings,
+            // notices, notifications: nothing is decided by them.
+            b'1' | b'3' | b'n' | b'C' | b'I' | b's' | b'S' | b'N' | b'A' => {}
+            _ => return Err(io::Error::other("an unknown message came")),
+        }
+        Ok(())
+    }
+
+    /// Tells the callers whose deadline passed; when the next one does.
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for call in self.awaited.iter_mut().filter_map(|awaited| awaited.call.as_mut()) {
+            if call.deadline > now {
+                next = Some(next.map_or(call.deadline, |next| next.min(call.deadline)));
+            } else if let Some(reply) = call.reply.take() {
+                // A caller that went away asks for no answer.
+                let _ = reply.send(Err(Trouble::TimedOut));
+            }
+        }
+        next
+    }
+}
+
+impl Awaiting {
+    fn row(&mut self, body: &[u8]) {
+        // Nobody waits for it any more, or it has failed.
+        if self.trouble.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            return;
+        }
+        let row = RawRow::new(body).ok_or(crate::plan::answer::Unreadable(0));
+        if let Err(unreadable) = row.and_then(|row| self.answer.row(&self.plan.shape, row)) {
+            self.trouble = Some(Trouble::Answer(unreadable.into()));
+        }
+    }
+
+    fn finish(self) {
+        let Some(reply) = self.reply else { return };
+        let result = match self.trouble {
+            Some(trouble) => Err(trouble),
+            None => self.answer.end(&self.plan.shape).map_err(Trouble::Answer),
+        };
+        // A caller that went away asks for no answer.
+        let _ = reply.send(result);
+    }
+}
+
+/// Moves the bytes of one connection; runs until the connection ends.
+pub struct Driver {
+    connection: Arc<Connection>,
+    stream: Box<dyn Stream>,
+    sending: BytesMut,
+    /// Bytes ever sent.
+    sent_bytes: u64,
+    received: Vec<u8>,
+    /// Bytes of `received` that are not yet understood, from its start.
+    filled: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Driver {
+    /// Runs the connection to its end, and tells every call on it what became of it.
+    pub async fn run(mut self) -> io::Error {
+        let error = poll_fn(|context| self.poll(context)).await;
+        let mut pipe = self.connection.locked();
+        pipe.is_closed = true;
+        for Awaited { starts_at, call } in std::mem::take(&mut pipe.awaited) {
+            let Some(mut call) = call else { continue };
+            call.trouble.get_or_insert(Trouble::Lost { sent: starts_at < self.sent_bytes });
+            call.finish();
+        }
+        error
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        self.connection.driver.register(context.waker());
+        loop {
+            let moved = self.send(context).and_then(|sent| Ok(self.receive(context)? || sent));
+            match moved {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        self.watch(context);
+        Poll::Pending
+    }
+
+    /// Sends what waits; whether anything was sent.
+    fn send(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let before = self.sent_bytes;
+        loop {
+            if self.sending.is_empty() {
+                let mut pipe = self.connection.locked();
+                if pipe.out.is_empty() {
+                    break;
+                }
+                self.sending.clear();
+                std::mem::swap(&mut self.sending, &mut pipe.out);
+            }
+            match Pin::new(&mut self.stream).poll_write(context, &self.sending) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.sending.advance(count);
+                    self.sent_bytes += count as u64;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(self.sent_bytes > before),
+            }
+        }
+        let sent = self.sent_bytes > before;
+        if sent && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context) {
+            flushed?;
+        }
+        Ok(sent)
+    }
+
+    /// Receives and understands what has come; whether anything has.
+    fn receive(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let Some(room) = self.received.get_mut(self.filled..) else { return Ok(false) };
+        let mut into = ReadBuf::new(room);
+        match Pin::new(&mut self.stream).poll_read(context, &mut into) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(false),
+        }
+        let count = into.filled().len();
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.filled += count;
+        self.understand()?;
+        Ok(true)
+    }
+
+    /// Takes every whole message, and makes room for the rest of the last.
+    fn understand(&mut self) -> io::Result<()> {
+        let mut pipe = self.connection.locked();
+        let mut rest = self.received.get(..self.filled).unwrap_or_default();
+        let mut wanted = RECEIVE_BYTES;
+        while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
+            let [letter, length @ ..] = *header;
+            // The length counts itself and not the letter.
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            let Some(length) = length.checked_sub(4).filter(|length| *length <= MESSAGE_BYTES_MAX) else {
+                return Err(io::Error::other("a message has no sound length"));
+            };
+            let Some((body, next)) = after.split_at_checked(length) else {
+                wanted = wanted.max(HEADER_BYTES + length);
+                break;
+            };
+            pipe.receive(letter, body)?;
+            rest = next;
+        }
+        drop(pipe);
+        let left = rest.len();
+        self.received.copy_within(self.filled - left..self.filled, 0);
+        self.filled = left;
+        if self.received.len() != wanted && left <= wanted {
+            self.received.resize(wanted, 0);
+            self.received.shrink_to(wanted);
+        }
+        Ok(())
+    }
+
+    /// Wakes the driver when the first deadline passes. The timer is set anew only when it fires,
+    /// not at each call.
+    fn watch(&mut self, context: &mut Context<'_>) {
+        loop {
+            match &mut self.timer {
+                None => {
+                    let next = self.connection.locked().expire(Instant::now());
+                    let Some(next) = next else { return };
+                    self.timer = Some(Box::pin(tokio::time::sleep_until(next)));
+                }
+                Some(timer) => match timer.as_mut().poll(context) {
+                    Poll::Pending => return,
+                    Poll::Ready(()) => self.timer = None,
+                },
+            }
+        }
+    }
+}
