@@ -14,18 +14,17 @@ mod bed;
 mod support;
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::Request;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
+use rowgate::http::Entry;
 use rowgate::limit::{Class, Keys, Limiter};
 use rowgate::plan::answer::{Raw, Shape};
-use tower::{Layer, ServiceExt};
 use uuid::Uuid;
 
 use crate::bed::Bed;
@@ -64,10 +63,10 @@ fn calls(criterion: &mut Criterion<Cpu>, bed: &Bed, name: &str, function: &str, 
     group.finish();
 }
 
-/// The service as a worker gives it to hyper, for each connection made and for each request cloned.
+/// The entry as a worker gives it to hyper.
 fn http(criterion: &mut Criterion<Cpu>, bed: &Bed, one: &str) {
-    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-    let service = Extension(ConnectInfo(peer)).layer(rowgate::http::router(bed.shared.clone()));
+    let client = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let entry = Arc::new(Entry::new(bed.shared.clone()));
     let request = |function: &str| {
         Request::post(format!("/v1/extension-functions/{}/{function}", bed.install_id))
             .header("host", "localhost:8080")
@@ -86,7 +85,7 @@ fn http(criterion: &mut Criterion<Cpu>, bed: &Bed, one: &str) {
                     || (0..count).map(|_| request(function)).collect::<Vec<_>>(),
                     |requests| {
                         join_all(requests.into_iter().map(async |request| {
-                            let response = service.clone().oneshot(request).await.unwrap();
+                            let response = entry.clone().serve(client, request).await;
                             assert_eq!(response.status(), status);
                             response.into_body().collect().await.unwrap()
                         }))

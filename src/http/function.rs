@@ -1,22 +1,23 @@
 //! `POST /v1/extension-functions/{install_id}/{function}`: arguments in, the bare result out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
-use bytes::BufMut;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use bytes::{BufMut, BytesMut};
+use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use crate::auth::Identity;
 use crate::error::{Code, Failure};
 use crate::gateway::{Call, Reply, Stages};
-use crate::http::Shared;
 use crate::http::request_id::RequestId;
+use crate::http::{Client, Shared, unknown};
 use crate::limit::{Decision, Limiter};
 use crate::problem;
 
@@ -40,33 +41,53 @@ struct Answered {
     body_left: bool,
 }
 
-pub async fn call(
+/// The install and the function that a plain path names; `None` for any other path, and for one
+/// in percent signs, which the router reads.
+pub fn named_in(path: &str) -> Option<(&str, &str)> {
+    let (install_id, function) = path.strip_prefix("/v1/extension-functions/")?.split_once('/')?;
+    let is_plain = !install_id.is_empty() && !function.is_empty() && !function.contains('/') && !path.contains('%');
+    is_plain.then_some((install_id, function))
+}
+
+/// A call found by the router.
+pub(super) async fn call_routed(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Extension(Client(client)): Extension<Client>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    request: Request,
+    request: Request<Body>,
 ) -> Response<Body> {
-    let (parts, mut body) = request.into_parts();
+    let Ok(Path((install_id, function))) = path else { return unknown(State(shared), request).await };
+    let (parts, body) = request.into_parts();
+    call(&shared, client, &install_id, &function, &parts, body).await
+}
+
+/// Answers one call.
+pub async fn call<B>(
+    shared: &Shared,
+    client: IpAddr,
+    install_id: &str,
+    function: &str,
+    parts: &Parts,
+    mut body: B,
+) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let id = RequestId::of(&parts.headers);
     let instance = parts.uri.path();
     let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
-    let result = match path {
-        Ok(Path((install_id, function))) => {
-            answer(&shared, address.ip(), &install_id, &function, &parts, &mut body, &mut answered).await
-        }
-        Err(_) => Err(Failure::new(Code::EndpointUnknown, "the path is not one of an endpoint")),
-    };
+    let result = answer(shared, client, install_id, function, parts, &mut body, &mut answered).await;
     let mut response = match result {
         Ok(body) => {
             let mut response = Response::new(Body::from(body));
-            response.headers_mut().reserve(HEADERS_MAX);
+            *response.headers_mut() = HeaderMap::with_capacity(HEADERS_MAX);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
         Err(failure) => {
             log(&failure, instance, &id);
             let mut response = problem::response(&failure, instance, id.as_str());
-            if answered.body_left && !discarded(&shared, &parts.headers, &mut body, failure.code).await {
+            if answered.body_left && !discarded(shared, &parts.headers, &mut body, failure.code).await {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             if failure.code == Code::MethodNotAllowed {
@@ -86,15 +107,18 @@ pub async fn call(
     id.on(response)
 }
 
-async fn answer(
+async fn answer<B>(
     shared: &Shared,
     client: IpAddr,
     install_id: &str,
     function: &str,
     request: &Parts,
-    body: &mut Body,
+    body: &mut B,
     answered: &mut Answered,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, Failure>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let gateway = &shared.gateway;
     if request.method != Method::POST {
         return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
@@ -130,26 +154,47 @@ async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> R
 }
 
 /// The body, bounded in size and time.
-async fn read(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, Failure> {
+async fn read<B>(shared: &Shared, headers: &HeaderMap, body: &mut B) -> Result<Bytes, Failure>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let settings = &shared.gateway.config.http;
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body is over {} bytes", settings.body_bytes_max));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > settings.body_bytes_max as u64) {
         return Err(too_large());
     }
-    let collected = Limited::new(body, settings.body_bytes_max).collect();
+    let reading = async {
+        // A short body is one frame, and is not copied.
+        let mut whole = Bytes::new();
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|_| Failure::new(Code::BodyMalformed, "the body ended before its announced length"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len() + data.len() > settings.body_bytes_max {
+                return Err(too_large());
+            }
+            if whole.is_empty() {
+                whole = data;
+            } else {
+                let mut longer = BytesMut::from(whole);
+                longer.extend_from_slice(&data);
+                whole = longer.freeze();
+            }
+        }
+        Ok(whole)
+    };
     let within = Duration::from_millis(settings.body_read_timeout_ms);
-    match tokio::time::timeout(within, collected).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Failure::new(Code::BodyMalformed, "the body ended before its announced length")),
-        Err(_) => Err(Failure::new(Code::RequestTimeout, "the body did not arrive in time")),
-    }
+    let late = |_| Failure::new(Code::RequestTimeout, "the body did not arrive in time");
+    tokio::time::timeout(within, reading).await.map_err(late)?
 }
 
 /// Reads on to the end of a body that nobody wants, so that the connection can serve the next
 /// request; answers whether the end was reached. As bounded as reading one that is wanted.
-async fn discarded(shared: &Shared, headers: &HeaderMap, body: &mut Body, code: Code) -> bool {
+async fn discarded<B>(shared: &Shared, headers: &HeaderMap, body: &mut B, code: Code) -> bool
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     // Whoever was read in vain is not read further, and whoever asks first has sent nothing yet.
     if matches!(code, Code::BodyTooLarge | Code::BodyMalformed | Code::RequestTimeout)
         || headers.contains_key(header::EXPECT)

@@ -1,6 +1,7 @@
 //! Workers: each a thread with its own runtime, its own listening socket on the shared port
 //! (SO_REUSEPORT) and its own database lanes. A call is served from end to end on one thread.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -8,18 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
-use tower::Layer;
 
 use crate::db::connect::Connector;
 use crate::gateway::{Gateway, Worker};
-use crate::http::{Shared, router};
+use crate::http::{Entry, Shared};
 
 /// Connections waiting to be accepted, per worker.
 const BACKLOG: i32 = 1_024;
@@ -110,7 +110,7 @@ async fn serve(
     };
     let settings = shared.gateway.config.http.clone();
     let gauge = shared.gateway.metrics.connections.clone();
-    let router = router(shared);
+    let entry = Arc::new(Entry::new(shared));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -138,8 +138,9 @@ async fn serve(
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let service = axum::Extension(ConnectInfo(peer)).layer(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let entry = entry.clone();
+        let service = service_fn(move |request| entry.clone().serve(peer.ip(), request).map(Ok::<_, Infallible>));
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _open = open;

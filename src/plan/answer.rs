@@ -76,7 +76,7 @@ impl<'a> RawRow<'a> {
     }
 
     /// The next column's bytes; `None` for null.
-    pub fn next(&mut self) -> Result<Option<&'a [u8]>, Unreadable> {
+    pub fn next_field(&mut self) -> Result<Option<&'a [u8]>, Unreadable> {
         let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(Unreadable(0))?;
         let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
             self.rest = rest;
@@ -107,12 +107,12 @@ impl Answer {
                 if self.rows > 1 {
                     self.text.push(b',');
                 }
-                writer.write(&mut self.text, |_| row.next())
+                writer.write(&mut self.text, |_| row.next_field())
             }
             // There is one; what a broken plan had beyond it is not the caller's.
             Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
-            Shape::Row(writer) => writer.write(&mut self.text, |_| row.next()),
-            Shape::Number => row.next()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
+            Shape::Row(writer) => writer.write(&mut self.text, |_| row.next_field()),
+            Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
         }
     }
 
