@@ -20,3 +20,4 @@ mod support;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod writes;

@@ -3,6 +3,8 @@
 //! A function of which a needed part is broken is left out whole: nothing refers to functions,
 //! and half a function draws complaints that its author did not earn.
 
+mod write;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
@@ -22,6 +24,7 @@ enum Kind {
     GetRow,
     CountRows,
     InsertRow,
+    UpsertRow,
     PatchRow,
     DeleteRow,
 }
@@ -34,6 +37,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
         ("insertRow", Kind::InsertRow),
+        ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
         ("deleteRow", Kind::DeleteRow),
     ],
@@ -44,12 +48,14 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("count", "countRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
+        ("upsert", "upsertRow"),
+        ("insertorupdate", "upsertRow"),
         ("update", "patchRow"),
         ("updaterow", "patchRow"),
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
     ],
-    later: &["insertRows", "upsertRow", "aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["insertRows", "aggregateRows", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -122,7 +128,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["page", "expand", "own", "onConflict", "rateLimit", "description"];
+const LATER: &[&str] = &["page", "expand", "own", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -134,6 +140,7 @@ impl Kind {
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
             Kind::InsertRow => "insertRow",
+            Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
             Kind::DeleteRow => "deleteRow",
         }
@@ -157,7 +164,10 @@ impl Kind {
             Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
             Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
-            Kind::InsertRow => &["kind", "table", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::InsertRow => {
+                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
+            }
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
             Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
         }
     }
@@ -218,7 +228,13 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
         Kind::InsertRow => {
             let fields = names(map, "fields", at, complaints);
-            Some(Body::InsertRow { table, values: values(map, at, complaints)?, fields })
+            let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
+            Some(Body::InsertRow { table, values: values(map, at, complaints)?, on_conflict, unique, fields })
+        }
+        Kind::UpsertRow => {
+            let fields = names(map, "fields", at, complaints);
+            let unique = write::required_unique(map, at, complaints);
+            Some(Body::UpsertRow { table, values: values(map, at, complaints)?, unique: unique?, fields })
         }
         Kind::PatchRow => {
             let fields = names(map, "fields", at, complaints);

@@ -5,7 +5,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
+    OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -177,7 +177,13 @@ fn a_function(value: &Value) -> Function {
         },
         "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
-        "insertRow" => Body::InsertRow { table: table(), values: values(), fields: fields() },
+        "insertRow" => Body::InsertRow {
+            table: table(),
+            values: values(),
+            on_conflict: OnConflict::Error,
+            unique: None,
+            fields: fields(),
+        },
         "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
         "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
         other => panic!("no such kind: {other}"),

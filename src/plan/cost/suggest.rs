@@ -24,7 +24,11 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
     let (filter, order) = match &function.body {
         Body::QueryRows { filter, order_by, .. } => (filter.as_ref(), Some(order_by.as_slice())),
         Body::CountRows { filter, .. } => (filter.as_ref(), None),
-        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
+        Body::GetRow { .. }
+        | Body::InsertRow { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::DeleteRow { .. } => {
             return Suggestion::None;
         }
     };
