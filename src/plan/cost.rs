@@ -20,11 +20,12 @@ pub mod tree;
 use std::fmt;
 
 use rowgate_schema_dsl::function::{Body, Function, Limit};
-use rowgate_schema_dsl::model::{Model, Table};
+use rowgate_schema_dsl::model::{Index, Model, Table};
+use rowgate_schema_dsl::name::Name;
 use serde::Serialize;
 
 use crate::plan::cost::scan::{Narrowing, narrowing};
-use crate::plan::cost::suggest::demanded;
+use crate::plan::cost::suggest::{Suggestion, demanded, suggestion};
 use crate::plan::cost::tree::{Kind, Node};
 
 /// What a function's statements cost at most; one for each set of optional arguments.
@@ -95,6 +96,7 @@ pub fn judge(model: &Model, function: &Function, given: Vec<String>, root: &Node
         cost: StatementCost { given, reads: Vec::new(), sorts: false, excesses: Vec::new() },
     };
     judging.node(root, false);
+    judging.prefer_declared();
     judging.cost.excesses.sort();
     judging.cost.excesses.dedup();
     judging.cost
@@ -120,6 +122,26 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
+    /// Over no rows two indexes cost the same, and the one that does not narrow may be chosen; over
+    /// rows it never is. So where the index that would do is declared, it is what bounds the read.
+    fn prefer_declared(&mut self) {
+        if self.cost.excesses.iter().any(|excess| *excess != Excess::Scan) || self.cost.excesses.is_empty() {
+            return;
+        }
+        let Suggestion::Index { columns, .. } = suggestion(self.model, self.function, &self.cost.given) else { return };
+        let Some(table) = self.model.table(self.function.body.table().as_str()) else { return };
+        let is_it = |index: &Index| index.columns.iter().map(Name::as_str).eq(columns.iter().map(String::as_str));
+        let Some(index) = table.indexes.iter().find(|index| is_it(index)) else { return };
+        let unbound = self.cost.reads.iter_mut().filter(|read| read.bound == Bound::None);
+        for read in unbound.filter(|read| read.table == table.name.as_str()) {
+            read.index = Some(table.index_identifier(index));
+            read.bound = Bound::Range { columns: columns.clone() };
+        }
+        if self.cost.reads.iter().all(|read| read.bound != Bound::None) {
+            self.cost.excesses.clear();
+        }
+    }
+
     /// `stopped` says that whoever asks this node for rows stops after a known number of them.
     fn node(&mut self, node: &Node, stopped: bool) {
         let stopped = match node.kind {
