@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use deadpool_postgres::Pool;
 use rowgate_schema_dsl::definition::IdentityField;
+use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
 use crate::auth::{Authenticator, Identity};
@@ -355,6 +356,14 @@ fn parameter<'a>(
         Binding::NewId => Parameter::Uuid(Uuid::now_v7()),
         Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
         Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
+        Binding::Pattern { argument, anchor } => match given.get(*argument) {
+            Some(Typed::Text(text)) => Parameter::Pattern { text, anchor: *anchor },
+            // INVARIANT: `check` lets nothing but text be looked for in text.
+            Some(_) | None => Parameter::Null,
+        },
+        Binding::Element { argument, element } => {
+            given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
+        }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
         Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
         Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),

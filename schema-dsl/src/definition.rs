@@ -147,8 +147,18 @@ pub struct Function {
     /// The lowest role that may call it; `viewer` for reads and `editor` for writes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Role>,
+    /// That the function may read a whole scope; without it such a function is refused at deploy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// What an author says of a function that reads or sorts more rows than any index bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Scan {
+    Allowed,
 }
 
 /// What a function does.
@@ -171,9 +181,18 @@ pub enum Body {
         /// Answers `{ "rows", "cursor", "previous" }`, and takes `cursor` to go on.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         page: bool,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
     },
     /// The row with this `id`.
-    GetRow { table: String, id: Operand },
+    GetRow {
+        table: String,
+        id: Operand,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// How many rows of the scope the filter accepts.
     CountRows {
         table: String,
@@ -181,9 +200,36 @@ pub enum Body {
         filter: Option<Filter>,
     },
     /// A new row; the answer is the row.
-    InsertRow { table: String, values: IndexMap<String, Operand> },
+    InsertRow {
+        table: String,
+        values: IndexMap<String, Operand>,
+        #[serde(default, skip_serializing_if = "OnConflict::is_error")]
+        on_conflict: OnConflict,
+        /// The unique rule that `onConflict` is about; the table's only one unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unique: Option<String>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
+    /// A new row, or new values for the row that a unique rule says is there; the answer is the row.
+    UpsertRow {
+        table: String,
+        unique: String,
+        values: IndexMap<String, Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// New values for some columns of the row with this `id`; the answer is the new row.
-    PatchRow { table: String, id: Operand, values: IndexMap<String, Operand> },
+    PatchRow {
+        table: String,
+        id: Operand,
+        values: IndexMap<String, Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// The row with this `id` goes; the answer is `{ "id" }`.
     DeleteRow { table: String, id: Operand },
 }
@@ -196,9 +242,29 @@ impl Body {
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
             Body::DeleteRow { .. } => "deleteRow",
         }
+    }
+}
+
+/// What an insert does where a unique rule says that the row is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnConflict {
+    /// It fails.
+    #[default]
+    Error,
+    /// It changes nothing and answers the row that is there.
+    Ignore,
+    /// It gives that row the new values.
+    Update,
+}
+
+impl OnConflict {
+    pub fn is_error(&self) -> bool {
+        *self == OnConflict::Error
     }
 }
 
@@ -264,10 +330,24 @@ pub enum Operator {
     GreaterOrEqual,
     #[serde(rename = "in")]
     In,
+    /// Text matches a pattern.
+    #[serde(rename = "like")]
+    Like,
+    /// The same, with `A` to `Z` and `a` to `z` alike.
+    #[serde(rename = "ilike")]
+    Ilike,
+    #[serde(rename = "startsWith")]
+    StartsWith,
+    /// Text has this text in it, an array this element, a document this part.
+    #[serde(rename = "contains")]
+    Contains,
+    /// With `true` (as where no value is given) the column is null, with `false` it is not.
+    #[serde(rename = "isNull")]
+    IsNull,
 }
 
 impl Operator {
-    pub const ALL: [Operator; 7] = [
+    pub const ALL: [Operator; 12] = [
         Operator::Equal,
         Operator::NotEqual,
         Operator::Less,
@@ -275,6 +355,11 @@ impl Operator {
         Operator::Greater,
         Operator::GreaterOrEqual,
         Operator::In,
+        Operator::Like,
+        Operator::Ilike,
+        Operator::StartsWith,
+        Operator::Contains,
+        Operator::IsNull,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -286,6 +371,11 @@ impl Operator {
             Operator::Greater => ">",
             Operator::GreaterOrEqual => ">=",
             Operator::In => "in",
+            Operator::Like => "like",
+            Operator::Ilike => "ilike",
+            Operator::StartsWith => "startsWith",
+            Operator::Contains => "contains",
+            Operator::IsNull => "isNull",
         }
     }
 }

@@ -137,6 +137,10 @@ fn second_spellings(document: &mut Value) {
         );
         extend(query, "", json!({ "dependentRequired": { "orderDir": ["orderBy"] } }));
     }
+    // `isNull` alone goes without a value.
+    if let Some(Value::Array(required)) = document.pointer_mut("/$defs/Comparison/required") {
+        required.retain(|member| *member != "value");
+    }
     if let Some(Value::Array(filters)) = document.pointer_mut("/$defs/Filter/anyOf") {
         let list =
             json!({ "type": "array", "items": { "$ref": "#/$defs/Filter" }, "description": "Every one of these." });

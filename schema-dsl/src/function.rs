@@ -30,6 +30,8 @@ pub const CURSOR: &str = "cursor";
 pub struct Function {
     pub name: Name,
     pub access: Role,
+    /// Whether the author accepts that it reads a whole scope.
+    pub scan_allowed: bool,
     /// Sorted by name.
     pub arguments: Vec<Argument>,
     pub body: Body,
@@ -43,6 +45,8 @@ pub struct Argument {
     pub absence: Absence,
     /// Whether JSON null is a value of its own; where not, null means absent.
     pub nullable: bool,
+    /// Whether it is a pattern of `like` or `ilike`, which must be complete; see [`crate::like`].
+    pub is_pattern: bool,
 }
 
 /// What a call without the argument means.
@@ -66,10 +70,14 @@ pub enum Body {
         offset: Option<Source>,
         /// Where it answers pages: the place of [`CURSOR`] in [`Function::arguments`].
         page: Option<usize>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     GetRow {
         table: Name,
         id: Source,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     CountRows {
         table: Name,
@@ -79,12 +87,25 @@ pub enum Body {
     InsertRow {
         table: Name,
         values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        conflict: Conflict,
+    },
+    /// An [`Body::InsertRow`] that updates on conflict, by its own name.
+    UpsertRow {
+        table: Name,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        conflict: Conflict,
     },
     /// A dropped assignment leaves the column as it is.
     PatchRow {
         table: Name,
         id: Source,
         values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
     },
     DeleteRow {
         table: Name,
@@ -99,6 +120,7 @@ impl Body {
             | Body::GetRow { table, .. }
             | Body::CountRows { table, .. }
             | Body::InsertRow { table, .. }
+            | Body::UpsertRow { table, .. }
             | Body::PatchRow { table, .. }
             | Body::DeleteRow { table, .. } => table,
         }
@@ -108,7 +130,7 @@ impl Body {
     pub const fn writes(&self) -> bool {
         match self {
             Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => false,
-            Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
+            Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
         }
     }
 
@@ -119,10 +141,23 @@ impl Body {
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
             Body::DeleteRow { .. } => "deleteRow",
         }
     }
+}
+
+/// What an insert does where a unique rule says that the row is there. Each column of a rule that
+/// is named here is among the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// It is refused.
+    Error,
+    /// Nothing is changed; the row that is there is the answer.
+    Ignore(Name),
+    /// That row gets the values; a dropped assignment leaves the column as it is.
+    Update(Name),
 }
 
 /// How many rows at most.
@@ -172,6 +207,7 @@ pub struct Assignment {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Assigned {
     Source(Source),
-    /// The old value (0 where null) plus this; in patchRow alone.
+    /// The old value (0 where null) plus this; for a row that is not there yet, the default or 0
+    /// plus this.
     Increment(Source),
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scope, Table, Validator,
+    OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
 use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX};
 use crate::pattern::Pattern;
@@ -255,14 +255,14 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
     let body = match choices.below(6) {
-        1 => Body::GetRow { table: name, id: row(choices) },
+        1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
-        3 => Body::InsertRow { table: name, values: inserted(choices, table, &mut budget) },
+        3 => insertion(choices, name, table, &mut budget),
         4 => {
             let id = row(choices);
             let values = patched(choices, table, &mut budget);
             // A table of references alone may offer nothing to patch but by argument.
-            Body::PatchRow { table: name, id, values }
+            Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
         }
         5 => Body::DeleteRow { table: name, id: row(choices) },
         _ => {
@@ -273,10 +273,10 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             let nullable = order_by.iter().filter_map(|order| table.columns.get(&order.column));
             let nullable = nullable.filter(|column| column.validator.optional).count();
             let page = offset.is_none() && budget.optional + nullable <= OPTIONAL_ARGUMENTS_MAX && choices.flag();
-            Body::QueryRows { table: name, filter, order_by, limit, offset, page }
+            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields: fields(choices, table) }
         }
     };
-    Function { access, body }
+    Function { access, scan: None, body }
 }
 
 fn row(choices: &mut Choices<'_>) -> Operand {
@@ -297,6 +297,12 @@ fn rows(choices: &mut Choices<'_>, budget: &mut Budget, max: u32) -> Option<Oper
         }
         _ => None,
     }
+}
+
+fn fields(choices: &mut Choices<'_>, table: &Table) -> Vec<String> {
+    let visible = table.columns.iter().filter(|(_, column)| !column.private).map(|(name, _)| name.as_str());
+    let visible = ["version", "id"].into_iter().chain(visible);
+    if choices.below(3) < 2 { Vec::new() } else { visible.filter(|_| choices.flag()).map(str::to_owned).collect() }
 }
 
 fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {
@@ -328,27 +334,44 @@ fn filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget, depth: 
 }
 
 fn comparison(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Option<Filter> {
-    let columns: Vec<(&String, &ColumnType)> = table
+    let columns: Vec<(&String, &ColumnType, bool)> = table
         .columns
         .iter()
-        .filter(|(_, column)| !column.private && column.validator.column_type.is_comparable())
-        .map(|(name, column)| (name, &column.validator.column_type))
+        .filter(|(_, column)| !column.private)
+        .map(|(name, column)| (name, &column.validator.column_type, column.validator.optional))
         .collect();
-    let (column, column_type) = choices.pick(&columns)?;
+    let (column, column_type, is_optional) = &choices.pick(&columns)?;
     let operators: Vec<Operator> = Operator::ALL
         .into_iter()
         .filter(|operator| match operator {
-            Operator::Equal | Operator::NotEqual => true,
+            Operator::Equal | Operator::NotEqual => column_type.is_comparable(),
             Operator::In => column_type.is_scalar(),
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 column_type.is_ordered()
             }
+            Operator::Like | Operator::Ilike | Operator::StartsWith => {
+                matches!(column_type, ColumnType::String { pattern: None, .. })
+            }
+            Operator::Contains => {
+                matches!(column_type, ColumnType::String { pattern: None, .. } | ColumnType::Array { .. })
+                    || !column_type.is_comparable()
+            }
+            Operator::IsNull => *is_optional,
         })
         .collect();
     let op = choices.pick(&operators)?;
+    let column_type = &match (op, *column_type) {
+        (Operator::Contains, ColumnType::Array { items, .. }) => items.without_limits(),
+        (Operator::Contains, ColumnType::Object { .. }) => ColumnType::Json,
+        (Operator::IsNull, _) => ColumnType::Boolean,
+        (_, column_type) => column_type.clone(),
+    };
     let literal = literal(column_type, choices).filter(|_| choices.flag());
     let value = match literal {
         Some(value) if op == Operator::In => Operand::Literal(json!([value])),
+        Some(Value::String(pattern)) if matches!(op, Operator::Like | Operator::Ilike) => {
+            Operand::Literal(json!(pattern.trim_end_matches('\\')))
+        }
         Some(value) => Operand::Literal(value),
         None => {
             let name = budget.name(choices);
@@ -357,7 +380,7 @@ fn comparison(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> 
             Operand::Argument { name, validator: optional.then_some(validator) }
         }
     };
-    Some(Filter::Compare(Comparison { column: column.clone(), op, value }))
+    Some(Filter::Compare(Comparison { column: String::clone(column), op, value }))
 }
 
 fn inserted(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> IndexMap<String, Operand> {
@@ -370,6 +393,25 @@ fn inserted(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> In
         }
     }
     values
+}
+
+/// An insert, by a unique rule whose columns all have values where there is one.
+fn insertion(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {
+    let values = inserted(choices, table, budget);
+    let columns = table.columns.iter().filter(|(name, column)| column.unique && values.contains_key(*name));
+    let rules = table.uniques.iter().filter(|(_, rule)| rule.iter().all(|column| values.contains_key(column)));
+    let known: Vec<String> = columns.map(|(name, _)| name.clone()).chain(rules.map(|(name, _)| name.clone())).collect();
+    let fields = fields(choices, table);
+    match (choices.below(4), choices.pick(&known)) {
+        (1, Some(unique)) => Body::UpsertRow { table: name, unique, values, fields },
+        (2, unique @ Some(_)) => {
+            Body::InsertRow { table: name, values, on_conflict: OnConflict::Ignore, unique, fields }
+        }
+        (3, unique @ Some(_)) => {
+            Body::InsertRow { table: name, values, on_conflict: OnConflict::Update, unique, fields }
+        }
+        _ => Body::InsertRow { table: name, values, on_conflict: OnConflict::Error, unique: None, fields },
+    }
 }
 
 /// At least one column, and with it what it becomes.

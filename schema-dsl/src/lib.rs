@@ -20,6 +20,7 @@ pub mod diff;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
+pub mod like;
 pub mod model;
 pub mod name;
 pub mod pattern;

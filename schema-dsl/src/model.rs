@@ -82,6 +82,11 @@ impl Table {
         self.columns.iter().filter(|column| !column.private)
     }
 
+    /// The columns with these names, in the order of the names.
+    pub fn columns_named<'a>(&'a self, names: &'a [Name]) -> impl Iterator<Item = &'a Column> {
+        names.iter().filter_map(|name| self.column(name.as_str()))
+    }
+
     /// The name of the primary key's constraint.
     pub fn primary_key_identifier(&self) -> String {
         identifier(&[self.name.as_str(), "pkey"])

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::column_type::{ColumnType, Field};
 use crate::function::{Absence, Argument, Body, Function, Limit};
 use crate::model::{Column, Model, Table};
+use crate::name::Name;
 use crate::value::Typed;
 
 /// The dialect the schemas name.
@@ -50,15 +51,18 @@ pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
 pub fn result_schema(function: &Function, model: &Model) -> Schema {
     let Some(table) = model.table(function.body.table().as_str()) else { return json_schema!(true) };
     let schema = match &function.body {
-        Body::QueryRows { limit, page, .. } => {
+        Body::QueryRows { limit, page, fields, .. } => {
             let rows_max = match limit {
                 Limit::Literal(rows) => *rows,
                 Limit::Argument { max, .. } => *max,
             };
-            let rows = json!({ "type": "array", "items": row_schema(table), "maxItems": rows_max });
+            let rows = json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max });
             if page.is_some() { page_schema(rows) } else { rows }
         }
-        Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } => row_schema(table).to_value(),
+        Body::GetRow { fields, .. }
+        | Body::InsertRow { fields, .. }
+        | Body::UpsertRow { fields, .. }
+        | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         Body::DeleteRow { .. } => json!({
             "type": "object",
@@ -87,13 +91,13 @@ fn page_schema(rows: Value) -> Value {
     })
 }
 
-/// A row as declarative functions answer it: every column but the private ones.
-pub fn row_schema(table: &Table) -> Schema {
+/// A row as declarative functions answer it: these columns of it.
+pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
     let mut properties = Map::new();
-    for column in table.visible_columns() {
+    for column in table.columns_named(fields) {
         properties.insert(column.name.to_string(), column_schema(table, column).to_value());
     }
-    let names: Vec<String> = table.visible_columns().map(|column| column.name.to_string()).collect();
+    let names: Vec<&str> = fields.iter().map(Name::as_str).collect();
     json_schema!({
         "description": format!("a row of table {}", table.name),
         "type": "object",
@@ -261,6 +265,7 @@ const fn deed(body: &Body) -> &'static str {
         Body::GetRow { .. } => "get a row",
         Body::CountRows { .. } => "count rows",
         Body::InsertRow { .. } => "insert a row",
+        Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",
         Body::DeleteRow { .. } => "delete a row",
     }

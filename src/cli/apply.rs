@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::bundle::{load, must_be_folder};
+use crate::cli::certificate::AllowScan;
 use crate::cli::output::{self, Style, counted};
 use crate::cli::{Failed, database, read_config};
 use crate::deploy::apply::{ApplyError, Patience, apply};
@@ -23,6 +24,8 @@ pub(super) struct Apply {
     /// Print each statement that ran
     #[arg(long, short)]
     verbose: bool,
+    #[command(flatten)]
+    allow_scan: AllowScan,
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "ROWGATE_CONFIG")]
     config: Option<PathBuf>,
@@ -39,6 +42,12 @@ pub(super) async fn run(options: &Apply) -> Result<(), Failed> {
         }
     };
     let mut client = database::open(&config.database).await?;
+    let refused = options.allow_scan.refusals(&mut client, &loaded).await?;
+    if !refused.is_empty() {
+        output::note(&output::complaints(&refused, Style::of_stderr()));
+        output::note("nothing was changed");
+        return Err(Failed::Said);
+    }
     let name = &loaded.definition.extension.name;
     match apply(&mut client, &loaded.definition, &loaded.model, recall, Patience::default()).await {
         Ok(applied) if !applied.changed => {

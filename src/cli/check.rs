@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Failed;
 use crate::cli::bundle::{Loaded, load, must_be_folder};
+use crate::cli::certificate::AllowScan;
 use crate::cli::output::{self, Style, counted};
+use crate::cli::{Failed, database};
+use crate::config;
 
 /// Print everything that is wrong with a bundle, each with its file and line
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   rowgate check my-extension
-  rowgate check my-extension --json | jq .functions")]
+  rowgate check my-extension --json | jq .functions
+  rowgate check my-extension --database-url postgres://…    # what each function costs, too")]
 pub(super) struct Check {
     /// The bundle's folder
     #[arg(value_name = "DIR", default_value = ".")]
@@ -21,11 +24,25 @@ pub(super) struct Check {
     /// Print the definition as JSON, or {"diagnostics": […]} where there are complaints
     #[arg(long)]
     json: bool,
+    /// Have this Postgres explain each function, and complain of those without bound; it is not changed
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    #[command(flatten)]
+    allow_scan: AllowScan,
 }
 
-pub(super) fn run(options: &Check) -> Result<(), Failed> {
+pub(super) async fn run(options: &Check) -> Result<(), Failed> {
     must_be_folder(&options.folder)?;
-    match load(&options.folder) {
+    let loaded = match (load(&options.folder), &options.database_url) {
+        (Ok(loaded), Some(url)) => {
+            let settings = config::Database { url: Some(url.clone()), ..config::Database::default() };
+            let mut client = database::connect(&settings).await?;
+            let refused = options.allow_scan.refusals(&mut client, &loaded).await?;
+            if refused.is_empty() { Ok(loaded) } else { Err(refused) }
+        }
+        (loaded, _) => loaded,
+    };
+    match loaded {
         Ok(loaded) if options.json => output::result(&serde_json::to_string_pretty(&loaded.definition)?),
         Ok(loaded) => output::result(&summary(&loaded)),
         Err(diagnostics) => {

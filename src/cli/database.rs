@@ -9,6 +9,15 @@ use crate::db::{migrate, sqlstate};
 
 /// Connects and makes the gateway's own tables current.
 pub(super) async fn open(settings: &config::Database) -> Result<Client, Failed> {
+    let client = connect(settings).await?;
+    migrate::migrate(&client)
+        .await
+        .map_err(|error| Failed::Because(format!("the gateway's own tables could not be made: {error}")))?;
+    Ok(client)
+}
+
+/// Connects and changes nothing.
+pub(super) async fn connect(settings: &config::Database) -> Result<Client, Failed> {
     if settings.url.is_none() {
         let message = "no database is given; set DATABASE_URL, such as postgres://rowgate@localhost/rowgate";
         return Err(Failed::Usage(message.to_owned()));
@@ -25,8 +34,5 @@ pub(super) async fn open(settings: &config::Database) -> Result<Client, Failed> 
             tracing::debug!(%error, "a command's connection ended");
         }
     });
-    migrate::migrate(&client)
-        .await
-        .map_err(|error| Failed::Because(format!("the gateway's own tables could not be made: {error}")))?;
     Ok(client)
 }

@@ -8,9 +8,11 @@ mod admin_key;
 mod apply;
 mod bundle;
 mod call;
+mod certificate;
 mod check;
 mod database;
 mod dev;
+mod explain;
 mod init;
 mod output;
 mod role;
@@ -51,6 +53,7 @@ enum Command {
     Init(init::Init),
     Dev(dev::Dev),
     Check(check::Check),
+    Explain(explain::Explain),
     Call(call::Call),
     Token(token::Token),
     Apply(apply::Apply),
@@ -99,7 +102,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
     match command {
         Command::Init(options) => init::run(&options),
         Command::Dev(options) => dev::run(options).await,
-        Command::Check(options) => check::run(&options),
+        Command::Check(options) => check::run(&options).await,
+        Command::Explain(options) => explain::run(&options).await,
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Apply(options) => apply::run(&options).await,

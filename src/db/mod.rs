@@ -16,5 +16,6 @@ pub mod pipeline;
 pub mod pool;
 pub mod run;
 pub mod session;
+pub mod shadow;
 pub mod sqlstate;
 pub mod transaction;

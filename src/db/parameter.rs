@@ -5,6 +5,7 @@ use std::error::Error;
 use bytes::{BufMut, BytesMut};
 use postgres_types::{IsNull, ToSql, Type};
 use rowgate_schema_dsl::column_type::PostgresType;
+use rowgate_schema_dsl::like::{Anchor, pattern};
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
@@ -15,7 +16,14 @@ pub enum Parameter<'a> {
     Uuid(Uuid),
     /// A UUID for a text column.
     UuidText(Uuid),
+    /// An array of this one element.
+    Element(PostgresType, &'a Typed),
     Text(&'a str),
+    /// The pattern of what has `text` in it.
+    Pattern {
+        text: &'a str,
+        anchor: Anchor,
+    },
     Bool(bool),
     Int8(i64),
     /// Bytes as Postgres sent them for a value of the same type.
@@ -32,9 +40,15 @@ impl ToSql for Parameter<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Parameter::Typed(typed) => return write(typed, out),
+            Parameter::Element(element, value) => write_array(*element, std::slice::from_ref(*value), out)?,
             Parameter::Uuid(uuid) => out.put_slice(uuid.as_bytes()),
             Parameter::UuidText(uuid) => {
                 out.put_slice(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+            }
+            Parameter::Pattern { text, anchor } => {
+                for c in pattern(text, *anchor) {
+                    out.put_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
             }
             Parameter::Text(text) => out.put_slice(text.as_bytes()),
             Parameter::Bool(value) => out.put_u8(u8::from(*value)),

@@ -38,6 +38,8 @@ use crate::plan::statement::Statement;
 
 /// A transaction that others undo again and again is given up at last.
 const ATTEMPTS_MAX: u32 = 6;
+/// A write that another one was in the way of is run again so often.
+const REPEATS_MAX: u32 = 5;
 /// The first wait before another attempt; each is twice the one before, less some chance.
 const RETRY_WAIT_MS: u64 = 4;
 
@@ -197,6 +199,29 @@ impl Open<'_> {
     }
 
     async fn step(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
+        let mut attempts_left = REPEATS_MAX;
+        loop {
+            let failure = match self.attempt(plan, statement, parameters, turn, out).await {
+                Err(failure) if plan.repeats_when_empty && failure.code == Code::RowNotFound => failure,
+                other => return other,
+            };
+            // Each statement sees what was committed before it began.
+            attempts_left -= 1;
+            if attempts_left == 0 {
+                let detail = "a row with these values exists already";
+                return Err(Failure { code: Code::UniqueConflict, detail: detail.into(), ..failure });
+            }
+        }
+    }
+
+    async fn attempt(
         &mut self,
         plan: &Plan,
         statement: &Statement,

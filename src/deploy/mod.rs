@@ -2,4 +2,5 @@
 
 pub mod apply;
 pub mod bundle;
+pub mod certify;
 pub mod notation;

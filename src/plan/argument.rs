@@ -6,7 +6,8 @@
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
 use rowgate_schema_dsl::function::{Absence, Argument};
-use rowgate_schema_dsl::value::{self, Members, Typed};
+use rowgate_schema_dsl::like;
+use rowgate_schema_dsl::value::{self, Members, Refusal, Typed};
 
 use crate::error::{Code, Complaint, Failure};
 
@@ -25,6 +26,7 @@ struct Slot {
     column_type: ColumnType,
     absence: Absence,
     nullable: bool,
+    is_pattern: bool,
 }
 
 /// What a call gave.
@@ -53,6 +55,7 @@ impl Arguments {
                 column_type: argument.column_type.clone(),
                 absence: argument.absence.clone(),
                 nullable: argument.nullable,
+                is_pattern: argument.is_pattern,
             })
             .collect();
         Arguments { slots }
@@ -133,6 +136,14 @@ impl Slot {
                 }
             },
             Some(raw) => value::parse(&self.column_type, raw)
+                .and_then(|typed| match &typed {
+                    Typed::Text(pattern) if self.is_pattern && !like::is_complete(pattern) => Err(vec![Refusal {
+                        pointer: String::new(),
+                        code: "incomplete_pattern",
+                        message: "the pattern ends in a lone `\\`; write `\\\\` for a backslash itself".to_owned(),
+                    }]),
+                    _ => Ok(typed),
+                })
                 .map_err(|refusals| {
                     complaints.extend(refusals.into_iter().map(|refusal| Complaint {
                         pointer: format!("{}{}", pointer_to("", &self.name), refusal.pointer),

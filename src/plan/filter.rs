@@ -1,11 +1,14 @@
 //! A filter becomes a condition. What hangs on an argument that was not given is left out, and a
 //! group left empty by that goes with it; a group written empty keeps its meaning.
 
+use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Operator;
 use rowgate_schema_dsl::function::{Filter, Source};
-use rowgate_schema_dsl::model::Table;
-use sea_query::extension::postgres::PgFunc;
-use sea_query::{Alias, Cond, Expr, ExprTrait};
+use rowgate_schema_dsl::like::{Anchor, pattern};
+use rowgate_schema_dsl::model::{Column, Table};
+use rowgate_schema_dsl::value::Typed;
+use sea_query::extension::postgres::{PgBinOper, PgFunc};
+use sea_query::{Alias, BinOper, Cond, Expr, ExprTrait};
 
 use crate::plan::compile::{CompileError, Given, source};
 use crate::plan::statement::{Binding, Parameters};
@@ -35,6 +38,9 @@ pub fn condition(
                 };
                 return Ok(Some(Cond::all().add(left.eq(PgFunc::any(list)))));
             }
+            if let Some(condition) = special(left.clone(), *operator, value, column, parameters)? {
+                return Ok(Some(Cond::all().add(condition)));
+            }
             let right = source(value, &column.column_type, parameters);
             Ok(Some(Cond::all().add(match operator {
                 Operator::Equal => left.eq(right),
@@ -43,10 +49,74 @@ pub fn condition(
                 Operator::LessOrEqual => left.lte(right),
                 Operator::Greater => left.gt(right),
                 Operator::GreaterOrEqual => left.gte(right),
-                Operator::In => return Err(CompileError::List),
+                Operator::In
+                | Operator::Like
+                | Operator::Ilike
+                | Operator::StartsWith
+                | Operator::Contains
+                | Operator::IsNull => return Err(CompileError::List),
             })))
         }
     }
+}
+
+/// The condition of an operator whose value is not one of the column's own type.
+fn special(
+    left: Expr,
+    operator: Operator,
+    value: &Source,
+    column: &Column,
+    parameters: &mut Parameters,
+) -> Result<Option<Expr>, CompileError> {
+    let column_type = &column.column_type;
+    Ok(Some(match (operator, column_type) {
+        (Operator::Like, _) => left.binary(BinOper::Like, source(value, column_type, parameters)),
+        (Operator::Ilike, _) => left.binary(PgBinOper::ILike, source(value, column_type, parameters)),
+        (Operator::StartsWith, _) => left.binary(BinOper::Like, text_at(value, Anchor::Start, column, parameters)?),
+        (Operator::Contains, ColumnType::String { .. }) => {
+            left.binary(BinOper::Like, text_at(value, Anchor::Anywhere, column, parameters)?)
+        }
+        // `@>` is what an index over elements serves; it takes a list, here one of a single element.
+        (Operator::Contains, ColumnType::Array { items, .. }) => match value {
+            Source::Literal(element) => {
+                let list = Typed::Array(items.storage().element, vec![element.clone()]);
+                left.binary(PgBinOper::Contains, parameters.bind_array(Binding::Literal(list), items))
+            }
+            Source::Argument(argument) => {
+                let binding = Binding::Element { argument: *argument, element: items.storage().element };
+                left.binary(PgBinOper::Contains, parameters.bind_array(binding, items))
+            }
+            Source::Identity(_) | Source::Now => source(value, items, parameters).eq(PgFunc::any(left)),
+        },
+        (Operator::Contains, _) => left.binary(PgBinOper::Contains, source(value, column_type, parameters)),
+        (Operator::IsNull, _) => match value {
+            Source::Literal(Typed::Bool(true)) => left.is_null(),
+            Source::Literal(Typed::Bool(false)) => left.is_not_null(),
+            Source::Literal(_) | Source::Argument(_) | Source::Identity(_) | Source::Now => {
+                left.is_null().eq(source(value, &ColumnType::Boolean, parameters))
+            }
+        },
+        (
+            Operator::Equal
+            | Operator::NotEqual
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual
+            | Operator::In,
+            _,
+        ) => return Ok(None),
+    }))
+}
+
+/// The pattern of a text that is escaped where it is bound, a literal's once and for all.
+fn text_at(value: &Source, anchor: Anchor, column: &Column, parameters: &mut Parameters) -> Result<Expr, CompileError> {
+    let binding = match value {
+        Source::Literal(Typed::Text(text)) => Binding::Literal(Typed::Text(pattern(text, anchor).collect())),
+        Source::Argument(argument) => Binding::Pattern { argument: *argument, anchor },
+        Source::Literal(_) | Source::Identity(_) | Source::Now => return Err(CompileError::Pattern),
+    };
+    Ok(parameters.bind(binding, &column.column_type))
 }
 
 fn group(

@@ -8,6 +8,7 @@
 //! | [`argument`] | a call's body | values in the order the plan wants, or every complaint at once |
 //! | [`page`], [`cursor`] | a call's cursor | which statement goes on from there; rows with a cursor in either direction |
 //! | [`answer`] | Postgres's binary rows | JSON text |
+//! | [`cost`] | Postgres's plan of a statement | what bounds the rows it reads, or the index to declare |
 //!
 //! Nothing here does IO, reads a clock or draws a random number. No value of a request ever
 //! becomes SQL text: it is bound.
@@ -15,6 +16,7 @@
 pub mod answer;
 pub mod argument;
 pub mod compile;
+pub mod cost;
 pub mod cursor;
 pub mod filter;
 pub mod page;
@@ -48,6 +50,9 @@ pub struct Plan {
     /// One statement for each set of those arguments that may be given, and of a paged function one
     /// for each side of a page; see [`Plan::statement`].
     pub variants: Vec<Arc<Statement>>,
+    /// Whether no row means that another call was in the way a moment ago, so that running the
+    /// statement again finds what that one left.
+    pub repeats_when_empty: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     pub shape: Shape,

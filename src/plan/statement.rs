@@ -9,6 +9,7 @@ use std::fmt;
 use postgres_types::Type;
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType, Storage};
 use rowgate_schema_dsl::definition::IdentityField;
+use rowgate_schema_dsl::like::Anchor;
 use rowgate_schema_dsl::value::Typed;
 use sea_query::prepare::SqlWriter;
 use sea_query::{Expr, ExprTrait, PostgresQueryBuilder, QueryBuilder, QueryStatementWriter, Value};
@@ -38,6 +39,10 @@ pub enum Binding {
     Argument(usize),
     /// The argument at this place; the column's default where it is absent.
     ArgumentOr(usize, Typed),
+    /// The pattern of what has the text argument at this place in it; null where it is absent.
+    Pattern { argument: usize, anchor: Anchor },
+    /// A list of the one argument at this place; null where it is absent.
+    Element { argument: usize, element: PostgresType },
     /// Whether the argument at this place was given.
     Given(usize),
     /// The value of this key in the row that a page goes on from.

@@ -8,6 +8,7 @@ mod cursors;
 mod hostile;
 mod properties;
 mod snapshots;
+mod writes;
 
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::definition::Definition;

@@ -7,6 +7,7 @@ mod arrows;
 mod auth;
 mod batch;
 mod call;
+mod certificate;
 mod cli;
 mod ddl;
 mod docs;
@@ -22,3 +23,4 @@ mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod writes;

@@ -79,6 +79,9 @@ pub(crate) fn takes(place: &ColumnType, declared: &ColumnType) -> bool {
 /// Whether the bounds of `declared` lie within those of `place`, where it has any.
 pub(crate) fn lies_within(place: &ColumnType, declared: &ColumnType) -> bool {
     match (place, declared) {
+        (ColumnType::String { min, max, .. }, ColumnType::String { min: declared_min, max: declared_max, .. }) => {
+            within((*min, *max), (*declared_min, *declared_max))
+        }
         (ColumnType::Integer { min, max }, ColumnType::Integer { min: declared_min, max: declared_max }) => {
             within((*min, *max), (*declared_min, *declared_max))
         }
@@ -92,6 +95,9 @@ pub(crate) fn lies_within(place: &ColumnType, declared: &ColumnType) -> bool {
 /// `declared` with the bounds of `place` where it has none of its own.
 pub(crate) fn filled(place: &ColumnType, declared: &ColumnType) -> ColumnType {
     match (place, declared) {
+        (ColumnType::String { min, max, .. }, ColumnType::String { min: declared_min, max: declared_max, pattern }) => {
+            ColumnType::String { min: declared_min.or(*min), max: declared_max.or(*max), pattern: pattern.clone() }
+        }
         (ColumnType::Integer { min, max }, ColumnType::Integer { min: declared_min, max: declared_max }) => {
             ColumnType::Integer { min: declared_min.or(*min), max: declared_max.or(*max) }
         }

@@ -12,6 +12,7 @@ use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Body, Definition, Filter, Operand, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{Absence, Argument, CURSOR, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
+use crate::like;
 use crate::model::DefaultValue;
 use crate::value::Typed;
 
@@ -35,6 +36,8 @@ struct Gathered<'a> {
     validator_at: String,
     /// The validator has been complained about; there is no more to say of it.
     is_broken: bool,
+    /// A use takes it as a pattern of `like`.
+    is_pattern: bool,
     uses: Vec<Use>,
 }
 
@@ -126,6 +129,13 @@ impl<'a> Arguments<'a> {
         Some(gathered.place)
     }
 
+    /// Notes that a use of `name` takes it as a pattern of `like`.
+    pub(crate) fn is_pattern(&mut self, name: &str) {
+        if let Some(gathered) = self.by_name.get_mut(name) {
+            gathered.is_pattern = true;
+        }
+    }
+
     /// The arguments, sorted by name. Of those that drop conditions there may only be so many.
     pub(crate) fn resolve(
         self,
@@ -169,9 +179,16 @@ impl Gathered<'_> {
             Some(validator) => self.declared_absence(name, validator, &column_type, diagnostics)?,
             None => self.inferred_absence(&column_type),
         };
+        if self.is_pattern
+            && let Absence::Default(Typed::Text(pattern)) = &absence
+            && !like::is_complete(pattern)
+        {
+            let at = pointer_to(&pointer_to(&self.validator_at, "validator"), "default");
+            diagnostics.push(incomplete_pattern(&format!("the default of argument `{name}`"), &at));
+        }
         let nullable = self.uses.iter().all(|used| used.nullable);
         let name = crate::name::Name::new(name).ok()?;
-        Some(Argument { name, column_type, absence, nullable })
+        Some(Argument { name, column_type, absence, nullable, is_pattern: self.is_pattern })
     }
 
     fn declared_type(
@@ -296,6 +313,12 @@ impl Gathered<'_> {
     }
 }
 
+/// An author's pattern that ends in a `\` which nothing follows.
+pub(crate) fn incomplete_pattern(what: &str, pointer: &str) -> Diagnostic {
+    let message = format!("{what} is no pattern: it ends in a lone `\\`");
+    Diagnostic::new("invalid_literal", pointer, message).with_hint("write `\\\\` for a backslash itself")
+}
+
 /// What a delete does is the business of a column.
 fn without_on_delete(declared: &ColumnType) -> ColumnType {
     if let ColumnType::Id { table, .. } = declared {
@@ -327,7 +350,7 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }
         Body::GetRow { id, .. } | Body::DeleteRow { id, .. } => add("/id", id),
-        Body::InsertRow { values, .. } => {
+        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
         Body::PatchRow { id, values, .. } => {
@@ -384,6 +407,8 @@ fn phrase_of_bounds(column_type: &ColumnType) -> String {
         format!("{min} to {max}")
     } else if let ColumnType::Array { max: Some(max), .. } = column_type {
         format!("at most {max} elements")
+    } else if let ColumnType::String { max: Some(max), .. } = column_type {
+        format!("at most {max} characters")
     } else {
         "its bounds".to_owned()
     }

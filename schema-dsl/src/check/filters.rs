@@ -1,14 +1,16 @@
 //! Conditions on rows: their columns, operators and values, and how many of them there are.
 
-use crate::check::arguments::{Arguments, Need};
+use crate::check::arguments::{Arguments, Need, incomplete_pattern};
 use crate::check::functions::value_type;
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
 use crate::column_type::ColumnType;
 use crate::definition::{self, Comparison, Operand, Operator};
 use crate::diagnostic::{Diagnostic, pointer_to};
-use crate::function::{FILTER_COMPARISONS_MAX, FILTER_DEPTH_MAX, Filter, IN_ELEMENTS_MAX};
+use crate::function::{FILTER_COMPARISONS_MAX, FILTER_DEPTH_MAX, Filter, IN_ELEMENTS_MAX, Source};
+use crate::like::{self, PATTERN_CHARACTERS_MAX};
 use crate::model::{Column, Table};
+use crate::value::Typed;
 
 /// The filter at `pointer`, as far as it is sound.
 pub(crate) fn filter<'a>(
@@ -71,7 +73,21 @@ impl Reading<'_, '_, '_> {
         let Comparison { column, op, value } = comparison;
         let at_column = pointer_to(pointer, "column");
         let column = self.ground.column(self.table, column, &at_column, self.diagnostics)?;
-        if column.private && !(*op == Operator::Equal && matches!(value, Operand::Identity(_))) {
+        let asks_for_caller = match op {
+            Operator::Equal => true,
+            Operator::Contains => matches!(column.column_type, ColumnType::Array { .. }),
+            Operator::NotEqual
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual
+            | Operator::In
+            | Operator::Like
+            | Operator::Ilike
+            | Operator::StartsWith
+            | Operator::IsNull => false,
+        };
+        if column.private && !(asks_for_caller && matches!(value, Operand::Identity(_))) {
             let message =
                 format!("column `{}` is private: a caller could find out its values by filtering on it", column.name);
             let hint = "compare it by `=` with an identity, such as `identity(\"userId\")`";
@@ -81,6 +97,12 @@ impl Reading<'_, '_, '_> {
             self.diagnostics.push(operator_refused(column, *op, &pointer_to(pointer, "op")));
             return None;
         }
+        if *op == Operator::IsNull && !column.optional {
+            let message = format!("column `{}` is never null", column.name);
+            let diagnostic = Diagnostic::new("never_null", pointer_to(pointer, "op"), message);
+            self.diagnostics.push(diagnostic.with_hint("remove the condition, or make the column optional"));
+            return None;
+        }
         let pointer = pointer_to(pointer, "value");
         if *op == Operator::In && !is_list(value) {
             let message = format!("`in` compares column `{}` with a list", column.name);
@@ -88,28 +110,35 @@ impl Reading<'_, '_, '_> {
             self.diagnostics.push(Diagnostic::new("list_expected", pointer, message).with_hint(hint));
             return None;
         }
-        if *op != Operator::In && is_literal_list(value) && column.column_type.is_scalar() {
+        if *op != Operator::In && is_literal_list(value) && takes_one_value(*op, &column.column_type) {
             let message = format!("`{}` compares column `{}` with one value, not a list", op.as_str(), column.name);
             let diagnostic = Diagnostic::new("value_expected", pointer, message);
-            self.diagnostics.push(diagnostic.with_hint("use `in` to compare with any of a list"));
+            self.diagnostics.push(diagnostic.with_hint(one_value_hint(*op)));
             return None;
         }
-        let plain = value_type(self.table, column).without_limits();
-        let column_type = match op {
-            Operator::In => {
-                ColumnType::Array { items: Box::new(plain), min: None, max: u32::try_from(IN_ELEMENTS_MAX).ok() }
-            }
-            Operator::Equal
-            | Operator::NotEqual
-            | Operator::Less
-            | Operator::LessOrEqual
-            | Operator::Greater
-            | Operator::GreaterOrEqual => plain,
-        };
+        let column_type = compared_type(*op, value_type(self.table, column).without_limits());
         let what = format!("the comparison with column `{}`", column.name);
-        let target = Target { what, column_type, need: Need::Asked, nullable: false, is_bounded: *op == Operator::In };
-        let value = operands::source(value, target, &pointer, self.arguments, self.diagnostics)?;
-        Some(Filter::Compare { column: column.name.clone(), operator: *op, value })
+        let is_bounded = *op == Operator::In || is_pattern_of(*op, &column.column_type);
+        if is_pattern_of(*op, &column.column_type) && matches!(value, Operand::Identity(_)) {
+            let message = format!("`{}` compares column `{}` with a text or an argument", op.as_str(), column.name);
+            let diagnostic = Diagnostic::new("value_expected", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint("compare with an identity by `=`"));
+            return None;
+        }
+        let target = Target { what, column_type, need: Need::Asked, nullable: false, is_bounded };
+        let source = operands::source(value, target, &pointer, self.arguments, self.diagnostics)?;
+        if matches!(op, Operator::Like | Operator::Ilike) {
+            match (value, &source) {
+                (Operand::Argument { name, .. }, _) => self.arguments.is_pattern(name),
+                (_, Source::Literal(Typed::Text(pattern))) if !like::is_complete(pattern) => {
+                    let what = format!("the value for the comparison with column `{}`", column.name);
+                    self.diagnostics.push(incomplete_pattern(&what, &pointer));
+                    return None;
+                }
+                (_, _) => {}
+            }
+        }
+        Some(Filter::Compare { column: column.name.clone(), operator: *op, value: source })
     }
 }
 
@@ -134,6 +163,47 @@ fn allows(column_type: &ColumnType, operator: Operator) -> bool {
             column_type.is_ordered()
         }
         Operator::In => column_type.is_scalar(),
+        Operator::Like | Operator::Ilike | Operator::StartsWith => is_text(column_type),
+        Operator::Contains => {
+            is_text(column_type) || matches!(column_type, ColumnType::Array { .. }) || !column_type.is_comparable()
+        }
+        Operator::IsNull => true,
+    }
+}
+
+fn is_text(column_type: &ColumnType) -> bool {
+    matches!(column_type, ColumnType::String { .. })
+}
+
+/// Whether the value becomes a pattern that text is matched with.
+fn is_pattern_of(operator: Operator, column_type: &ColumnType) -> bool {
+    match operator {
+        Operator::Like | Operator::Ilike | Operator::StartsWith | Operator::Contains => is_text(column_type),
+        Operator::Equal
+        | Operator::NotEqual
+        | Operator::Less
+        | Operator::LessOrEqual
+        | Operator::Greater
+        | Operator::GreaterOrEqual
+        | Operator::In
+        | Operator::IsNull => false,
+    }
+}
+
+/// What a column of type `plain`, which has no limits, is compared with.
+fn compared_type(operator: Operator, plain: ColumnType) -> ColumnType {
+    if is_pattern_of(operator, &plain) {
+        return ColumnType::String { min: None, max: Some(PATTERN_CHARACTERS_MAX), pattern: None };
+    }
+    match (operator, plain) {
+        (Operator::In, plain) => {
+            ColumnType::Array { items: Box::new(plain), min: None, max: u32::try_from(IN_ELEMENTS_MAX).ok() }
+        }
+        (Operator::Contains, ColumnType::Array { items, .. }) => *items,
+        // A part of a document has not the document's shape.
+        (Operator::Contains, _) => ColumnType::Json,
+        (Operator::IsNull, _) => ColumnType::Boolean,
+        (_, plain) => plain,
     }
 }
 
@@ -153,11 +223,33 @@ fn operator_refused(column: &Column, operator: Operator, pointer: &str) -> Diagn
     Diagnostic::new("operator_type", pointer, message).with_hint(hint)
 }
 
+/// Whether a list as the value is a slip, where a list of them is not the column's own value.
+fn takes_one_value(operator: Operator, column_type: &ColumnType) -> bool {
+    column_type.is_scalar() || matches!((operator, column_type), (Operator::Contains, ColumnType::Array { .. }))
+}
+
 fn is_list(operand: &Operand) -> bool {
     match operand {
         Operand::Literal(value) => value.is_array(),
         Operand::Argument { .. } => true,
         Operand::Identity(_) | Operand::Now | Operand::Increment(_) => false,
+    }
+}
+
+const fn one_value_hint(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Contains => "give one element, and join several conditions by `all` or `any`",
+        Operator::Equal
+        | Operator::NotEqual
+        | Operator::Less
+        | Operator::LessOrEqual
+        | Operator::Greater
+        | Operator::GreaterOrEqual
+        | Operator::In
+        | Operator::Like
+        | Operator::Ilike
+        | Operator::StartsWith
+        | Operator::IsNull => "use `in` to compare with any of a list",
     }
 }
 

@@ -1,20 +1,22 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
+mod conflict;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::check::arguments::{Arguments, Need};
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
-use crate::check::{filters, names, pages};
+use crate::check::{fields, filters, names, pages};
 use crate::column_type::{ColumnType, OnDelete};
-use crate::definition::{self, Definition, Operand, Role};
+use crate::definition::{self, Definition, OnConflict, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{
     Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
 };
 use crate::model::{Column, Origin, Table};
-use crate::name::SYSTEM_COLUMNS;
+use crate::name::{Name, SYSTEM_COLUMNS};
 use crate::value::Typed;
 
 /// The functions as far as they can be understood, sorted by name.
@@ -59,7 +61,8 @@ fn function(
     let body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
-    Some(Function { name: name?, access, arguments, body })
+    let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
+    Some(Function { name: name?, access, scan_allowed, arguments, body })
 }
 
 /// What the parts of one function are read with.
@@ -74,30 +77,44 @@ impl<'a> Reading<'_, 'a, '_> {
     fn body(&mut self, body: &definition::Body) -> Option<Body> {
         // Each part is read before the first that failed is given up on.
         match body {
-            definition::Body::QueryRows { table, filter, order_by, limit, offset, page } => {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields } => {
                 let table = self.table(table)?;
                 let filter = self.filter(table, filter.as_ref());
                 let order_by = self.order(table, order_by);
                 let limit = self.limit(limit.as_ref(), *page);
                 let offset = self.offset(offset.as_ref());
+                let fields = self.fields(table, fields);
                 let table = table.name.clone();
-                Some(Body::QueryRows { table, filter: filter?, order_by, limit: limit?, offset: offset?, page: None })
+                let (filter, limit, offset) = (filter?, limit?, offset?);
+                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields })
             }
-            definition::Body::GetRow { table, id } => {
+            definition::Body::GetRow { table, id, fields } => {
                 let table = self.table(table)?;
-                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)? })
+                let fields = self.fields(table, fields);
+                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)?, fields })
             }
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
                 Some(Body::CountRows { table: table.name.clone(), filter: self.filter(table, filter.as_ref())? })
             }
-            definition::Body::InsertRow { table, values } => {
+            definition::Body::InsertRow { table, values, on_conflict, unique, fields } => {
                 let table = self.table(table)?;
-                let assigned = self.values(table, values, Write::Insert);
+                let write = if *on_conflict == OnConflict::Update { Write::Upsert } else { Write::Insert };
+                let assigned = self.values(table, values, write);
                 self.required(table, values);
-                Some(Body::InsertRow { table: table.name.clone(), values: assigned? })
+                let fields = self.fields(table, fields);
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref());
+                Some(Body::InsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
             }
-            definition::Body::PatchRow { table, id, values } => {
+            definition::Body::UpsertRow { table, unique, values, fields } => {
+                let table = self.table(table)?;
+                let assigned = self.values(table, values, Write::Upsert);
+                self.required(table, values);
+                let fields = self.fields(table, fields);
+                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique));
+                Some(Body::UpsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
+            }
+            definition::Body::PatchRow { table, id, values, fields } => {
                 let table = self.table(table)?;
                 let id = self.id(table, id);
                 if values.is_empty() {
@@ -107,7 +124,8 @@ impl<'a> Reading<'_, 'a, '_> {
                     self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
                 }
                 let values = self.values(table, values, Write::Patch);
-                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values? })
+                let fields = self.fields(table, fields);
+                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values?, fields })
             }
             definition::Body::DeleteRow { table, id } => {
                 let table = self.table(table)?;
@@ -155,6 +173,10 @@ impl<'a> Reading<'_, 'a, '_> {
             }
         }
         order
+    }
+
+    fn fields(&mut self, table: &'a Table, declared: &[String]) -> Vec<Name> {
+        fields::fields(self.ground, table, declared, &pointer_to(self.pointer, "fields"), self.diagnostics)
     }
 
     fn limit(&mut self, operand: Option<&Operand>, is_page: bool) -> Option<Limit> {
@@ -233,7 +255,9 @@ impl<'a> Reading<'_, 'a, '_> {
         }
         let column = self.ground.column(table, name, &pointer, self.diagnostics)?;
         let value = match (operand, write) {
-            (Operand::Increment(by), Write::Patch) => Assigned::Increment(self.increment(column, by, &pointer)?),
+            (Operand::Increment(by), Write::Patch | Write::Upsert) => {
+                Assigned::Increment(self.increment(column, by, &pointer)?)
+            }
             _ => {
                 let target = Target {
                     what: format!("column `{name}`"),
@@ -283,14 +307,16 @@ impl<'a> Reading<'_, 'a, '_> {
 #[derive(Clone, Copy)]
 enum Write {
     Insert,
+    /// An insert that meets the row it would make.
+    Upsert,
     Patch,
 }
 
 impl Write {
     fn need(self, column: &Column) -> Need {
         match self {
-            Write::Insert if is_required(column) => Need::Always,
-            Write::Insert => Need::Offered,
+            Write::Insert | Write::Upsert if is_required(column) => Need::Always,
+            Write::Insert | Write::Upsert => Need::Offered,
             Write::Patch if column.optional => Need::Offered,
             Write::Patch => Need::Asked,
         }

@@ -10,6 +10,7 @@
 
 mod agreement;
 mod arguments;
+mod fields;
 mod filters;
 mod functions;
 mod ground;

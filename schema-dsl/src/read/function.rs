@@ -3,10 +3,12 @@
 //! A function of which a needed part is broken is left out whole: nothing refers to functions,
 //! and half a function draws complaints that its author did not earn.
 
+mod write;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role};
+use crate::definition::{Body, Comparison, Direction, Filter, Function, Operand, Operator, Order, Role, Scan};
 use crate::diagnostic::{Diagnostic, nearest, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, array, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
@@ -22,6 +24,7 @@ enum Kind {
     GetRow,
     CountRows,
     InsertRow,
+    UpsertRow,
     PatchRow,
     DeleteRow,
 }
@@ -34,6 +37,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
         ("insertRow", Kind::InsertRow),
+        ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
         ("deleteRow", Kind::DeleteRow),
     ],
@@ -44,12 +48,14 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("count", "countRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
+        ("upsert", "upsertRow"),
+        ("insertorupdate", "upsertRow"),
         ("update", "patchRow"),
         ("updaterow", "patchRow"),
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
     ],
-    later: &["insertRows", "upsertRow", "aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["insertRows", "aggregateRows", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -71,6 +77,11 @@ const OPERATORS: Choices<'static, Operator> = Choices {
         (">", Operator::Greater),
         (">=", Operator::GreaterOrEqual),
         ("in", Operator::In),
+        ("like", Operator::Like),
+        ("ilike", Operator::Ilike),
+        ("startsWith", Operator::StartsWith),
+        ("contains", Operator::Contains),
+        ("isNull", Operator::IsNull),
     ],
     synonyms: &[
         ("==", "="),
@@ -89,8 +100,15 @@ const OPERATORS: Choices<'static, Operator> = Choices {
         ("gte", ">="),
         ("=>", ">="),
         ("any", "in"),
+        ("starts_with", "startsWith"),
+        ("prefix", "startsWith"),
+        ("includes", "contains"),
+        ("has", "contains"),
+        ("@>", "contains"),
+        ("is_null", "isNull"),
+        ("null", "isNull"),
     ],
-    later: &["like", "ilike", "startsWith", "contains", "isNull"],
+    later: &[],
 };
 
 const DIRECTIONS: Choices<'static, Direction> = Choices {
@@ -101,8 +119,16 @@ const DIRECTIONS: Choices<'static, Direction> = Choices {
     later: &[],
 };
 
+const SCANS: Choices<'static, Scan> = Choices {
+    noun: "word for `scan`",
+    code: "unknown_scan",
+    all: &[("allowed", Scan::Allowed)],
+    synonyms: &[("allow", "allowed"), ("yes", "allowed"), ("ok", "allowed")],
+    later: &[],
+};
+
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["expand", "own", "onConflict", "rateLimit", "description"];
+const LATER: &[&str] = &["expand", "own", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -114,6 +140,7 @@ impl Kind {
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
             Kind::InsertRow => "insertRow",
+            Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
             Kind::DeleteRow => "deleteRow",
         }
@@ -121,13 +148,28 @@ impl Kind {
 
     const fn options(self) -> &'static [&'static str] {
         match self {
-            Kind::QueryRows => {
-                &["kind", "table", "filter", "orderBy", "orderDir", "limit", "offset", "page", "access", "editorOnly"]
+            Kind::QueryRows => &[
+                "kind",
+                "table",
+                "filter",
+                "orderBy",
+                "orderDir",
+                "limit",
+                "offset",
+                "page",
+                "fields",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
+            Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::InsertRow => {
+                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
             }
-            Kind::GetRow | Kind::DeleteRow => &["kind", "table", "id", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "access", "editorOnly"],
-            Kind::InsertRow => &["kind", "table", "values", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "access", "editorOnly"],
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -143,6 +185,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
     // Read before `table` is asked for, so that everything wrong with the function is said.
@@ -150,7 +193,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, body })
+    body.map(|body| Function { access, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.
@@ -178,13 +221,27 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
             page: flag(map, "page", at, complaints),
+            fields: names(map, "fields", at, complaints),
         }),
-        Kind::GetRow => Some(Body::GetRow { table, id: id(map, at, complaints)? }),
+        Kind::GetRow => {
+            let fields = names(map, "fields", at, complaints);
+            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
+        }
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
-        Kind::InsertRow => Some(Body::InsertRow { table, values: values(map, at, complaints)? }),
+        Kind::InsertRow => {
+            let fields = names(map, "fields", at, complaints);
+            let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
+            Some(Body::InsertRow { table, values: values(map, at, complaints)?, on_conflict, unique, fields })
+        }
+        Kind::UpsertRow => {
+            let fields = names(map, "fields", at, complaints);
+            let unique = write::required_unique(map, at, complaints);
+            Some(Body::UpsertRow { table, values: values(map, at, complaints)?, unique: unique?, fields })
+        }
         Kind::PatchRow => {
+            let fields = names(map, "fields", at, complaints);
             let (id, values) = (id(map, at, complaints), values(map, at, complaints));
-            Some(Body::PatchRow { table, id: id?, values: values? })
+            Some(Body::PatchRow { table, id: id?, values: values?, fields })
         }
         Kind::DeleteRow => Some(Body::DeleteRow { table, id: id(map, at, complaints)? }),
     }
@@ -207,6 +264,19 @@ fn values(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Op
         }
     }
     (values.len() == members.len()).then_some(values)
+}
+
+/// The columns that a list names; none where it is not given.
+fn names(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Vec<String> {
+    let Some(value) = map.get(member) else { return Vec::new() };
+    let at = pointer_to(at, member);
+    let Some(elements) = array(value, &at, "an array of columns' names", complaints) else { return Vec::new() };
+    if elements.is_empty() {
+        let message = format!("`{member}` names no column");
+        complaints.push(Diagnostic::new("missing_member", at.as_str(), message).with_hint("name one, or leave it out"));
+    }
+    let read = |(index, element)| text(element, &pointer_to(&at, index), "a column's name", complaints);
+    elements.iter().enumerate().filter_map(read).map(str::to_owned).collect()
 }
 
 /// `orderBy` as a column, as `{"column", "dir"}`, or as a list of either; `orderDir` is the
@@ -320,8 +390,11 @@ fn comparison(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -
         .and_then(|column| text(column, &pointer_to(at, "column"), "a column's name", complaints));
     let op = required(map, "op", "an operator such as `=`", at, complaints)
         .and_then(|op| choice(op, &pointer_to(at, "op"), &OPERATORS, complaints).ok());
-    let value = required(map, "value", "what the column is compared with", at, complaints)
-        .and_then(|value| operand(value, &pointer_to(at, "value"), complaints));
+    let value = match (op, map.get("value")) {
+        (Some(Operator::IsNull), None) => Some(Operand::Literal(Value::Bool(true))),
+        (_, _) => required(map, "value", "what the column is compared with", at, complaints)
+            .and_then(|value| operand(value, &pointer_to(at, "value"), complaints)),
+    };
     Some(Filter::Compare(Comparison { column: column?.to_owned(), op: op?, value: value? }))
 }
 

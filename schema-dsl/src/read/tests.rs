@@ -91,6 +91,7 @@ fn change() -> impl Strategy<Value = Change> {
         "page",
         "access",
         "editorOnly",
+        "scan",
         "all",
         "any",
         "negate",
@@ -421,14 +422,17 @@ fn functions() {
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "upsertRow", "table": "rules" })), @"/functions/f/kind: error[not_yet_served]: `upsertRow` is not served yet; leave it out for now");
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `patchRow` or `deleteRow`");
+    insta::assert_snapshot!(of_function(json!({ "kind": "upsertRow", "table": "rules" })), @r#"
+    /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
+    /functions/f: error[missing_member]: `values` is missing; expected values by column
+    "#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `upsertRow`, `patchRow` or `deleteRow`"#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "queryRows", "table": "rules", "limitt": 5, "own": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
     /functions/f/own: error[not_yet_served]: `own` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `access` or `editorOnly`
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `scan`, `access` or `editorOnly`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?
@@ -436,7 +440,7 @@ fn functions() {
     insta::assert_snapshot!(of_function(json!({
         "kind": "deleteRow", "table": 5, "access": "editor", "editorOnly": true, "filter": {},
     })), @r#"
-    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `access` or `editorOnly`
+    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `scan`, `access` or `editorOnly`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/table: error[wrong_type]: expected a table's name, got the number `5`
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
@@ -505,8 +509,7 @@ fn filters_and_orders() {
     ] } })), @r#"
     /functions/f/filter/all/0/op: error[unknown_operator]: `==` is not an operator; did you mean `=`?
     /functions/f/filter/all/1/op: error[unknown_operator]: `~=` is not an operator; did you mean `!=`?
-    /functions/f/filter/all/2/op: error[not_yet_served]: `like` is not served yet; leave it out for now
-    /functions/f/filter/all/3/op: error[unknown_operator]: `near` is not an operator; expected `=`, `!=`, `<`, `<=`, `>`, `>=` or `in`
+    /functions/f/filter/all/3/op: error[unknown_operator]: `near` is not an operator; expected `=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `like`, `ilike`, `startsWith`, `contains` or `isNull`
     /functions/f/filter/all/4/column: error[wrong_type]: expected a column's name, got the number `5`
     /functions/f/filter/all/4/op: error[wrong_type]: expected an operator as text, got the number `6`
     /functions/f/filter/all/4: error[missing_member]: `value` is missing; expected what the column is compared with
@@ -519,6 +522,9 @@ fn filters_and_orders() {
     /functions/f/filter/all/11/any: error[wrong_type]: expected an array of conditions, got an object
     /functions/f/filter/all/12/x: error[unknown_option]: `x` is not an option of `negate`; leave it out
     "#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": [] })), @"/functions/f/fields: error[missing_member]: `fields` names no column; name one, or leave it out");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": "text" })), @"/functions/f/fields: error[wrong_type]: expected an array of columns' names, got the text `text`");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "fields": ["text", 1] })), @"/functions/f/fields/1: error[wrong_type]: expected a column's name, got the number `1`");
     insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "orderDir": "up" })), @"
     /functions/f/orderDir: error[unknown_direction]: `up` is not a direction; expected `asc` or `desc`
     /functions/f/orderDir: error[missing_member]: `orderDir` without `orderBy` orders nothing; add `orderBy`
@@ -551,6 +557,8 @@ fn other_spellings_become_the_one() {
     assert_eq!(query(json!({ "editorOnly": false })), json!({}));
     let condition = json!({ "column": "a", "op": "=", "value": 1 });
     assert_eq!(query(json!({ "filter": [condition] })), json!({ "filter": { "all": [condition] } }));
+    let is_null = json!({ "column": "a", "op": "isNull", "value": true });
+    assert_eq!(query(json!({ "filter": { "column": "a", "op": "isNull" } })), json!({ "filter": is_null }));
 }
 
 /// What the JSON Schema refuses where `read` does: one misspelt member in each kind of object.

@@ -68,6 +68,49 @@ fn arguments() {
 }
 
 #[test]
+fn a_row_has_the_fields_asked_for() {
+    let got = described(json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" }, "fields": ["kind", "id"] }));
+    assert_snapshot!(got.1, @r#"
+    {
+      "$schema": "https://json-schema.org/draft/2020-12/schema",
+      "title": "result of f",
+      "description": "a row of table rules",
+      "type": "object",
+      "properties": {
+        "kind": {
+          "anyOf": [
+            {
+              "type": "string",
+              "enum": [
+                "fun",
+                "serious"
+              ]
+            },
+            {
+              "type": "null"
+            }
+          ]
+        },
+        "id": {
+          "description": "the id of a row of table rules",
+          "type": "string",
+          "format": "uuid"
+        }
+      },
+      "required": [
+        "kind",
+        "id"
+      ],
+      "additionalProperties": false
+    }
+    "#);
+    let added = described(
+        json!({ "kind": "insertRow", "table": "rules", "values": { "text": "a" }, "fields": ["kind", "id"] }),
+    );
+    assert_eq!(added.1, got.1);
+}
+
+#[test]
 fn null_is_described_where_it_is_taken() {
     let described = described(json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": {
         "text": { "arg": "text" }, "kind": { "arg": "kind" }, "meta": { "arg": "meta" },

@@ -5,7 +5,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scope, Table, Validator,
+    OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -164,6 +164,7 @@ fn a_function(value: &Value) -> Function {
     let table = || value["table"].as_str().unwrap().to_owned();
     let operand = |member: &str| value.get(member).map(an_operand);
     let filter = || value.get("filter").map(a_filter);
+    let fields = || value.get("fields").map(texts).unwrap_or_default();
     let values = || members(&value["values"]).map(|(name, value)| (name.clone(), an_operand(value))).collect();
     let body = match value["kind"].as_str().unwrap() {
         "queryRows" => Body::QueryRows {
@@ -173,15 +174,23 @@ fn a_function(value: &Value) -> Function {
             limit: operand("limit"),
             offset: operand("offset"),
             page: value["page"] == true,
+            fields: fields(),
         },
-        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap() },
+        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
-        "insertRow" => Body::InsertRow { table: table(), values: values() },
-        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values() },
+        "insertRow" => Body::InsertRow {
+            table: table(),
+            values: values(),
+            on_conflict: OnConflict::Error,
+            unique: None,
+            fields: fields(),
+        },
+        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
         "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
         other => panic!("no such kind: {other}"),
     };
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), body }
+    let scan = value["scan"].as_str().map(|_| Scan::Allowed);
+    Function { access: word(&value["access"], &Role::ALL, Role::as_str), scan, body }
 }
 
 fn an_order(value: &Value) -> Order {

@@ -51,27 +51,27 @@ fn filter_columns_and_operators() {
     assert_snapshot!(filter(json!({ "column": "tags", "op": "<", "value": ["a"] })), @"
     operator_type /functions/f/filter/op
       `<` has no meaning for column `tags` of type array
-      use one of `=`, `!=`
+      use one of `=`, `!=`, `contains`, `isNull`
     ");
     assert_snapshot!(filter(json!({ "column": "blob", "op": ">=", "value": "" })), @"
     operator_type /functions/f/filter/op
       `>=` has no meaning for column `blob` of type bytes
-      use one of `=`, `!=`, `in`
+      use one of `=`, `!=`, `in`, `isNull`
     ");
     assert_snapshot!(filter(json!({ "column": "meta", "op": "=", "value": { "literal": {} } })), @"
     operator_type /functions/f/filter/op
       `=` has no meaning for column `meta` of type json
-      keep what you filter on in a column of its own
+      use one of `contains`, `isNull`
     ");
     assert_snapshot!(filter(json!({ "column": "shape", "op": "in", "value": [] })), @"
     operator_type /functions/f/filter/op
       `in` has no meaning for column `shape` of type object
-      keep what you filter on in a column of its own
+      use one of `contains`, `isNull`
     ");
     assert_snapshot!(filter(json!({ "column": "tags", "op": "in", "value": [["a"]] })), @"
     operator_type /functions/f/filter/op
       `in` has no meaning for column `tags` of type array
-      use one of `=`, `!=`
+      use one of `=`, `!=`, `contains`, `isNull`
     ");
 }
 
@@ -129,6 +129,125 @@ fn filter_values() {
       use a column of type string
     "#);
     assert_snapshot!(filter(json!({ "column": "account", "op": "=", "value": { "identity": "accountId" } })), @"sound");
+}
+
+#[test]
+fn fields() {
+    assert_snapshot!(function(json!({ "kind": "queryRows", "table": "rules", "fields": ["text", "id", "version"] })), @"sound");
+    assert_snapshot!(function(json!({ "kind": "queryRows", "table": "rules", "fields": ["txt", "author", "text", "scope_key", "text"] })), @"
+    unknown_column /functions/f/fields/0
+      column `txt` does not exist in table `rules`
+      did you mean `text`?
+    private_column /functions/f/fields/1
+      column `author` is private: no declarative function answers with it
+      leave it out, or make the column visible
+    unknown_column /functions/f/fields/3
+      column `scope_key` does not exist in table `rules`
+    duplicate_column /functions/f/fields/4
+      `fields` lists column `text` twice
+      remove one
+    ");
+    assert_snapshot!(function(json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" }, "fields": ["author"] })), @"
+    private_column /functions/f/fields/0
+      column `author` is private: no declarative function answers with it
+      leave it out, or make the column visible
+    ");
+    assert_snapshot!(function(json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": "a" }, "fields": ["Score"] })), @"
+    unknown_column /functions/f/fields/0
+      column `Score` does not exist in table `rules`
+      did you mean `score`?
+    ");
+}
+
+#[test]
+fn operators_on_text_and_parts() {
+    let optional = |word: &str| json!({ "arg": "x", "validator": { "type": word, "optional": true } });
+    for (column, op, value) in [
+        ("text", "like", json!("a%")),
+        ("text", "ilike", json!({ "arg": "q" })),
+        ("text", "startsWith", json!("\\")),
+        ("text", "contains", optional("string")),
+        ("tags", "contains", json!("a")),
+        ("tags", "contains", json!({ "arg": "tag" })),
+        ("tags", "contains", json!({ "identity": "userId" })),
+        ("shape", "contains", json!({ "literal": { "anything": [1] } })),
+        ("meta", "contains", json!(["a"])),
+        ("meta", "contains", json!({ "arg": "part" })),
+        ("kind", "isNull", json!(false)),
+        ("kind", "isNull", optional("boolean")),
+    ] {
+        assert_eq!(filter(json!({ "column": column, "op": op, "value": value })), "sound", "{column} {op}");
+    }
+    assert_snapshot!(filter(json!({ "column": "score", "op": "isNull", "value": true })), @"
+    never_null /functions/f/filter/op
+      column `score` is never null
+      remove the condition, or make the column optional
+    ");
+    assert_snapshot!(filter(json!({ "column": "kind", "op": "isNull", "value": "yes" })), @"
+    invalid_literal /functions/f/filter/value
+      the value for the comparison with column `kind` does not fit: expected true or false, got text
+    ");
+    assert_snapshot!(filter(json!({ "column": "kind", "op": "like", "value": "f%" })), @"
+    operator_type /functions/f/filter/op
+      `like` has no meaning for column `kind` of type enum
+      use one of `=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `isNull`
+    ");
+    assert_snapshot!(filter(json!({ "column": "score", "op": "contains", "value": 1 })), @"
+    operator_type /functions/f/filter/op
+      `contains` has no meaning for column `score` of type integer
+      use one of `=`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `isNull`
+    ");
+    assert_snapshot!(filter(json!({ "column": "text", "op": "like", "value": "50\\" })), @r#"
+    invalid_literal /functions/f/filter/value
+      the value for the comparison with column `text` is no pattern: it ends in a lone `\`
+      write `\\` for a backslash itself
+    "#);
+    assert_snapshot!(filter(json!({ "column": "text", "op": "ilike", "value": { "arg": "q", "validator": { "type": "string", "default": "a\\\\\\" } } })), @r#"
+    invalid_literal /functions/f/filter/value/validator/default
+      the default of argument `q` is no pattern: it ends in a lone `\`
+      write `\\` for a backslash itself
+    "#);
+    assert_snapshot!(filter(json!({ "column": "text", "op": "like", "value": { "arg": "q", "validator": { "type": "string", "max": 1000 } } })), @"
+    argument_bounds /functions/f/filter/value/validator
+      the bounds of argument `q` are wider than what the comparison with column `text` takes
+      keep to at most 256 characters
+    ");
+    assert_snapshot!(filter(json!({ "column": "text", "op": "contains", "value": "x".repeat(257) })), @"
+    invalid_literal /functions/f/filter/value
+      the value for the comparison with column `text` does not fit: expected at most 256 characters, got 257
+    ");
+    assert_snapshot!(filter(json!({ "column": "text", "op": "startsWith", "value": { "identity": "userId" } })), @"
+    value_expected /functions/f/filter/value
+      `startsWith` compares column `text` with a text or an argument
+      compare with an identity by `=`
+    ");
+    assert_snapshot!(filter(json!({ "column": "text", "op": "contains", "value": ["a"] })), @"
+    value_expected /functions/f/filter/value
+      `contains` compares column `text` with one value, not a list
+      give one element, and join several conditions by `all` or `any`
+    ");
+    assert_snapshot!(filter(json!({ "column": "tags", "op": "contains", "value": ["a"] })), @"
+    value_expected /functions/f/filter/value
+      `contains` compares column `tags` with one value, not a list
+      give one element, and join several conditions by `all` or `any`
+    ");
+    assert_snapshot!(filter(json!({ "column": "tags", "op": "contains", "value": 1 })), @"
+    invalid_literal /functions/f/filter/value
+      the value for the comparison with column `tags` does not fit: expected text, got a number
+    ");
+    assert_snapshot!(filter(json!({ "column": "author", "op": "isNull", "value": true })), @r#"
+    private_column /functions/f/filter/column
+      column `author` is private: a caller could find out its values by filtering on it
+      compare it by `=` with an identity, such as `identity("userId")`
+    never_null /functions/f/filter/op
+      column `author` is never null
+      remove the condition, or make the column optional
+    "#);
+    assert_snapshot!(filter(json!({ "column": "author", "op": "startsWith", "value": { "arg": "q" } })), @r#"
+    private_column /functions/f/filter/column
+      column `author` is private: a caller could find out its values by filtering on it
+      compare it by `=` with an identity, such as `identity("userId")`
+    "#);
 }
 
 #[test]

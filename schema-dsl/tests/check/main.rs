@@ -8,3 +8,4 @@ mod function_complaints;
 mod modelled;
 mod properties;
 mod table_complaints;
+mod write_complaints;

@@ -3,9 +3,11 @@
 use rowgate_schema_dsl::diagnostic::{Diagnostic, SourceMap};
 use rowgate_schema_dsl::read::read;
 use serde_json::Value;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::cli::bundle::Loaded;
+use crate::cli::certificate::AllowScan;
 use crate::cli::dev::changes::summary;
 use crate::cli::output::{self, Style};
 use crate::cli::{Failed, database};
@@ -21,6 +23,7 @@ const PATIENCE: Patience = Patience { wait_ms_max: 10_000, pause_ms: 50 };
 #[derive(Debug)]
 pub(super) struct Deployment {
     settings: config::Database,
+    allow_scan: AllowScan,
     loaded: Option<Loaded>,
     served: Option<(Uuid, i64)>,
 }
@@ -36,8 +39,8 @@ pub(super) struct Deployed {
 }
 
 impl Deployment {
-    pub(super) fn new(settings: config::Database) -> Deployment {
-        Deployment { settings, loaded: None, served: None }
+    pub(super) fn new(settings: config::Database, allow_scan: AllowScan) -> Deployment {
+        Deployment { settings, allow_scan, loaded: None, served: None }
     }
 
     /// The extension and the revision that are served.
@@ -54,18 +57,22 @@ impl Deployment {
     pub(super) async fn deploy(&mut self, loaded: Loaded) -> Result<Deployed, Failed> {
         let mut client = database::open(&self.settings).await?;
         let id = loaded.definition.extension.id;
+        let refused = self.allow_scan.refusals(&mut client, &loaded).await?;
+        if !refused.is_empty() {
+            self.recall_served(&client, id).await?;
+            self.say_refused(&refused, "");
+            return Err(Failed::Said);
+        }
         let result = apply(&mut client, &loaded.definition, &loaded.model, recall, PATIENCE).await;
         let applied = match result {
             Ok(applied) => applied,
             Err(ApplyError::Refused(mut diagnostics)) => {
-                if self.served.is_none()
-                    && let Some(known) = record::extension(&client, id).await?
-                {
-                    self.served = Some((id, known.revision));
-                    self.loaded = recalled(&known.definition);
-                }
+                self.recall_served(&client, id).await?;
                 loaded.source_map.place(&mut diagnostics);
-                self.say_refused(&diagnostics);
+                self.say_refused(
+                    &diagnostics,
+                    "\n  to begin again without the rows, use a new --data-dir, or another DATABASE_URL",
+                );
                 return Err(Failed::Said);
             }
             Err(error) => return Err(error.into()),
@@ -76,14 +83,22 @@ impl Deployment {
         Ok(Deployed { revision: applied.revision, changed: applied.changed, statements: applied.statements, summary })
     }
 
-    fn say_refused(&self, diagnostics: &[Diagnostic]) {
+    /// What was deployed before this process came is served on.
+    async fn recall_served(&mut self, client: &Client, id: Uuid) -> Result<(), Failed> {
+        if self.served.is_none()
+            && let Some(known) = record::extension(client, id).await?
+        {
+            self.served = Some((id, known.revision));
+            self.loaded = recalled(&known.definition);
+        }
+        Ok(())
+    }
+
+    fn say_refused(&self, diagnostics: &[Diagnostic], advice: &str) {
         let complaints = output::complaints(diagnostics, Style::of_stderr());
         let serves_on =
             self.served.map_or_else(String::new, |(_, revision)| format!("; revision {revision} serves on"));
-        output::note(&format!(
-            "{complaints}; the change is refused{serves_on}\n  \
-             to begin again without the rows, use a new --data-dir, or another DATABASE_URL"
-        ));
+        output::note(&format!("{complaints}; the change is refused{serves_on}{advice}"));
     }
 }
 

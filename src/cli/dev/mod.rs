@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::bundle::{Loaded, must_be_folder};
+use crate::cli::certificate::AllowScan;
 use crate::cli::dev::session::Setting;
 use crate::cli::dev::watch::Watch;
 use crate::cli::output::{self, Style};
@@ -50,6 +51,8 @@ pub(super) struct Dev {
     /// What the rate limits do: refuse, count only, or nothing
     #[arg(long, value_name = "MODE")]
     limits: Option<Limits>,
+    #[command(flatten)]
+    allow_scan: AllowScan,
     /// Print exactly one JSON object on standard output when ready
     #[arg(long)]
     json: bool,

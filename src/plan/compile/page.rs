@@ -6,6 +6,7 @@
 use rowgate_schema_dsl::definition::Direction;
 use rowgate_schema_dsl::function::{Function, Limit, Order};
 use rowgate_schema_dsl::model::{Column, Table};
+use rowgate_schema_dsl::name::Name;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Order as Sort, SelectStatement};
 use sha2::{Digest, Sha256};
 
@@ -25,12 +26,12 @@ pub(super) fn page(
     postgres_schema: &str,
     table: &Table,
     function: &Function,
-    order_by: &[Order],
-    limit: &Limit,
+    (order_by, limit, fields): (&[Order], &Limit, &[Name]),
     cursor: usize,
 ) -> Result<Page, CompileError> {
     let keys = keys(table, order_by)?;
-    let place = |key: &Key<'_>| table.visible_columns().position(|column| column.name == key.column.name);
+    let columns = columns(table, order_by, fields, true)?;
+    let place = |key: &Key<'_>| columns.iter().position(|column| *column == key.column.name);
     let mut hash = Sha256::new();
     for part in ["page", postgres_schema, function.name.as_str(), table.name.as_str()] {
         hash.update(part.as_bytes());
@@ -43,13 +44,31 @@ pub(super) fn page(
         hash.update([0]);
     }
     Ok(Page {
-        writer: RowWriter::new(table.visible_columns()),
+        writer: RowWriter::new(table.columns_named(fields)),
         cursor,
         limit: limit.clone(),
         keys: keys.iter().map(|key| place(key).ok_or(CompileError::Column)).collect::<Result<_, _>>()?,
         nullable: keys.iter().map(|key| key.column.optional).collect(),
         shape: hash.finalize().into(),
     })
+}
+
+/// The columns to select: those answered, and of a page those of the order that are not, behind them.
+pub(super) fn columns(
+    table: &Table,
+    order_by: &[Order],
+    fields: &[Name],
+    is_page: bool,
+) -> Result<Vec<Name>, CompileError> {
+    let mut columns = fields.to_vec();
+    if is_page {
+        for Key { column, .. } in keys(table, order_by)? {
+            if !columns.contains(&column.name) {
+                columns.push(column.name.clone());
+            }
+        }
+    }
+    Ok(columns)
 }
 
 /// How many columns of the order may be null.

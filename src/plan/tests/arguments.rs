@@ -111,6 +111,27 @@ fn every_complaint_comes_at_once() {
 }
 
 #[test]
+fn a_pattern_is_complete_and_short() {
+    let function = |op: &str| json!({ "kind": "countRows", "table": "t", "filter": { "column": "text", "op": op, "value": { "arg": "q" } } });
+    let refused = |op: &str, text: &str| -> Vec<&'static str> {
+        let arguments = plan(json!({ "t": { "columns": { "text": { "type": "string" } } } }), function(op)).arguments;
+        let body = json!({ "q": text }).to_string();
+        let failure = arguments.parse(body.as_bytes(), DEPTH_MAX).err();
+        failure.map_or_else(Vec::new, |failure| failure.complaints.iter().map(|complaint| complaint.code).collect())
+    };
+    for op in ["like", "ilike"] {
+        assert_eq!(refused(op, "a\\"), ["incomplete_pattern"]);
+        assert_eq!(refused(op, "\\\\\\"), ["incomplete_pattern"]);
+        assert_eq!(refused(op, "a\\\\"), [""; 0]);
+    }
+    for op in ["like", "ilike", "startsWith", "contains"] {
+        assert_eq!(refused(op, &"é".repeat(257)), ["too_long"]);
+        assert_eq!(refused(op, &"é".repeat(256)), [""; 0]);
+    }
+    assert_eq!(refused("contains", "\\"), [""; 0]);
+}
+
+#[test]
 fn what_is_echoed_is_bounded() {
     let began = Instant::now();
     let members: Vec<String> = (0..100_000).map(|number| format!("\"tex{number:x}\":1")).collect();

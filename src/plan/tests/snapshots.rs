@@ -9,7 +9,7 @@ use crate::plan::tests::plan;
 
 /// Every statement of `function` over a table `t`: which arguments it is for, its text with the
 /// extension's Postgres schema as `ext`, and its parameters.
-fn sql(function: Value) -> String {
+pub(super) fn sql(function: Value) -> String {
     let tables = json!({
         "t": { "columns": {
             "text": { "type": "string" },
@@ -20,10 +20,11 @@ fn sql(function: Value) -> String {
             "due": { "type": "timestamp", "default": { "now": true } },
             "day": { "type": "date", "optional": true },
             "tags": { "type": "array", "items": { "type": "decimal" }, "default": [] },
+            "names": { "type": "array", "items": { "type": "string" }, "private": true, "default": [] },
             "open": { "type": "boolean", "optional": true },
             "note": { "type": "json", "optional": true },
             "author": { "type": "string", "private": true, "default": "nobody" },
-        } },
+        }, "uniques": { "one_text": ["text"], "one_place": ["kind", "day"] } },
     });
     shown(&plan(tables, function))
 }
@@ -45,6 +46,8 @@ fn shown(plan: &Plan) -> String {
             let from = match binding {
                 Binding::Argument(place) => format!("argument {}", name(place)),
                 Binding::ArgumentOr(place, default) => format!("argument {} or {default:?}", name(place)),
+                Binding::Pattern { argument, anchor } => format!("pattern of {} at {anchor:?}", name(argument)),
+                Binding::Element { argument, .. } => format!("list of {}", name(argument)),
                 Binding::Given(place) => format!("whether {} is given", name(place)),
                 Binding::Identity { field, text } => {
                     format!("{}{}", field.as_str(), if *text { " as text" } else { "" })
@@ -174,6 +177,98 @@ fn operators() {
     "#);
     assert_snapshot!(condition(compare("due", "<", json!({ "now": true }))), @r#"… AND "due" < now()"#);
     assert_snapshot!(condition(compare("day", "=", json!({ "now": true }))), @r#"… AND "day" = CAST(now() AS date)"#);
+}
+
+#[test]
+fn fields() {
+    let with = |mut function: Value| {
+        function["fields"] = json!(["price", "id", "tags"]);
+        sql(function)
+    };
+    assert_snapshot!(with(json!({ "kind": "queryRows", "table": "t", "orderBy": "score", "limit": { "arg": "limit" } })), @r#"
+    SELECT "price", "id", "tags" FROM (SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."score" ASC, "t"."id" ASC LIMIT 1000) AS "page" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = argument limit
+    "#);
+    assert_snapshot!(with(json!({ "kind": "getRow", "table": "t", "id": { "arg": "id" } })), @r#"
+    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(with(json!({ "kind": "insertRow", "table": "t", "values": { "text": "a" } })), @r#"
+    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = Text("a")
+    "#);
+    assert_snapshot!(with(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "text": "a" } })), @r#"
+    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+      $1 text = Text("a")
+      $2 uuid = scope
+      $3 uuid = argument id
+    "#);
+}
+
+#[test]
+fn operators_on_text_and_parts() {
+    assert_snapshot!(condition(compare("text", "like", "a%\\_")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("a%\\_")
+    "#);
+    assert_snapshot!(condition(optional("text", "ilike", "q", "string")), @r#"
+    []
+    …
+    [q]
+    … AND ("text" ILIKE $2)
+      $2 text = argument q
+    "#);
+    assert_snapshot!(condition(compare("text", "startsWith", "50%_\\")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("50\\%\\_\\\\%")
+    "#);
+    assert_snapshot!(condition(compare("text", "startsWith", json!({ "arg": "q" }))), @r#"
+    … AND "text" LIKE $2
+      $2 text = pattern of q at Start
+    "#);
+    assert_snapshot!(condition(compare("text", "contains", "it's")), @r#"
+    … AND "text" LIKE $2
+      $2 text = Text("%it's%")
+    "#);
+    assert_snapshot!(condition(compare("text", "contains", json!({ "arg": "q" }))), @r#"
+    … AND "text" LIKE $2
+      $2 text = pattern of q at Anywhere
+    "#);
+    assert_snapshot!(condition(json!({ "any": [compare("text", "startsWith", json!({ "arg": "q" })), compare("text", "=", json!({ "arg": "q" }))] })), @r#"
+    … AND ("text" LIKE $2 OR "text" = $3)
+      $2 text = pattern of q at Start
+      $3 text = argument q
+    "#);
+    assert_snapshot!(condition(compare("tags", "contains", "1.50")), @r#"
+    … AND "tags" @> CAST($2 AS numeric[])
+      $2 _text = Array(Numeric, [Numeric("1.50")])
+    "#);
+    assert_snapshot!(condition(compare("tags", "contains", json!({ "arg": "tag" }))), @r#"
+    … AND "tags" @> CAST($2 AS numeric[])
+      $2 _text = list of tag
+    "#);
+    assert_snapshot!(condition(compare("names", "contains", json!({ "identity": "userId" }))), @r#"
+    … AND $2 = ANY("names")
+      $2 text = userId as text
+    "#);
+    assert_snapshot!(condition(compare("note", "contains", json!({ "literal": { "a": [1] } }))), @r#"
+    … AND "note" @> $2
+      $2 jsonb = Jsonb("{\"a\":[1]}")
+    "#);
+    assert_snapshot!(condition(compare("note", "contains", json!({ "arg": "part" }))), @r#"
+    … AND "note" @> $2
+      $2 jsonb = argument part
+    "#);
+    assert_snapshot!(condition(json!({ "column": "rank", "op": "isNull" })), @r#"… AND "rank" IS NULL"#);
+    assert_snapshot!(condition(json!({ "negate": compare("rank", "isNull", false) })), @r#"… AND (NOT "rank" IS NOT NULL)"#);
+    assert_snapshot!(condition(compare("rank", "isNull", json!({ "arg": "unranked" }))), @r#"
+    … AND ("rank" IS NULL) = $2
+      $2 bool = argument unranked
+    "#);
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn options(
     let mut whole = true;
     for member in draft.members(written, &call.place) {
         let at = spot.member(member.name, &member.place);
-        if NOT_OPTIONS.contains(&member.name) {
+        if NOT_OPTIONS.contains(&member.name) || required_members(&call.name).contains(&member.name) {
             let message = format!("`{}` is no option of `{}`", member.name, call.name);
             let hint = format!("write `{}`", usage(call, required_members(&call.name)));
             draft.complain("unknown_option", &at, message, &hint);
@@ -128,7 +128,7 @@ fn options(
         }
         let value = match member.name {
             "filter" => condition(draft, &at, member.value),
-            "orderBy" => option(draft, &at, member.value, Empty::List),
+            "orderBy" | "fields" => option(draft, &at, member.value, Empty::List),
             _ => option(draft, &at, member.value, Empty::Table),
         };
         match value {
@@ -165,6 +165,7 @@ fn required_members(builder: &str) -> &'static [&'static str] {
     match builder {
         "getRow" | "deleteRow" => &["id"],
         "insertRow" => &["values"],
+        "upsertRow" => &["unique", "values"],
         "patchRow" => &["id", "values"],
         _ => &[],
     }
@@ -173,7 +174,11 @@ fn required_members(builder: &str) -> &'static [&'static str] {
 fn usage(call: &Call, required: &[&str]) -> String {
     let mut usage = format!("{}(\"table\"", call.name);
     for member in required {
-        usage.push_str(if *member == "id" { ", arg(\"id\")" } else { ", { column = arg(\"column\") }" });
+        usage.push_str(match *member {
+            "id" => ", arg(\"id\")",
+            "unique" => ", \"one_of_each\"",
+            _ => ", { column = arg(\"column\") }",
+        });
     }
     usage + ", { … })"
 }

@@ -191,10 +191,16 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
 }
 
 fn comparison(draft: &mut Draft, spot: &Spot, call: &Call, arguments: &[Written]) -> Option<Value> {
-    let [column, operator, value] = arguments else {
-        let message = format!("`filter` takes a column, an operator and a value, got {} arguments", arguments.len());
-        draft.complain("wrong_argument", spot, message, "write `filter(\"score\", \">=\", 10)`");
-        return None;
+    let null = [Written::Text("isNull".to_owned()), Written::Boolean(true)];
+    let (column, operator, value) = match (arguments, &null) {
+        ([column, operator, value], _) => (column, operator, value),
+        ([column, operator], [is_null, yes]) if operator == is_null => (column, operator, yes),
+        (_, _) => {
+            let message =
+                format!("`filter` takes a column, an operator and a value, got {} arguments", arguments.len());
+            draft.complain("wrong_argument", spot, message, "write `filter(\"score\", \">=\", 10)`");
+            return None;
+        }
     };
     let column = literal(draft, &spot.member("column", &call.place), column, Empty::Table)?;
     let operator = literal(draft, &spot.member("op", &call.place), operator, Empty::Table)?;

@@ -1,0 +1,308 @@
+//! The cost certificate: what Postgres says of statements over empty tables, and the index that is
+//! named to an author.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rowgate::deploy::certify::{Certified, certify, refusals};
+use rowgate::plan::cost::Bound;
+use rowgate::plan::cost::suggest::{Suggestion, suggestion};
+use rowgate_schema_dsl::check::check;
+use rowgate_schema_dsl::definition::Definition;
+use rowgate_schema_dsl::generate;
+use rowgate_schema_dsl::model::Model;
+use rowgate_schema_dsl::read::read;
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+
+use crate::support::TestDatabase;
+use crate::support::gateway::document;
+
+/// A table with an index that begins with two columns, a unique rule with and one without nulls.
+fn tables() -> Value {
+    json!({
+        "authors": { "columns": { "name": { "type": "string", "unique": true } } },
+        "rules": {
+            "columns": {
+                "text": { "type": "string" },
+                "alias": { "type": "string", "optional": true },
+                "score": { "type": "integer" },
+                "rank": { "type": "integer" },
+                "revealed": { "type": "boolean" },
+                "author": { "type": "id", "table": "authors" },
+            },
+            "indexes": { "by_score": ["score"], "by_rank": ["revealed", "rank"] },
+            "uniques": { "one_text": ["text"], "one_alias": ["alias"] },
+        },
+    })
+}
+
+fn modelled(functions: Value) -> Model {
+    let (definition, complaints) = read(&document(tables(), functions));
+    assert_eq!(complaints, []);
+    check(&definition).unwrap_or_else(|complaints| panic!("{complaints:#?}"))
+}
+
+/// The one function `f` of the rules.
+async fn certified(client: &mut Client, function: Value) -> (Model, Certified) {
+    let model = modelled(json!({ "f": function }));
+    let mut certified = certify(client, &model).await.unwrap_or_else(|error| panic!("{error}"));
+    (model, certified.remove(0))
+}
+
+fn query(filter: Value, order: Value) -> Value {
+    json!({ "kind": "queryRows", "table": "rules", "filter": filter, "orderBy": order, "limit": 20 })
+}
+
+fn compare(column: &str, op: &str, value: Value) -> Value {
+    json!({ "column": column, "op": op, "value": value })
+}
+
+#[tokio::test]
+async fn what_an_index_bounds_is_let_pass() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let limit = Bound::Limit { rows: Some(20) };
+    let key = |columns: &[&str]| Bound::Key { columns: columns.iter().map(|name| (*name).to_owned()).collect() };
+    let range = |columns: &[&str]| Bound::Range { columns: columns.iter().map(|name| (*name).to_owned()).collect() };
+    let count = |filter: Value| json!({ "kind": "countRows", "table": "rules", "filter": filter });
+    let any = json!({ "any": [compare("text", "=", json!("a")), compare("score", "=", json!(1))] });
+    for (function, index, bound) in [
+        (json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" } }), "rules_pkey", key(&["id"])),
+        (json!({ "kind": "deleteRow", "table": "rules", "id": { "arg": "id" } }), "rules_pkey", key(&["id"])),
+        (query(json!([]), json!([])), "rules_pkey", limit.clone()),
+        (query(json!([]), json!([{ "column": "score", "dir": "desc" }])), "rules_by_score_idx", limit.clone()),
+        (query(compare("score", ">", json!(3)), json!("score")), "rules_by_score_idx", limit.clone()),
+        (query(compare("revealed", "=", json!(true)), json!("rank")), "rules_by_rank_idx", limit.clone()),
+        (query(compare("revealed", "=", json!(false)), json!("score")), "rules_by_score_idx", limit.clone()),
+        (query(compare("rank", ">", json!(3)), json!("score")), "rules_by_score_idx", limit.clone()),
+        (query(compare("text", "=", json!("a")), json!("rank")), "rules_one_text_key", key(&["text"])),
+        (query(json!([]), json!("text")), "rules_one_text_key", limit.clone()),
+        (count(compare("score", ">=", json!(3))), "rules_by_score_idx", range(&["score"])),
+        (count(compare("score", "in", json!([3, 4]))), "rules_by_score_idx", range(&["score"])),
+        (count(compare("author", "=", json!({ "arg": "a" }))), "rules_author_ref", range(&["author"])),
+        // A unique rule lets any number of rows have no value.
+        (count(compare("alias", "isNull", json!(true))), "rules_one_alias_key", range(&["alias"])),
+        (count(compare("alias", "=", json!("a"))), "rules_one_alias_key", key(&["alias"])),
+        (count(any), "rules_by_score_idx", range(&["text", "score"])),
+    ] {
+        let (model, certified) = certified(&mut client, function.clone()).await;
+        let [statement] = certified.certificate.statements.as_slice() else { panic!("{certified:?}") };
+        assert_eq!(statement.excesses, [], "{function} {certified:?}");
+        let [read] = statement.reads.as_slice() else { panic!("{certified:?}") };
+        if read.bound != range(&["text", "score"]) {
+            assert_eq!(read.index.as_deref(), Some(index), "{function} {certified:?}");
+        }
+        assert_eq!(read.bound, bound, "{function} {certified:?}");
+        assert_eq!(refusals(&model, &[certified], &BTreeSet::new()), []);
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_bounds_is_refused_and_the_index_named() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let count = |filter: Value| json!({ "kind": "countRows", "table": "rules", "filter": filter });
+    let optional = |op: &str| json!({ "column": "rank", "op": op, "value": { "arg": "r", "validator": { "type": "integer", "optional": true } } });
+    let desc = |column: &str| json!({ "column": column, "dir": "desc" });
+    let negate = json!({ "negate": compare("rank", "=", json!(1)) });
+    let mut said = String::new();
+    for function in [
+        query(json!([]), json!("rank")),
+        query(compare("revealed", "=", json!(true)), json!(["score", "rank"])),
+        query(compare("author", "=", json!({ "arg": "a" })), json!([desc("score")])),
+        query(compare("author", "=", json!({ "arg": "a" })), json!("text")),
+        // The index under a reference does not end in `id`, so it yields rows in no order.
+        query(compare("author", "=", json!({ "arg": "a" })), json!([])),
+        query(json!([]), json!(["score", desc("rank")])),
+        query(json!([]), json!("alias")),
+        query(optional("="), json!("rank")),
+        count(json!([])),
+        count(compare("rank", "=", json!(3))),
+        count(compare("rank", "<", json!(3))),
+        count(optional("=")),
+        count(negate),
+    ] {
+        let (model, certified) = certified(&mut client, function.clone()).await;
+        let refused = refusals(&model, std::slice::from_ref(&certified), &BTreeSet::new());
+        assert!(!refused.is_empty(), "{function} {certified:?}");
+        for diagnostic in &refused {
+            said.push_str(&format!("{diagnostic}\n"));
+        }
+        // Either way of accepting it is enough.
+        assert_eq!(refusals(&model, std::slice::from_ref(&certified), &BTreeSet::from(["f".to_owned()])), []);
+        let mut accepted = function.clone();
+        accepted["scan"] = json!("allowed");
+        let model = modelled(json!({ "f": accepted }));
+        assert_eq!(refusals(&model, &[certified], &BTreeSet::new()), []);
+    }
+    insta::assert_snapshot!(said, @r#"
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_revealed_score_rank", { "revealed", "score", "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` may read the whole scope of table `rules` before it finds the rows that are asked for
+      hint: declare `:index("by_author_score", { "author", "score" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` may read the whole scope of table `rules` before it finds the rows that are asked for
+      hint: declare `:index("by_author_text", { "author", "text" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` may read the whole scope of table `rules` before it finds the rows that are asked for
+      hint: declare `:index("by_author", { "author" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: order all columns in one direction, as an index does, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_alias", { "alias" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f`, called without its optional arguments, sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f`, called without its optional arguments, reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f`, called with `r`, reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    "#);
+}
+
+fn paged(filter: Value, order: Value, limit: Value) -> Value {
+    let mut function = query(filter, order);
+    (function["page"], function["limit"]) = (json!(true), limit);
+    function
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_wherever_it_begins() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let asc = |column: &str| json!([column]);
+    let desc = |column: &str| json!([{ "column": column, "dir": "desc" }]);
+    let limit = json!({ "arg": "limit", "validator": { "type": "integer", "max": 50, "default": 20 } });
+    let optional = json!({ "column": "score", "op": ">", "value": { "arg": "s", "validator": { "type": "integer", "optional": true } } });
+    for (filter, order, limit, index, statements) in [
+        (json!([]), json!([]), json!(20), "rules_pkey", 3),
+        (json!([]), asc("score"), json!(20), "rules_by_score_idx", 3),
+        (json!([]), desc("score"), limit.clone(), "rules_by_score_idx", 3),
+        (compare("revealed", "=", json!(true)), desc("rank"), json!(20), "rules_by_rank_idx", 3),
+        (compare("rank", ">", json!(3)), asc("score"), json!(20), "rules_by_score_idx", 3),
+        (optional.clone(), asc("score"), limit.clone(), "rules_by_score_idx", 6),
+    ] {
+        let function = paged(filter, order, limit.clone());
+        let (model, certified) = certified(&mut client, function.clone()).await;
+        let found = &certified.certificate.statements;
+        assert_eq!(found.len(), statements, "{function}");
+        for (place, statement) in found.iter().enumerate() {
+            assert_eq!((statement.excesses.as_slice(), statement.sorts), (&[][..], false), "{function} {certified:?}");
+            assert_eq!(statement.given.iter().any(|name| name == "cursor"), place % 3 > 0, "{certified:?}");
+            let [read] = statement.reads.as_slice() else { panic!("{certified:?}") };
+            assert_eq!(read.index.as_deref(), Some(index), "{function} {certified:?}");
+            // One more than is answered is read.
+            let rows = if limit == json!(20) { 21 } else { 51 };
+            assert_eq!(read.bound, Bound::Limit { rows: Some(rows) }, "{function} {certified:?}");
+        }
+        assert_eq!(refusals(&model, &[certified], &BTreeSet::new()), []);
+    }
+
+    // What nothing bounds is told of the first page, and once.
+    let mut said = String::new();
+    for (filter, order) in [
+        (json!([]), asc("rank")),
+        (compare("author", "=", json!({ "arg": "a" })), desc("score")),
+        (json!([]), json!(["score", { "column": "rank", "dir": "desc" }])),
+        (json!([]), asc("alias")),
+    ] {
+        let (model, certified) = certified(&mut client, paged(filter, order, json!(20))).await;
+        for statement in &certified.certificate.statements {
+            assert!(!statement.excesses.is_empty(), "{statement:?}");
+        }
+        for diagnostic in refusals(&model, &[certified], &BTreeSet::new()) {
+            said.push_str(&format!("{diagnostic}\n"));
+        }
+    }
+    insta::assert_snapshot!(said, @r#"
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` may read the whole scope of table `rules` before it finds the rows that are asked for
+      hint: declare `:index("by_author_score", { "author", "score" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: order all columns in one direction, as an index does, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_alias", { "alias" })` on table `rules`, or accept it by `scan = "allowed"`
+    "#);
+}
+
+/// Declares what the complaints about the extension's functions name; answers how many there were.
+fn declare(definition: &mut Definition, model: &Model, certified: &[Certified]) -> usize {
+    let mut declared = 0;
+    for (function, certified) in model.functions.iter().zip(certified) {
+        for statement in certified.certificate.statements.iter().filter(|one| !one.excesses.is_empty()) {
+            let table = definition.tables.get_mut(function.body.table().as_str()).unwrap();
+            if let Suggestion::Index { name, columns } = suggestion(model, function, &statement.given) {
+                if table.indexes.values().any(|known| *known == columns) {
+                    continue;
+                }
+                let name = if table.indexes.contains_key(&name) { format!("{name}_{declared}_more") } else { name };
+                table.indexes.insert(name, columns);
+                declared += 1;
+            }
+        }
+    }
+    declared
+}
+
+#[tokio::test]
+async fn a_suggested_index_is_enough() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let cases = std::env::var("ROWGATE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
+    let seed = std::env::var("ROWGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7_u64);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let strategy = prop::collection::vec(any::<u32>(), 300..1500);
+    let (mut suggested, mut refused_for_good) = (0, 0);
+    for _ in 0..cases {
+        let choices = strategy.new_tree(&mut runner).unwrap().current();
+        let mut definition = generate::definition(&choices);
+        let model = check(&definition).unwrap();
+        let before = certify(&mut client, &model).await.unwrap_or_else(|error| panic!("{error}"));
+        suggested += declare(&mut definition, &model, &before);
+        let model = check(&definition).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
+        let after = certify(&mut client, &model).await.unwrap_or_else(|error| panic!("{error}"));
+        for (function, certified) in model.functions.iter().zip(&after) {
+            for (statement, plan) in certified.certificate.statements.iter().zip(&certified.plans) {
+                if statement.excesses.is_empty() {
+                    continue;
+                }
+                let left = suggestion(&model, function, &statement.given);
+                assert!(
+                    !matches!(left, Suggestion::Index { .. }),
+                    "ROWGATE_SEED={seed}: {left:?} was declared\n{function:#?}\n{statement:#?}\n{plan:#?}\n{}",
+                    serde_json::to_string_pretty(&definition).unwrap()
+                );
+                refused_for_good += 1;
+            }
+        }
+    }
+    assert!(suggested > cases / 4 && refused_for_good > 0, "{suggested} {refused_for_good}");
+}
+
+#[tokio::test]
+async fn nothing_of_the_shadow_stays() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let model = modelled(json!({ "f": query(json!([]), json!("score")) }));
+    for _ in 0..2 {
+        certify(&mut client, &model).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%shadow%' OR nspname LIKE 'ext!_%' ESCAPE '!'";
+    assert_eq!(client.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let prepared = "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'rowgate%'";
+    assert_eq!(client.query_one(prepared, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
