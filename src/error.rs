@@ -20,6 +20,7 @@ pub enum Code {
     BodyTooLarge,
     RequestTimeout,
     BatchTooLarge,
+    IfMatchInvalid,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -44,6 +45,7 @@ pub enum Code {
     CursorInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
+    VersionMismatch,
     UniqueConflict,
     ReferenceMissing,
     RowReferenced,
@@ -60,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 37] = [
+    pub const ALL: [Code; 39] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -69,6 +71,7 @@ impl Code {
         Code::BodyTooLarge,
         Code::RequestTimeout,
         Code::BatchTooLarge,
+        Code::IfMatchInvalid,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -88,6 +91,7 @@ impl Code {
         Code::ArgumentsInvalid,
         Code::CursorInvalid,
         Code::RowNotFound,
+        Code::VersionMismatch,
         Code::UniqueConflict,
         Code::ReferenceMissing,
         Code::RowReferenced,
@@ -129,6 +133,8 @@ impl Code {
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
             Code::CursorInvalid => "cursor_invalid",
+            Code::IfMatchInvalid => "if_match_invalid",
+            Code::VersionMismatch => "version_mismatch",
             Code::RowNotFound => "row_not_found",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",

@@ -25,11 +25,12 @@ use crate::db::run::run;
 use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
-use crate::plan::Plan;
+use crate::plan::answer::Text;
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
 use crate::plan::statement::{Binding, Statement};
+use crate::plan::{Guard, Plan};
 use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::telemetry::Metrics;
@@ -59,6 +60,15 @@ pub struct Call<'a> {
     pub identity: &'a Identity,
     /// JSON text of the arguments: an object, or nothing.
     pub arguments: &'a [u8],
+    /// The version that the row to be written must still have.
+    pub version: Option<i64>,
+}
+
+impl<'a> Call<'a> {
+    /// A call without conditions.
+    pub fn new(install_id: Uuid, function: &'a str, identity: &'a Identity, arguments: &'a [u8]) -> Call<'a> {
+        Call { install_id, function, identity, arguments, version: None }
+    }
 }
 
 /// What a call came to.
@@ -66,6 +76,8 @@ pub struct Call<'a> {
 pub struct Reply {
     /// The answer's JSON text.
     pub result: Result<Vec<u8>, Failure>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
     /// What the rate limits decided, once the call got so far.
     pub decision: Option<Decision>,
     pub stages: Stages,
@@ -73,7 +85,7 @@ pub struct Reply {
 
 impl Default for Reply {
     fn default() -> Self {
-        Reply { result: Ok(Vec::new()), decision: None, stages: Stages::default() }
+        Reply { result: Ok(Vec::new()), version: None, decision: None, stages: Stages::default() }
     }
 }
 
@@ -114,15 +126,43 @@ struct Ready<'a> {
     statement: &'a Statement,
 }
 
+/// A second statement, with what is bound to it.
+struct Looking<'a> {
+    statement: &'a Statement,
+    parameters: Vec<Parameter<'a>>,
+}
+
 impl Ready<'_> {
     /// What is bound, in the order of the statement's parameters.
     fn parameters<'a>(&'a self, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
-        let Ready { install, scope_key, given, turn, statement, .. } = self;
+        self.bound(self.statement, identity)
+    }
+
+    fn bound<'a>(&'a self, statement: &'a Statement, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
+        let Ready { install, scope_key, given, turn, .. } = self;
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
             parameters.push(parameter(binding, *scope_key, given, turn.as_ref(), identity, install)?);
         }
         Ok(parameters)
+    }
+
+    /// What finds the row of a guarded write that was not there in the version that was known.
+    fn looking<'a>(&'a self, guard: &'a Guard, identity: &'a Identity) -> Result<Looking<'a>, Failure> {
+        let statement = guard.look.statement(&self.given).ok_or_else(no_statement)?;
+        Ok(Looking { statement, parameters: self.bound(statement, identity)? })
+    }
+
+    /// The row is there in another version.
+    fn mismatch(&self, guard: &Guard, version: Option<i64>) -> Failure {
+        let known = self.given.version_or(guard.argument);
+        let detail = match (version, known) {
+            (Some(version), Some(known)) if version != known => {
+                format!("the row has changed: it has version {version}, not {known}")
+            }
+            _ => "the row has changed".to_owned(),
+        };
+        Failure::new(Code::VersionMismatch, detail)
     }
 }
 
@@ -216,7 +256,11 @@ impl Gateway {
                 return reply;
             }
         };
-        reply.result = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        let served = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        reply.result = served.map(|Text { json, version }| {
+            reply.version = version;
+            json
+        });
         found.count(&reply.result, began);
         reply
     }
@@ -229,7 +273,7 @@ impl Gateway {
         began: Instant,
         decision: &mut Option<Decision>,
         stages: &mut Stages,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Text, Failure> {
         let _in_flight = self.admit(call, found, decision)?;
         let ready = self.ready(call, found)?;
         let parameters = ready.parameters(call.identity)?;
@@ -239,12 +283,20 @@ impl Gateway {
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        let mut ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
+            && failure.code == Code::RowNotFound
+        {
+            let looking = ready.looking(guard, call.identity)?;
+            let looked = run(lanes, &guard.look, looking.statement, &looking.parameters, None, 0, within).await;
+            ran = looked.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
+        }
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.
-        if text.len() > expected || text.len() < expected / 4 {
-            let room = text.len() + text.len() / 8;
+        let length = text.json.len();
+        if length > expected || length < expected / 4 {
+            let room = length + length / 8;
             function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
         }
         Ok(text)
@@ -292,7 +344,15 @@ impl Gateway {
         let Found { install, function, cursor_key } = found;
         let plan = &function.plan;
         let scope_key = install.scope_key(plan.scope)?;
-        let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        if let Some(version) = call.version {
+            let guard = plan.guard.as_ref().ok_or_else(|| unguarded(call.function, plan))?;
+            if given.version_or(guard.argument).is_some_and(|other| other != version) {
+                let detail = "`If-Match` and the arguments name two versions; no row has both";
+                return Err(Failure::new(Code::VersionMismatch, detail));
+            }
+            given.version = Some(version);
+        }
         if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
             let names = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place));
             let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
@@ -304,9 +364,8 @@ impl Gateway {
             (Some(_), None) => return Err(Failure::new(Code::Internal, "the gateway has no key for cursors")),
             (None, _) => None,
         };
-        let statement = plan
-            .statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side))
-            .ok_or_else(|| Failure::new(Code::Internal, "the gateway has no statement for these arguments"))?;
+        let statement =
+            plan.statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side)).ok_or_else(no_statement)?;
         Ok(Ready { install, plan, scope_key, given, turn, statement })
     }
 
@@ -319,6 +378,15 @@ impl Gateway {
         }
         Err(Failure::new(Code::Overloaded, "too many calls are under way").with_retry_after_s(1))
     }
+}
+
+fn no_statement() -> Failure {
+    Failure::new(Code::Internal, "the gateway has no statement for these arguments")
+}
+
+fn unguarded(function: &str, plan: &Plan) -> Failure {
+    let detail = format!("`If-Match` is for patchRow and deleteRow; `{function}` is a {}: leave it out", plan.kind);
+    Failure::new(Code::IfMatchInvalid, detail)
 }
 
 fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
@@ -366,6 +434,7 @@ fn parameter<'a>(
         }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
         Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
+        Binding::Version(place) => given.version_or(*place).map_or(Parameter::Null, Parameter::Int8),
         Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {

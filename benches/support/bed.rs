@@ -132,7 +132,7 @@ impl Bed {
 
     pub(crate) async fn call(&self, function: &str, arguments: &str) -> Vec<u8> {
         let (install_id, identity) = (self.install_id, &self.identity);
-        let call = Call { install_id, function, identity, arguments: arguments.as_bytes() };
+        let call = Call::new(install_id, function, identity, arguments.as_bytes());
         self.shared.gateway.call(&self.shared.worker, call).await.result.unwrap()
     }
 
@@ -171,7 +171,9 @@ impl Bare<'_> {
             Binding::Given(place) => Parameter::Bool(self.given.has(*place)),
             Binding::Literal(value) => Parameter::Typed(value),
             Binding::Identity { .. } => panic!("the bench's functions ask nothing of the caller"),
-            Binding::Cursor(_) | Binding::PageRows => panic!("pages are measured through the gateway"),
+            Binding::Cursor(_) | Binding::PageRows | Binding::Version(_) => {
+                panic!("pages are measured through the gateway")
+            }
         }
     }
 }

@@ -226,12 +226,21 @@ pub enum Body {
         table: String,
         id: Operand,
         values: IndexMap<String, Operand>,
+        /// The version that the row must still have: an argument.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Operand>,
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
     },
     /// The row with this `id` goes; the answer is `{ "id" }`.
-    DeleteRow { table: String, id: Operand },
+    DeleteRow {
+        table: String,
+        id: Operand,
+        /// The version that the row must still have: an argument.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Operand>,
+    },
 }
 
 impl Body {

@@ -104,12 +104,16 @@ pub enum Body {
         table: Name,
         id: Source,
         values: Vec<Assignment>,
+        /// The place in [`Function::arguments`] of the version that the row must still have.
+        version: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
     },
     DeleteRow {
         table: Name,
         id: Source,
+        /// The place in [`Function::arguments`] of the version that the row must still have.
+        version: Option<usize>,
     },
 }
 

@@ -262,9 +262,10 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             let id = row(choices);
             let values = patched(choices, table, &mut budget);
             // A table of references alone may offer nothing to patch but by argument.
-            Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
+            let version = version(choices, &mut budget);
+            Body::PatchRow { table: name, id, values, version, fields: fields(choices, table) }
         }
-        5 => Body::DeleteRow { table: name, id: row(choices) },
+        5 => Body::DeleteRow { table: name, id: row(choices), version: version(choices, &mut budget) },
         _ => {
             let filter = optional_filter(choices, table, &mut budget);
             let order_by = orders(choices, table);
@@ -284,6 +285,13 @@ fn row(choices: &mut Choices<'_>) -> Operand {
         3 => Operand::Literal(json!(Uuid::from_u128(u128::from(choices.next()) + 1))),
         _ => Operand::Argument { name: "id".to_owned(), validator: None },
     }
+}
+
+fn version(choices: &mut Choices<'_>, budget: &mut Budget) -> Option<Operand> {
+    let column_type = ColumnType::Integer { min: Some(1), max: None };
+    let optional = choices.flag();
+    let validator = choices.some(Validator { column_type, optional, default: None });
+    choices.flag().then(|| Operand::Argument { name: budget.name(choices), validator })
 }
 
 fn rows(choices: &mut Choices<'_>, budget: &mut Budget, max: u32) -> Option<Operand> {

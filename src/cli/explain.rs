@@ -119,7 +119,7 @@ fn document(loaded: &Loaded, plan: &Plan, certified: &Certified) -> Result<Value
     let mut complaints = refusals(&loaded.model, std::slice::from_ref(certified), &Default::default());
     loaded.source_map.place(&mut complaints);
     let mut statements = Vec::new();
-    for ((statement, cost), node) in plan.variants.iter().zip(&certified.certificate.statements).zip(&certified.plans) {
+    for ((statement, cost), node) in plan.statements().zip(&certified.certificate.statements).zip(&certified.plans) {
         statements.push(json!({
             "given": cost.given,
             "sql": statement.sql,
@@ -148,10 +148,10 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
     let mut text = format!("{}{place}\n\n", style.strong(name));
     let definition = loaded.definition.functions.get(name);
     text.push_str(&indented(&wrapped_json(&serde_json::to_value(definition)?)));
-    let count = plan.variants.len();
+    let count = plan.statements().count();
     let mut left_out = 0;
     for (number, ((statement, cost), node)) in
-        plan.variants.iter().zip(&certified.certificate.statements).zip(&certified.plans).enumerate()
+        plan.statements().zip(&certified.certificate.statements).zip(&certified.plans).enumerate()
     {
         let is_end = number == 0 || number + 1 == count;
         if count > STATEMENTS_SHOWN_MAX && !all && !is_end && cost.excesses.is_empty() {
@@ -160,6 +160,7 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
         }
         let which = match (count, cost.given.as_slice()) {
             (1, _) => "every call".to_owned(),
+            (_, []) if plan.guard.is_some() => "called without a version".to_owned(),
             (_, []) => "called without its optional arguments".to_owned(),
             (_, given) => format!("called with {}", given.join(", ")),
         };
@@ -223,6 +224,10 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
             Binding::Identity { field, .. } => format!("the caller's {}", field.as_str()),
             Binding::Literal(_) => "the author's literal".to_owned(),
             Binding::Cursor(key) => format!("column {} of the order in the cursor's row", key + 1),
+            Binding::Version(place) => place.as_ref().map_or_else(
+                || "the version in `If-Match`".to_owned(),
+                |place| format!("the version in `If-Match`, or {}", argument(place)),
+            ),
             Binding::PageRows => "one row more than the page has".to_owned(),
         })
         .collect()

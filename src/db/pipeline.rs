@@ -29,7 +29,7 @@ use crate::db::parameter::Parameter;
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, RawRow};
+use crate::plan::answer::{Answer, RawRow, Text};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -111,7 +111,7 @@ struct Awaiting {
     is_bound: bool,
     trouble: Option<Trouble>,
     deadline: Instant,
-    reply: Option<oneshot::Sender<Result<Vec<u8>, Trouble>>>,
+    reply: Option<oneshot::Sender<Result<Text, Trouble>>>,
 }
 
 impl Connection {
@@ -139,8 +139,8 @@ impl Connection {
         (connection, driver)
     }
 
-    /// Sends `request` and answers with its JSON text.
-    pub async fn call(&self, request: Request<'_>) -> Result<Vec<u8>, Trouble> {
+    /// Sends `request` and gives its answer.
+    pub async fn call(&self, request: Request<'_>) -> Result<Text, Trouble> {
         let answered = self.send(&request)?;
         self.driver.wake();
         // The driver says what became of each call before it goes, unless its runtime went first.
@@ -156,7 +156,7 @@ impl Connection {
         self.locked().is_closed
     }
 
-    fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Vec<u8>, Trouble>>, Trouble> {
+    fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Text, Trouble>>, Trouble> {
         let mut pipe = self.locked();
         let pipe = &mut *pipe;
         if pipe.is_closed {

@@ -11,13 +11,14 @@ use crate::db::pipeline::{Request, Trouble};
 use crate::db::sqlstate;
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
+use crate::plan::answer::Text;
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// A database that ends sessions again and again is given up by a call at last.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Runs `statement` of `plan` on one of `lanes` and answers with its JSON text.
+/// Runs `statement` of `plan` on one of `lanes` and gives its answer.
 ///
 /// A read whose connection is lost is sent again; a write is only when the database cannot
 /// have run it.
@@ -29,7 +30,7 @@ pub async fn run(
     turn: Option<&Turn>,
     answer_bytes: usize,
     within: Duration,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Text, Failure> {
     let deadline = Instant::now() + within;
     let mut attempts_left = ATTEMPTS_MAX;
     loop {

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row};
 use crate::db::parameter::Parameter;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, Raw, RawRow, Unreadable};
+use crate::plan::answer::{Answer, Raw, RawRow, Text, Unreadable};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -21,6 +21,15 @@ use crate::plan::statement::Statement;
 pub(super) struct Session {
     client: Client,
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
+}
+
+/// What a statement came to beside its answer.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// The last row, so that a later statement can be bound to its values.
+    pub last: Option<Row>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
 }
 
 /// Why a statement came to no answer.
@@ -45,7 +54,7 @@ impl Session {
         self.client.batch_execute(command).await
     }
 
-    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row of it.
+    /// Runs `statement` of `plan` and appends its answer to `out`.
     pub(super) async fn run(
         &self,
         plan: &Plan,
@@ -53,7 +62,7 @@ impl Session {
         parameters: &[Parameter<'_>],
         turn: Option<&Turn>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Trouble> {
+    ) -> Result<Ran, Trouble> {
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
@@ -65,8 +74,9 @@ impl Session {
             raw.and_then(|raw| answer.row(&plan.shape, raw)).map_err(|unread| Trouble::Answer(unread.into()))?;
             last = Some(row);
         }
-        out.extend_from_slice(&answer.end(&plan.shape).map_err(Trouble::Answer)?);
-        Ok(last)
+        let Text { json, version } = answer.end(&plan.shape).map_err(Trouble::Answer)?;
+        out.extend_from_slice(&json);
+        Ok(Ran { last, version })
     }
 
     async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {

@@ -29,6 +29,7 @@ use tokio_postgres::Row;
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::parameter::Parameter;
+pub use crate::db::session::Ran;
 use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
@@ -178,10 +179,11 @@ impl Open<'_> {
         parameters: &[Parameter<'_>],
         out: &mut Vec<u8>,
     ) -> Result<Option<Row>, Failure> {
-        self.run_page(plan, statement, parameters, None, out).await
+        Ok(self.run_page(plan, statement, parameters, None, out).await?.last)
     }
 
-    /// [`Open::run`], for a page where there is a `turn`.
+    /// [`Open::run`], for a page where there is a `turn`. A row that is not there leaves the transaction as it
+    /// was, so more can be run.
     pub async fn run_page(
         &mut self,
         plan: &Plan,
@@ -189,7 +191,7 @@ impl Open<'_> {
         parameters: &[Parameter<'_>],
         turn: Option<&Turn>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    ) -> Result<Ran, Failure> {
         let start = out.len();
         let result = self.step(plan, statement, parameters, turn, out).await;
         if result.is_err() {
@@ -205,7 +207,7 @@ impl Open<'_> {
         parameters: &[Parameter<'_>],
         turn: Option<&Turn>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    ) -> Result<Ran, Failure> {
         let mut attempts_left = REPEATS_MAX;
         loop {
             let failure = match self.attempt(plan, statement, parameters, turn, out).await {
@@ -228,7 +230,7 @@ impl Open<'_> {
         parameters: &[Parameter<'_>],
         turn: Option<&Turn>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    ) -> Result<Ran, Failure> {
         let is_first = self.stage == Stage::New;
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
@@ -240,9 +242,9 @@ impl Open<'_> {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };
         match (begun, ran) {
-            (Ok(()), Ok(row)) => {
+            (Ok(()), Ok(ran)) => {
                 self.stage = Stage::Begun;
-                Ok(row)
+                Ok(ran)
             }
             (Ok(()), Err(Trouble::Answer(failure))) => {
                 self.stage = Stage::Begun;

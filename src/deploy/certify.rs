@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::db::migrate::cause;
 use crate::db::shadow::{self, Hollow};
+use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
 use crate::plan::cost::suggest::{Suggestion, suggestion};
 use crate::plan::cost::tree::{self, Node};
@@ -51,7 +52,7 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
     for function in &model.functions {
         plans.push(compile(&shadow_model, function)?);
     }
-    let statements: Vec<_> = plans.iter().flat_map(|plan| &plan.variants).map(AsRef::as_ref).collect();
+    let statements: Vec<_> = plans.iter().flat_map(Plan::statements).collect();
     let mut explained = shadow::explain(client, &ddl, &tables, &statements).await?.into_iter();
     let mut certified = Vec::with_capacity(model.functions.len());
     for (function, plan) in model.functions.iter().zip(&plans) {
@@ -59,15 +60,18 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
         let mut certificate = Certificate { function: name.clone(), statements: Vec::new() };
         let mut nodes = Vec::with_capacity(plan.variants.len());
         let sides = plan.page().map_or(1, Page::side_count);
-        for place in 0..plan.variants.len() {
-            let bits = place / sides;
+        let count = plan.statements().count();
+        for place in 0..count {
+            // Writes choose nothing but whether they are guarded.
+            let bits = if place < plan.variants.len() { place / sides } else { 0 };
             let answer = explained.next().unwrap_or_default();
             let node = tree::read(&answer).ok_or_else(|| CertifyError::Unreadable(name.clone()))?;
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
             let given = given.filter_map(|(_, place)| function.arguments.get(*place));
             // Of a page, the statements behind the first go on from a cursor's row.
             let cursor = (place % sides > 0).then(|| CURSOR.to_owned());
-            let given = given.map(|argument| argument.name.to_string()).chain(cursor).collect();
+            let version = (place >= plan.variants.len()).then(|| "version".to_owned());
+            let given = given.map(|argument| argument.name.to_string()).chain(cursor).chain(version).collect();
             certificate.statements.push(judge(model, function, given, &node));
             nodes.push(node);
         }

@@ -96,7 +96,15 @@ impl Gateway {
             *to_blame = Some(index);
             let parameters = ready.parameters(call.identity)?;
             let mut answer = Vec::new();
-            open.run_page(ready.plan, ready.statement, &parameters, ready.turn.as_ref(), &mut answer).await?;
+            let ran = open.run_page(ready.plan, ready.statement, &parameters, ready.turn.as_ref(), &mut answer).await;
+            if let (Err(failure), Some(guard)) = (&ran, ready.plan.guard_of(&ready.given))
+                && failure.code == Code::RowNotFound
+            {
+                let looking = ready.looking(guard, call.identity)?;
+                let looked = open.run_page(&guard.look, looking.statement, &looking.parameters, None, &mut answer);
+                return Err(ready.mismatch(guard, looked.await?.version));
+            }
+            ran?;
             left = left.checked_sub(answer.len()).ok_or_else(|| self.too_large("nothing was written"))?;
             answers.push(answer);
         }

@@ -41,13 +41,25 @@ pub struct RawRow<'a> {
 pub struct Answer {
     text: Vec<u8>,
     rows: usize,
+    version: Option<i64>,
     turning: Option<Box<Turning>>,
+}
+
+/// A whole answer.
+#[derive(Debug, Default)]
+pub struct Text {
+    /// JSON.
+    pub json: Vec<u8>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
 }
 
 /// Writes one row as a JSON object.
 #[derive(Debug)]
 pub struct RowWriter {
     columns: Vec<ColumnWriter>,
+    /// Which column of the row is its version, where it is asked for: one of those above, or behind them.
+    version: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -102,7 +114,7 @@ impl Answer {
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, turning }
+        Answer { text, rows: 0, version: None, turning }
     }
 
     /// Adds the next row.
@@ -121,13 +133,16 @@ impl Answer {
             },
             // There is one; what a broken plan had beyond it is not the caller's.
             Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
-            Shape::Row(writer) => writer.write(&mut self.text, |_| row.next_field()),
+            Shape::Row(writer) => {
+                self.version = writer.version_of(row)?;
+                writer.write(&mut self.text, |_| row.next_field())
+            }
             Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
         }
     }
 
     /// The whole text, once every row was added.
-    pub fn end(mut self, shape: &Shape) -> Result<Vec<u8>, Failure> {
+    pub fn end(mut self, shape: &Shape) -> Result<Text, Failure> {
         match shape {
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Page(page) => match self.turning {
@@ -140,7 +155,7 @@ impl Answer {
             Shape::Number if self.rows == 0 => return Err(Unreadable(0).into()),
             Shape::Row(_) | Shape::Number => {}
         }
-        Ok(self.text)
+        Ok(Text { json: self.text, version: self.version })
     }
 }
 
@@ -165,7 +180,23 @@ impl RowWriter {
                 }
             })
             .collect();
-        RowWriter { columns }
+        RowWriter { columns, version: None }
+    }
+
+    /// The writer of a row whose column at `place` is its version.
+    #[must_use]
+    pub fn with_version(mut self, place: usize) -> Self {
+        self.version = Some(place);
+        self
+    }
+
+    fn version_of(&self, mut row: RawRow<'_>) -> Result<Option<i64>, Unreadable> {
+        let Some(place) = self.version else { return Ok(None) };
+        for _ in 0..place {
+            row.next_field()?;
+        }
+        let bytes = row.next_field()?.and_then(|bytes| bytes.try_into().ok()).ok_or(Unreadable(place))?;
+        Ok(Some(i64::from_be_bytes(bytes)))
     }
 
     /// Appends the row whose column `n` is `field(n)` (`None` for null) to `out`.

@@ -34,6 +34,8 @@ struct Slot {
 pub struct Given {
     /// One for each argument in the plan's order; `None` where an optional one is absent.
     pub values: Vec<Option<Typed>>,
+    /// The version that the row must still have, where the call says it beside its arguments.
+    pub version: Option<i64>,
 }
 
 impl Given {
@@ -43,6 +45,14 @@ impl Given {
 
     pub fn get(&self, place: usize) -> Option<&Typed> {
         self.values.get(place).and_then(Option::as_ref)
+    }
+
+    /// The version that the row must still have: the call's own, or that of the argument at `place`.
+    pub fn version_or(&self, place: Option<usize>) -> Option<i64> {
+        match place.and_then(|place| self.get(place)) {
+            Some(Typed::Int8(version)) if self.version.is_none() => Some(*version),
+            Some(_) | None => self.version,
+        }
     }
 }
 
@@ -88,9 +98,9 @@ impl Arguments {
             }
         }
         let slots = self.slots.iter().zip(found);
-        let given = Given { values: slots.map(|(slot, raw)| slot.read(raw, &mut complaints)).collect() };
+        let values = slots.map(|(slot, raw)| slot.read(raw, &mut complaints)).collect();
         if complaints.is_empty() {
-            return Ok(given);
+            return Ok(Given { values, version: None });
         }
         complaints.truncate(COMPLAINTS_MAX);
         let detail = match complaints.as_slice() {

@@ -16,13 +16,16 @@ use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, Value};
 
-use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
 use crate::plan::page::{Page, Side};
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
+use crate::plan::{Guard, Plan};
+
+/// The column that grows with each change of a row.
+const VERSION: &str = "version";
 
 /// Why a checked function could not be compiled: a fault of the checker or of this compiler,
 /// never of an author.
@@ -53,12 +56,19 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
     let mut variants = Vec::with_capacity(sides.len() << optional.len());
     for bits in 0..1usize << optional.len() {
         for side in &sides {
-            let given = Given { optional: &optional, bits, side: *side };
-            let statement = statement(model, table, function, &given)?;
-            proof::prove(&statement, &model.postgres_schema)?;
-            variants.push(Arc::new(statement));
+            let given = Given { optional: &optional, bits, side: *side, guarded: false };
+            variants.push(proven(model, table, function, &given)?);
         }
     }
+    let guard = match version(function) {
+        None => None,
+        Some(argument) => {
+            let given = Given { optional: &[], bits: 0, side: Side::First, guarded: true };
+            let statement = proven(model, table, function, &given)?;
+            let look = Arc::new(compile(model, &write::look(table, function)?)?);
+            Some(Guard { statement, argument, look })
+        }
+    };
     Ok(Plan {
         access: function.access,
         kind: function.body.word(),
@@ -67,6 +77,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         arguments: Arguments::new(&function.arguments),
         optional,
         variants,
+        guard,
         repeats_when_empty: insert::repeats_when_empty(function),
         needs_one_of: write::needs_one_of(function),
         shape: shape(model, table, function)?,
@@ -79,6 +90,8 @@ pub struct Given<'a> {
     optional: &'a [usize],
     bits: usize,
     side: Side,
+    /// Whether the row must still have the version that the caller knows.
+    guarded: bool,
 }
 
 impl Given<'_> {
@@ -89,11 +102,35 @@ impl Given<'_> {
     }
 }
 
+fn proven(
+    model: &Model,
+    table: &Table,
+    function: &Function,
+    given: &Given<'_>,
+) -> Result<Arc<Statement>, CompileError> {
+    let statement = statement(model, table, function, given)?;
+    proof::prove(&statement, &model.postgres_schema)?;
+    Ok(Arc::new(statement))
+}
+
+/// Of a function that writes a row with an id: the place of the argument for its version, if any.
+fn version(function: &Function) -> Option<Option<usize>> {
+    match &function.body {
+        Body::PatchRow { version, .. } | Body::DeleteRow { version, .. } => Some(*version),
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::InsertRow { .. }
+        | Body::UpsertRow { .. } => None,
+    }
+}
+
 fn droppable(function: &Function) -> impl Iterator<Item = usize> {
     let arguments = function.arguments.iter().enumerate();
-    let cursor = if let Body::QueryRows { page, .. } = &function.body { *page } else { None };
+    // Their statements are chosen by other means.
+    let chosen = if let Body::QueryRows { page, .. } = &function.body { *page } else { version(function).flatten() };
     arguments
-        .filter(move |(place, argument)| argument.absence == Absence::Dropped && cursor != Some(*place))
+        .filter(move |(place, argument)| argument.absence == Absence::Dropped && chosen != Some(*place))
         .map(|(place, _)| place)
 }
 
@@ -164,7 +201,8 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         Body::GetRow { id, fields, .. } => {
             let mut select = Query::select();
             let id = id_is(id, &mut parameters);
-            select.exprs(answered(table, fields)).from(target).cond_where(Cond::all().add(scope).add(id));
+            let fields = versioned(fields);
+            select.exprs(answered(table, &fields)).from(target).cond_where(Cond::all().add(scope).add(id));
             parameters.statement(&select)
         }
         Body::CountRows { filter, .. } => {
@@ -174,7 +212,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             parameters.statement(&select)
         }
         Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
-            write::statement(table, function, target, scope, parameters)?
+            write::statement(table, function, given.guarded, target, scope, parameters)?
         }
     };
     Ok(statement)
@@ -207,6 +245,18 @@ fn filtered(
         all = all.add(condition);
     }
     Ok(all)
+}
+
+/// The columns to select of one row: those answered, and its version.
+fn versioned(fields: &[Name]) -> Vec<Name> {
+    let version = Name::new(VERSION).ok().filter(|version| !fields.contains(version));
+    fields.iter().cloned().chain(version).collect()
+}
+
+/// Writes one row, and tells its version.
+fn row_writer(table: &Table, fields: &[Name]) -> Result<RowWriter, CompileError> {
+    let place = versioned(fields).iter().position(|name| *name == *VERSION).ok_or(CompileError::Column)?;
+    Ok(RowWriter::new(table.columns_named(fields)).with_version(place))
 }
 
 /// The columns that a function answers with, numerics as text.
@@ -246,7 +296,7 @@ fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, Com
         Body::GetRow { fields, .. }
         | Body::InsertRow { fields, .. }
         | Body::UpsertRow { fields, .. }
-        | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
+        | Body::PatchRow { fields, .. } => Shape::Row(row_writer(table, fields)?),
         Body::CountRows { .. } => Shape::Number,
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
     })

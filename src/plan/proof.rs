@@ -49,6 +49,8 @@ pub enum Unproven {
     Function(String),
     #[error("it has `{0}`, which no compiled statement has")]
     Expression(String),
+    #[error("it is for a row of one version, and does not demand it")]
+    Unversioned,
     #[error("it assigns `{0}`")]
     Assigned(String),
 }
@@ -72,6 +74,9 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
         Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
     };
+    if statement.bindings.iter().any(|binding| matches!(binding, Binding::Version(_))) {
+        write::demands_version(tree, &statement.bindings)?;
+    }
     if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
 }
 
@@ -193,14 +198,16 @@ fn scoped(table: &ObjectName, selection: Option<&Expr>, bindings: &[Binding]) ->
 /// Whether no row can pass `condition` but the caller's: `scope_key = $n` alone, or joined to
 /// anything by AND.
 fn demands_scope(condition: &Expr, bindings: &[Binding]) -> bool {
+    demands(condition, &|column, value| column == SCOPE_COLUMN && is_scope(value, bindings))
+}
+
+/// Whether nothing passes `condition` but where a column equals a value that `is_it` accepts.
+fn demands(condition: &Expr, is_it: &impl Fn(&str, &Expr) -> bool) -> bool {
     match condition {
-        Expr::Nested(inner) => demands_scope(inner, bindings),
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            demands_scope(left, bindings) || demands_scope(right, bindings)
-        }
+        Expr::Nested(inner) => demands(inner, is_it),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => demands(left, is_it) || demands(right, is_it),
         Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            matches!(left.as_ref(), Expr::Identifier(Ident { value, .. }) if value == SCOPE_COLUMN)
-                && is_scope(right, bindings)
+            matches!(left.as_ref(), Expr::Identifier(Ident { value, .. }) if is_it(value, right))
         }
         _ => false,
     }
@@ -208,10 +215,15 @@ fn demands_scope(condition: &Expr, bindings: &[Binding]) -> bool {
 
 /// Whether `expression` is the parameter that carries the caller's scope.
 fn is_scope(expression: &Expr, bindings: &[Binding]) -> bool {
-    let Expr::Value(value) = expression else { return false };
-    let Value::Placeholder(placeholder) = &value.value else { return false };
+    bound_to(expression, bindings) == Some(&Binding::Scope)
+}
+
+/// What the parameter that `expression` is alone is bound to.
+fn bound_to<'a>(expression: &Expr, bindings: &'a [Binding]) -> Option<&'a Binding> {
+    let Expr::Value(value) = expression else { return None };
+    let Value::Placeholder(placeholder) = &value.value else { return None };
     let number = placeholder.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-    number.and_then(|number| bindings.get(number.checked_sub(1)?)) == Some(&Binding::Scope)
+    number.and_then(|number| bindings.get(number.checked_sub(1)?))
 }
 
 fn is_named(name: &ObjectName, column: &str) -> bool {

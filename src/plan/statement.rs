@@ -49,6 +49,8 @@ pub enum Binding {
     Cursor(usize),
     /// How many rows are fetched for a page: one more than are answered.
     PageRows,
+    /// The version that the row must still have: the call's own, or the argument at this place.
+    Version(Option<usize>),
     /// A fact about the caller; as text where a text column takes it.
     Identity { field: IdentityField, text: bool },
     /// The author's own text: bound like any other, never pasted.

@@ -436,7 +436,7 @@ impl Tenant {
         arguments: &Value,
     ) -> Result<Value, Code> {
         let arguments = arguments.to_string();
-        let call = Call { install_id: self.id, function, identity: &self.identity, arguments: arguments.as_bytes() };
+        let call = Call::new(self.id, function, &self.identity, arguments.as_bytes());
         match test.server.gateway.call(worker, call).await.result {
             Ok(text) => Ok(serde_json::from_slice(&text).unwrap()),
             Err(failure) => {

@@ -349,13 +349,18 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
         Body::CountRows { filter, .. } => {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }
-        Body::GetRow { id, .. } | Body::DeleteRow { id, .. } => add("/id", id),
+        Body::GetRow { id, .. } => add("/id", id),
+        Body::DeleteRow { id, version, .. } => {
+            add("/id", id);
+            version.iter().for_each(|version| add("/version", version));
+        }
         Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
-        Body::PatchRow { id, values, .. } => {
+        Body::PatchRow { id, values, version, .. } => {
             add("/id", id);
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
+            version.iter().for_each(|version| add("/version", version));
         }
     }
     found

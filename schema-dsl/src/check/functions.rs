@@ -114,7 +114,7 @@ impl<'a> Reading<'_, 'a, '_> {
                 let conflict = self.conflict(table, values, OnConflict::Update, Some(unique));
                 Some(Body::UpsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
             }
-            definition::Body::PatchRow { table, id, values, fields } => {
+            definition::Body::PatchRow { table, id, values, version, fields } => {
                 let table = self.table(table)?;
                 let id = self.id(table, id);
                 if values.is_empty() {
@@ -124,12 +124,15 @@ impl<'a> Reading<'_, 'a, '_> {
                     self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
                 }
                 let values = self.values(table, values, Write::Patch);
+                let version = self.version(version.as_ref());
                 let fields = self.fields(table, fields);
-                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values?, fields })
+                let (table, version) = (table.name.clone(), version?);
+                Some(Body::PatchRow { table, id: id?, values: values?, version, fields })
             }
-            definition::Body::DeleteRow { table, id } => {
+            definition::Body::DeleteRow { table, id, version } => {
                 let table = self.table(table)?;
-                Some(Body::DeleteRow { table: table.name.clone(), id: self.id(table, id)? })
+                let (id, version) = (self.id(table, id), self.version(version.as_ref()));
+                Some(Body::DeleteRow { table: table.name.clone(), id: id?, version: version? })
             }
         }
     }
@@ -233,6 +236,32 @@ impl<'a> Reading<'_, 'a, '_> {
         let target =
             Target { what, column_type: row_id(table.name.as_str()), need, nullable: false, is_bounded: false };
         operands::source(operand, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    /// `Some(None)` where there is none, `None` where it is broken.
+    fn version(&mut self, operand: Option<&Operand>) -> Option<Option<usize>> {
+        let Some(operand) = operand else { return Some(None) };
+        let pointer = pointer_to(self.pointer, "version");
+        match operand {
+            Operand::Argument { .. } => {}
+            Operand::Literal(_) | Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+                let message = "`version` is the version that the caller knows, so nothing but an argument can be it";
+                let diagnostic = Diagnostic::new("invalid_version", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("use `arg(\"version\")`"));
+                return None;
+            }
+        }
+        let target = Target {
+            what: "`version`".to_owned(),
+            column_type: ColumnType::Integer { min: Some(1), max: None },
+            need: Need::Asked,
+            nullable: false,
+            is_bounded: false,
+        };
+        match operands::source(operand, target, &pointer, self.arguments, self.diagnostics)? {
+            Source::Argument(place) => Some(Some(place)),
+            Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+        }
     }
 
     fn values(

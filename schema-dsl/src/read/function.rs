@@ -163,13 +163,13 @@ impl Kind {
                 "editorOnly",
             ],
             Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "version", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
             Kind::InsertRow => {
                 &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
             }
             Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "version", "fields", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -241,9 +241,13 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
         Kind::PatchRow => {
             let fields = names(map, "fields", at, complaints);
             let (id, values) = (id(map, at, complaints), values(map, at, complaints));
-            Some(Body::PatchRow { table, id: id?, values: values?, fields })
+            let version = write::version(map, at, complaints);
+            Some(Body::PatchRow { table, id: id?, values: values?, version, fields })
         }
-        Kind::DeleteRow => Some(Body::DeleteRow { table, id: id(map, at, complaints)? }),
+        Kind::DeleteRow => {
+            let version = write::version(map, at, complaints);
+            Some(Body::DeleteRow { table, id: id(map, at, complaints)?, version })
+        }
     }
 }
 

@@ -185,8 +185,14 @@ fn a_function(value: &Value) -> Function {
             unique: None,
             fields: fields(),
         },
-        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
-        "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
+        "patchRow" => Body::PatchRow {
+            table: table(),
+            id: operand("id").unwrap(),
+            values: values(),
+            version: operand("version"),
+            fields: fields(),
+        },
+        "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap(), version: operand("version") },
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);

@@ -86,7 +86,7 @@ fn tables_and_functions_are_sorted_and_resolved() {
       kind: {"type":"enum","values":["fun","serious"]} or null, Dropped
       revealed: {"type":"boolean"}, Dropped
       text: {"type":"string","max":280}, Refused
-      = PatchRow { table: rules, id: Argument(0), values: [Assignment { column: text, value: Source(Argument(3)) }, Assignment { column: revealed, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(1)) }, Assignment { column: meta, value: Source(Literal(Null)) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = PatchRow { table: rules, id: Argument(0), values: [Assignment { column: text, value: Source(Argument(3)) }, Assignment { column: revealed, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(1)) }, Assignment { column: meta, value: Source(Literal(Null)) }], version: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function getRules for anonymous
       kinds: {"type":"array","items":{"type":"enum","values":["fun","serious"]},"max":1000}, Refused
       limit: {"type":"integer","min":0,"max":100}, Default(Int8(20))
@@ -95,14 +95,14 @@ fn tables_and_functions_are_sorted_and_resolved() {
       = QueryRows { table: rules, filter: Some(All([Compare { column: revealed, operator: Equal, value: Literal(Bool(true)) }, Compare { column: score, operator: GreaterOrEqual, value: Argument(2) }, Any([Compare { column: kind, operator: In, value: Argument(0) }, Negate(Compare { column: author, operator: Equal, value: Identity(UserId) }), Compare { column: due, operator: Less, value: Now }])])), order_by: [Order { column: score, direction: Desc }, Order { column: id, direction: Asc }], limit: Argument { argument: 1, max: 100 }, offset: Some(Argument(3)), page: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function removeRule for editor
       id: {"type":"id","table":"rules"}, Refused
-      = DeleteRow { table: rules, id: Argument(0) }
+      = DeleteRow { table: rules, id: Argument(0), version: None }
     function tally for viewer
       rule: {"type":"id","table":"rules"}, Refused
       = CountRows { table: votes, filter: Some(Compare { column: rule, operator: Equal, value: Argument(0) }) }
     function upvote for editor
       by: {"type":"integer","min":1,"max":3}, Default(Int8(1))
       id: {"type":"id","table":"rules"}, Refused
-      = PatchRow { table: rules, id: Argument(1), values: [Assignment { column: score, value: Increment(Argument(0)) }, Assignment { column: price, value: Increment(Literal(Numeric("0.10)) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = PatchRow { table: rules, id: Argument(1), values: [Assignment { column: score, value: Increment(Argument(0)) }, Assignment { column: price, value: Increment(Literal(Numeric("0.10)) }], version: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function vote for editor
       rule: {"type":"id","table":"rules"}, Refused
       = InsertRow { table: votes, values: [Assignment { column: rule, value: Source(Argument(0)) }, Assignment { column: user_id, value: Source(Identity(UserId)) }], fields: [id, rule, user_id, created_at, updated_at, version], conflict: Error }

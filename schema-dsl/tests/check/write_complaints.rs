@@ -81,3 +81,35 @@ fn unique_rules_of_an_insert() {
       declare one, such as `:unique("one_vote", { "rule", "user_id" })`
     "#);
 }
+
+#[test]
+fn versions() {
+    let delete = |version: serde_json::Value| {
+        function(json!({ "kind": "deleteRow", "table": "rules", "id": { "arg": "id" }, "version": version }))
+    };
+    assert_eq!(delete(json!({ "arg": "version" })), "sound");
+    assert_eq!(delete(json!({ "arg": "v", "validator": { "type": "integer", "optional": true } })), "sound");
+    assert_snapshot!(delete(json!(3)), @r#"
+    invalid_version /functions/f/version
+      `version` is the version that the caller knows, so nothing but an argument can be it
+      use `arg("version")`
+    "#);
+    assert_snapshot!(delete(json!({ "now": true })), @r#"
+    invalid_version /functions/f/version
+      `version` is the version that the caller knows, so nothing but an argument can be it
+      use `arg("version")`
+    "#);
+    assert_snapshot!(delete(json!({ "arg": "version", "validator": { "type": "string" } })), @"
+    argument_type_conflict /functions/f/version
+      argument `version` is declared as a string, but `version` takes an integer
+      correct the validator, or leave it out: the type is known
+    ");
+    assert_snapshot!(function(json!({
+        "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": { "arg": "version" } },
+        "version": { "arg": "version" },
+    })), @"
+    argument_type_conflict /functions/f/version
+      argument `version` would be a string for column `text` and an integer for `version`
+      use two arguments with names of their own
+    ");
+}

@@ -6,23 +6,27 @@ use rowgate_schema_dsl::model::{Column, Table};
 use rowgate_schema_dsl::name::Name;
 use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, Value};
 
-use crate::plan::compile::{CompileError, droppable, dropped_argument, id_is, insert, now, readable, source};
+use crate::plan::compile::{
+    CompileError, VERSION, droppable, dropped_argument, id_is, insert, now, readable, source, versioned,
+};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// The statement of a function that writes; `scope` is the condition that binds rows to the caller's.
 pub(super) fn statement(
     table: &Table,
     function: &Function,
+    guarded: bool,
     target: (Alias, Alias),
     scope: Expr,
     mut parameters: Parameters,
 ) -> Result<Statement, CompileError> {
     Ok(match &function.body {
         Body::InsertRow { values, conflict, fields, .. } | Body::UpsertRow { values, conflict, fields, .. } => {
-            let inserted = insert::Inserted { values, conflict, fields };
+            let fields = versioned(fields);
+            let inserted = insert::Inserted { values, conflict, fields: &fields };
             insert::row(table, function, inserted, target, scope, parameters)?
         }
-        Body::PatchRow { id, values, fields, .. } => {
+        Body::PatchRow { id, values, version, fields, .. } => {
             let mut update = Query::update();
             update.table(target);
             for Assignment { column, value } in values {
@@ -33,28 +37,47 @@ pub(super) fn statement(
                 };
                 update.value(Alias::new(column.name.as_str()), new);
             }
-            let id = id_is(id, &mut parameters);
+            let row = row_is(id, *version, guarded, scope, &mut parameters);
             update
                 .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
-                .value(
-                    Alias::new("version"),
-                    Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
-                )
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(returning(table, fields));
+                .value(Alias::new(VERSION), Expr::col(Alias::new(VERSION)).add(Expr::Constant(Value::BigInt(Some(1)))))
+                .cond_where(row)
+                .returning(returning(table, &versioned(fields)));
             parameters.statement(&update)
         }
-        Body::DeleteRow { id, .. } => {
+        Body::DeleteRow { id, version, .. } => {
             let mut delete = Query::delete();
-            let id = id_is(id, &mut parameters);
-            delete
-                .from_table(target)
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(Query::returning().column(Alias::new("id")));
+            let row = row_is(id, *version, guarded, scope, &mut parameters);
+            delete.from_table(target).cond_where(row).returning(Query::returning().column(Alias::new("id")));
             parameters.statement(&delete)
         }
         Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Err(CompileError::Table),
     })
+}
+
+/// The function that finds the row which `function` writes, whatever version it has.
+pub(super) fn look(table: &Table, function: &Function) -> Result<Function, CompileError> {
+    let id = match &function.body {
+        Body::PatchRow { id, .. } | Body::DeleteRow { id, .. } => id.clone(),
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::InsertRow { .. }
+        | Body::UpsertRow { .. } => return Err(CompileError::Table),
+    };
+    let fields = vec![table.column(VERSION).ok_or(CompileError::Column)?.name.clone()];
+    let body = Body::GetRow { table: table.name.clone(), id, fields };
+    Ok(Function { body, ..function.clone() })
+}
+
+/// The row that is written; where the caller said so, only in the version that it knows.
+fn row_is(id: &Source, version: Option<usize>, guarded: bool, scope: Expr, parameters: &mut Parameters) -> Cond {
+    let row = Cond::all().add(scope).add(id_is(id, parameters));
+    if !guarded {
+        return row;
+    }
+    let known = parameters.bind(Binding::Version(version), &ColumnType::Integer { min: None, max: None });
+    row.add(Expr::col(Alias::new(VERSION)).eq(known))
 }
 
 /// The arguments of a patch that changes nothing without any of them.

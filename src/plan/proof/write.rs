@@ -7,7 +7,7 @@ use sqlparser::ast::{
     TableObject, TableWithJoins, Update,
 };
 
-use crate::plan::proof::{Unproven, bound_in_query, bound_in_select, is_named, is_scope, scoped};
+use crate::plan::proof::{Unproven, bound_in_query, bound_in_select, bound_to, demands, is_named, is_scope, scoped};
 use crate::plan::statement::Binding;
 
 /// What the query of the form of [`bound_in_new_or_there`] calls the rows of its INSERT.
@@ -115,6 +115,23 @@ pub(super) fn bound_in_delete(delete: &Delete, bindings: &[Binding]) -> Result<u
             target(table, delete.selection.as_ref(), bindings)
         }
         _ => Err(Unproven::Form),
+    }
+}
+
+/// One row by its id, in the one version that the caller knows.
+pub(super) fn demands_version(tree: &Tree, bindings: &[Binding]) -> Result<(), Unproven> {
+    let selection = match tree {
+        Tree::Update(update) => update.selection.as_ref(),
+        Tree::Delete(delete) => delete.selection.as_ref(),
+        _ => None,
+    };
+    let is_it = |column: &str, value: &Expr| {
+        column == "version" && matches!(bound_to(value, bindings), Some(Binding::Version(_)))
+    };
+    let is_id = |column: &str, value: &Expr| column == "id" && bound_to(value, bindings).is_some();
+    match selection {
+        Some(selection) if demands(selection, &is_it) && demands(selection, &is_id) => Ok(()),
+        _ => Err(Unproven::Unversioned),
     }
 }
 

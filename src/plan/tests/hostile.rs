@@ -28,6 +28,7 @@ fn refusal(sql: &str) -> &'static str {
         Err(Unproven::Function(_)) => "function",
         Err(Unproven::Expression(_)) => "expression",
         Err(Unproven::Assigned(_)) => "assigned",
+        Err(Unproven::Unversioned) => "unversioned",
     }
 }
 
@@ -252,6 +253,33 @@ fn what_is_hidden_in_expressions_is_not_proven() {
 }
 
 #[test]
+fn a_version_that_is_not_demanded_is_not_proven() {
+    let verdict = |sql: &str| {
+        let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Version(None)];
+        prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, "ext")
+    };
+    for sql in [
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3"#,
+        r#"DELETE FROM "ext"."t" WHERE ("id" = $2 AND "version" = $3) AND "scope_key" = $1"#,
+    ] {
+        assert_eq!(verdict(sql), Ok(()), "{sql}");
+    }
+    for sql in [
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2"#,
+        r#"UPDATE "ext"."t" SET "version" = $3 WHERE "scope_key" = $1 AND "id" = $2"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "version" = $3"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $2"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" <= $3"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND ("id" = $2 OR "version" = $3)"#,
+        r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 AND NOT ("version" = $3)"#,
+        r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "version" = $3"#,
+        r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3"#,
+    ] {
+        assert_eq!(verdict(sql), Err(Unproven::Unversioned), "{sql}");
+    }
+}
+
+#[test]
 fn an_identity_of_a_row_is_not_assigned() {
     check(
         "assigned",
@@ -278,7 +306,7 @@ proptest! {
         let model = checked(&generate::definition(&choices));
         for function in &model.functions {
             let plan = compile(&model, function).unwrap();
-            for statement in &plan.variants {
+            for statement in plan.statements() {
                 prop_assert_eq!(prove(statement, &model.postgres_schema), Ok(()));
                 for (how, altered) in alterations(statement) {
                     let verdict = prove(&altered, &model.postgres_schema);
@@ -328,6 +356,18 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
         replaced("subquery", &format!("{condition} AND EXISTS (SELECT 1)"));
         replaced("function", &format!("{condition} AND pg_sleep(1) = TRUE"));
         replaced("no condition", &format!("TRUE -- {condition}"));
+    }
+    if let Some(place) = statement.bindings.iter().position(|binding| matches!(binding, Binding::Version(_))) {
+        let condition = format!("\"version\" = ${}", place + 1);
+        assert!(sql.contains(&condition), "{sql}");
+        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
+        replaced("version dropped", &format!("${} = 1", place + 1));
+        replaced("other version", "\"version\" = 1");
+        replaced("later version", &format!("\"version\" >= ${}", place + 1));
+        replaced("version or", &format!("({condition} OR TRUE)"));
+        replaced("version not", &format!("NOT ({condition})"));
+        replaced("other version's column", &format!("\"score\" = ${}", place + 1));
+        altered.push(("id dropped", sql.replacen("\"id\" = $", "\"idea\" = $", 1)));
     }
     if sql.starts_with("UPDATE") {
         altered.push(("scope assigned", sql.replacen(" SET ", &format!(" SET \"scope_key\" = ${place}, "), 1)));

@@ -23,10 +23,12 @@ proptest! {
             let plan = compile(&model, function).unwrap();
             let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);
             prop_assert_eq!(plan.variants.len(), sides << plan.optional.len());
-            for (place, statement) in plan.variants.iter().enumerate() {
-                let bits = place / sides;
+            for (place, statement) in plan.statements().enumerate() {
+                let is_guarded = place >= plan.variants.len();
+                prop_assert_eq!(is_guarded, statement.bindings.iter().any(|binding| matches!(binding, Binding::Version(_))));
+                let bits = if is_guarded { 0 } else { place / sides };
                 let goes_on = statement.bindings.iter().any(|binding| matches!(binding, Binding::Cursor(_)));
-                prop_assert_eq!(goes_on, place % sides > 0, "{}", statement.sql);
+                prop_assert_eq!(goes_on, !is_guarded && place % sides > 0, "{}", statement.sql);
                 let numbers = placeholders(&statement.sql);
                 prop_assert_eq!(numbers.len(), statement.bindings.len(), "{}", statement.sql);
                 prop_assert_eq!(numbers.first().copied(), Some(1));
@@ -73,7 +75,7 @@ proptest! {
         });
         for function in functions {
             let plan = plan(json!({ "t": { "columns": columns } }), function);
-            for statement in &plan.variants {
+            for statement in plan.statements() {
                 prop_assert!(!statement.sql.contains("Mark"), "{}", statement.sql);
                 // Nothing is quoted as text, whatever it is.
                 prop_assert!(!statement.sql.contains('\''), "{}", statement.sql);

@@ -33,7 +33,9 @@ fn shown(plan: &Plan) -> String {
     let name = |place: &usize| plan.arguments.name(*place).unwrap();
     let mut text = String::new();
     let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);
-    for (place, statement) in plan.variants.iter().enumerate() {
+    // The guarded form of every patch and delete differs by one condition; it is shown where it is asked for.
+    let guarded = plan.guard.iter().filter(|guard| guard.argument.is_some()).map(|guard| &guard.statement);
+    for (place, statement) in plan.variants.iter().chain(guarded).enumerate() {
         let bits = place / sides;
         if !plan.optional.is_empty() {
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
@@ -56,6 +58,12 @@ fn shown(plan: &Plan) -> String {
                 Binding::Scope => "scope".to_owned(),
                 Binding::NewId => "new id".to_owned(),
                 Binding::Cursor(key) => format!("key {key} of the cursor"),
+                Binding::Version(place) => {
+                    format!(
+                        "version of the call{}",
+                        place.map_or_else(String::new, |place| format!(" or argument {}", name(&place)))
+                    )
+                }
                 Binding::PageRows => "one row more than the page has".to_owned(),
             };
             text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));
@@ -191,18 +199,18 @@ fn fields() {
       $2 int8 = argument limit
     "#);
     assert_snapshot!(with(json!({ "kind": "getRow", "table": "t", "id": { "arg": "id" } })), @r#"
-    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
+    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags", "version" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
       $1 uuid = scope
       $2 uuid = argument id
     "#);
     assert_snapshot!(with(json!({ "kind": "insertRow", "table": "t", "values": { "text": "a" } })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[]), "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = Text("a")
     "#);
     assert_snapshot!(with(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "text": "a" } })), @r#"
-    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[]), "version"
       $1 text = Text("a")
       $2 uuid = scope
       $3 uuid = argument id

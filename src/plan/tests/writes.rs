@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
+use crate::plan::tests::plan;
 use crate::plan::tests::snapshots::sql;
 
 #[test]
@@ -44,4 +45,64 @@ fn insert_row_that_is_there() {
       $3 text = argument text
       $4 text = argument kind or Text("fun")
     "#);
+}
+
+#[test]
+fn a_row_of_one_version() {
+    let version = json!({ "arg": "version", "validator": { "type": "integer", "optional": true } });
+    assert_snapshot!(sql(json!({
+        "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "score": { "arg": "score" } },
+        "version": version, "fields": ["id", "score"],
+    })), @r#"
+    UPDATE ext."t" SET "score" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING "id", "score", "version"
+      $1 int8 = argument score
+      $2 uuid = scope
+      $3 uuid = argument id
+    UPDATE ext."t" SET "score" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 AND "version" = $4 RETURNING "id", "score", "version"
+      $1 int8 = argument score
+      $2 uuid = scope
+      $3 uuid = argument id
+      $4 int8 = version of the call or argument version
+    "#);
+    assert_snapshot!(sql(json!({
+        "kind": "deleteRow", "table": "t", "id": { "arg": "id" }, "version": { "arg": "version" },
+    })), @r#"
+    DELETE FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = argument id
+    DELETE FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = argument id
+      $3 int8 = version of the call or argument version
+    "#);
+}
+
+#[test]
+fn which_version_is_known() {
+    let column =
+        json!({ "t": { "columns": { "a": { "type": "string" }, "b": { "type": "string", "optional": true } } } });
+    let optional = |word: &str| json!({ "type": word, "optional": true });
+    let function = json!({
+        "kind": "patchRow", "table": "t", "id": { "arg": "id" },
+        "values": { "a": { "arg": "a", "validator": optional("string") } },
+        "version": { "arg": "version", "validator": optional("integer") },
+    });
+    let plan = plan(column, function);
+    // A patch that names nothing but the version changes nothing.
+    let names: Vec<&str> = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place)).collect();
+    assert_eq!(names, ["a"]);
+    let given = |body: &str| plan.arguments.parse(body.as_bytes(), 9).unwrap();
+    let id = r#""id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c""#;
+    let guard = plan.guard.as_ref().unwrap();
+    for (body, version) in [("", None), (r#", "version": null"#, None), (r#", "version": 7"#, Some(7))] {
+        let mut given = given(&format!("{{{id}{body}}}"));
+        assert_eq!(given.version_or(guard.argument), version);
+        let statement = plan.statement(&given).unwrap();
+        assert_eq!(statement.key == guard.statement.key, version.is_some());
+        // What a call says beside its arguments stands alone.
+        given.version = Some(9);
+        assert_eq!(given.version_or(guard.argument), Some(9));
+        assert_eq!(plan.statement(&given).unwrap().key, guard.statement.key);
+        assert_eq!(guard.look.statement(&given).unwrap().sql.matches("version").count(), 1);
+    }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::definition::OnConflict;
+use crate::definition::{OnConflict, Operand};
 use crate::diagnostic::pointer_to;
 use crate::read::complaints::{Choices, Complaints, choice, required, text};
+use crate::read::function::operand;
 
 const ON_CONFLICT: Choices<'static, OnConflict> = Choices {
     noun: "way to meet a conflict",
@@ -37,4 +38,9 @@ pub(super) fn unique(map: &Map<String, Value>, at: &str, complaints: &mut Compla
 pub(super) fn required_unique(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<String> {
     required(map, "unique", "the unique rule by which the row is found", at, complaints)?;
     unique(map, at, complaints)
+}
+
+/// The version that the row must still have.
+pub(super) fn version(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Operand> {
+    operand(map.get("version")?, &pointer_to(at, "version"), complaints)
 }
