@@ -1,5 +1,7 @@
 //! A model's function becomes a [`Plan`]: one statement for each set of optional arguments.
 
+mod aggregate;
+
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
@@ -133,23 +135,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 };
                 select.offset(rows);
             }
-            match limit {
-                Limit::Literal(rows) => {
-                    select.limit(u64::from(*rows));
-                    parameters.statement(&select)
-                }
-                Limit::Argument { argument, max } => {
-                    // The planner takes a bound LIMIT for a tenth of the table; the literal within
-                    // tells it the truth, and rows are still fetched only as the outer one asks.
-                    select.limit(u64::from(*max));
-                    let mut outer = Query::select();
-                    outer
-                        .columns(fields.iter().map(|name| Alias::new(name.as_str())))
-                        .from_subquery(select, Alias::new("page"))
-                        .limit(parameters.bind_number(Binding::Argument(*argument)));
-                    parameters.statement(&outer)
-                }
-            }
+            limited(select, limit, fields.iter(), parameters)
         }
         Body::GetRow { id, fields, .. } => {
             let mut select = Query::select();
@@ -162,6 +148,11 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.expr(Func::count(Expr::cust("*"))).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
+        }
+        Body::AggregateRows { filter, groups, select, having, order_by, limit, .. } => {
+            let filtered = filtered(scope, filter.as_ref(), table, given, &mut parameters)?;
+            let parts = aggregate::Parts { groups, select, having: having.as_ref(), order_by, limit };
+            aggregate::statement(target, table, &parts, filtered, given, parameters)?
         }
         Body::InsertRow { values, fields, .. } => {
             let mut insert = Query::insert();
@@ -213,6 +204,32 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         }
     };
     Ok(statement)
+}
+
+/// `select` with its limit; `names` are those of what it selects.
+fn limited<'n>(
+    mut select: SelectStatement,
+    limit: &Limit,
+    names: impl Iterator<Item = &'n Name>,
+    mut parameters: Parameters,
+) -> Statement {
+    match limit {
+        Limit::Literal(rows) => {
+            select.limit(u64::from(*rows));
+            parameters.statement(&select)
+        }
+        Limit::Argument { argument, max } => {
+            // The planner takes a bound LIMIT for a tenth of the table; the literal within tells it
+            // the truth, and rows are still fetched only as the outer one asks.
+            select.limit(u64::from(*max));
+            let mut outer = Query::select();
+            outer
+                .columns(names.map(|name| Alias::new(name.as_str())))
+                .from_subquery(select, Alias::new("page"))
+                .limit(parameters.bind_number(Binding::Argument(*argument)));
+            parameters.statement(&outer)
+        }
+    }
 }
 
 /// What an insert puts into `column`: where an optional argument is absent, the column's default.
@@ -348,6 +365,7 @@ fn shape(table: &Table, function: &Function) -> Shape {
             Shape::Row(RowWriter::new(table.columns_named(fields)))
         }
         Body::CountRows { .. } => Shape::Number,
+        Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
     }
 }
@@ -357,7 +375,9 @@ fn shape(table: &Table, function: &Function) -> Shape {
 fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
     let assignments: &[Assignment] = match &function.body {
         Body::InsertRow { values, .. } | Body::PatchRow { values, .. } => values,
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Vec::new(),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Vec::new();
+        }
         Body::DeleteRow { .. } => &[],
     };
     let pointers = |columns: &[&str]| -> Vec<String> {

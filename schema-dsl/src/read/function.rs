@@ -3,6 +3,8 @@
 //! A function of which a needed part is broken is left out whole: nothing refers to functions,
 //! and half a function draws complaints that its author did not earn.
 
+mod aggregate;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
@@ -21,6 +23,7 @@ enum Kind {
     QueryRows,
     GetRow,
     CountRows,
+    AggregateRows,
     InsertRow,
     PatchRow,
     DeleteRow,
@@ -33,6 +36,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("queryRows", Kind::QueryRows),
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
+        ("aggregateRows", Kind::AggregateRows),
         ("insertRow", Kind::InsertRow),
         ("patchRow", Kind::PatchRow),
         ("deleteRow", Kind::DeleteRow),
@@ -42,6 +46,8 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("listrows", "queryRows"),
         ("findrow", "getRow"),
         ("count", "countRows"),
+        ("aggregate", "aggregateRows"),
+        ("grouprows", "aggregateRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
         ("update", "patchRow"),
@@ -49,7 +55,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
     ],
-    later: &["insertRows", "upsertRow", "aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["insertRows", "upsertRow", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -133,6 +139,7 @@ impl Kind {
             Kind::QueryRows => "queryRows",
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
+            Kind::AggregateRows => "aggregateRows",
             Kind::InsertRow => "insertRow",
             Kind::PatchRow => "patchRow",
             Kind::DeleteRow => "deleteRow",
@@ -157,6 +164,20 @@ impl Kind {
             Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
             Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::AggregateRows => &[
+                "kind",
+                "table",
+                "filter",
+                "groupBy",
+                "select",
+                "having",
+                "orderBy",
+                "orderDir",
+                "limit",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::InsertRow => &["kind", "table", "values", "fields", "scan", "access", "editorOnly"],
             Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
         }
@@ -205,7 +226,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
     match kind {
         Kind::QueryRows => Some(Body::QueryRows {
             table,
-            filter: optional_filter(map, at, complaints),
+            filter: optional_filter(map, "filter", at, complaints),
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
@@ -215,7 +236,19 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let fields = names(map, "fields", at, complaints);
             Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
         }
-        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
+        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, "filter", at, complaints) }),
+        Kind::AggregateRows => Some(Body::AggregateRows {
+            table,
+            filter: optional_filter(map, "filter", at, complaints),
+            group_by: match map.get("groupBy") {
+                Some(Value::String(column)) => vec![column.clone()],
+                Some(_) | None => names(map, "groupBy", at, complaints),
+            },
+            select: aggregate::select(map, at, complaints),
+            having: optional_filter(map, "having", at, complaints),
+            order_by: orders(map, at, complaints),
+            limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
+        }),
         Kind::InsertRow => {
             let fields = names(map, "fields", at, complaints);
             Some(Body::InsertRow { table, values: values(map, at, complaints)?, fields })
@@ -319,8 +352,8 @@ fn direction(value: &Value, at: &str, complaints: &mut Complaints) -> Direction 
     choice(value, at, &DIRECTIONS, complaints).unwrap_or_else(Option::unwrap_or_default)
 }
 
-fn optional_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
-    map.get("filter").and_then(|value| filter(value, &pointer_to(at, "filter"), 0, complaints))
+fn optional_filter(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Option<Filter> {
+    map.get(member).and_then(|value| filter(value, &pointer_to(at, member), 0, complaints))
 }
 
 /// Reads a condition; one that is broken is left out of its group.

@@ -23,7 +23,7 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
     let Some(table) = model.table(function.body.table().as_str()) else { return Suggestion::None };
     let (filter, order) = match &function.body {
         Body::QueryRows { filter, order_by, .. } => (filter.as_ref(), Some(order_by.as_slice())),
-        Body::CountRows { filter, .. } => (filter.as_ref(), None),
+        Body::CountRows { filter, .. } | Body::AggregateRows { filter, .. } => (filter.as_ref(), None),
         Body::GetRow { .. } | Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
             return Suggestion::None;
         }

@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 30] = [
+pub(super) const SERVED: [&str; 36] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -26,6 +26,7 @@ pub(super) const SERVED: [&str; 30] = [
     "queryRows",
     "getRow",
     "countRows",
+    "aggregateRows",
     "insertRow",
     "patchRow",
     "deleteRow",
@@ -33,6 +34,11 @@ pub(super) const SERVED: [&str; 30] = [
     "identity",
     "now",
     "increment",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
     "filter",
     "all",
     "any",
@@ -40,20 +46,7 @@ pub(super) const SERVED: [&str; 30] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 12] = [
-    "query",
-    "mutation",
-    "action",
-    "aggregateRows",
-    "insertRows",
-    "upsertRow",
-    "transaction",
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-];
+pub(super) const NOT_YET_SERVED: [&str; 6] = ["query", "mutation", "action", "insertRows", "upsertRow", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -110,7 +103,7 @@ pub(super) fn is_validator(name: &str) -> bool {
 }
 
 pub(super) fn is_function(name: &str) -> bool {
-    matches!(name, "queryRows" | "getRow" | "countRows" | "insertRow" | "patchRow" | "deleteRow")
+    matches!(name, "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "patchRow" | "deleteRow")
 }
 
 /// Message and hint for a name that nothing has.
