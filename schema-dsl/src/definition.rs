@@ -221,6 +221,20 @@ pub enum Body {
     InsertRow {
         table: String,
         values: IndexMap<String, Operand>,
+        #[serde(default, skip_serializing_if = "OnConflict::is_error")]
+        on_conflict: OnConflict,
+        /// The unique rule that `onConflict` is about; the table's only one unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unique: Option<String>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
+    /// A new row, or new values for the row that a unique rule says is there; the answer is the row.
+    UpsertRow {
+        table: String,
+        unique: String,
+        values: IndexMap<String, Operand>,
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
@@ -247,9 +261,29 @@ impl Body {
             Body::CountRows { .. } => "countRows",
             Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
             Body::DeleteRow { .. } => "deleteRow",
         }
+    }
+}
+
+/// What an insert does where a unique rule says that the row is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnConflict {
+    /// It fails.
+    #[default]
+    Error,
+    /// It changes nothing and answers the row that is there.
+    Ignore,
+    /// It gives that row the new values.
+    Update,
+}
+
+impl OnConflict {
+    pub fn is_error(&self) -> bool {
+        *self == OnConflict::Error
     }
 }
 

@@ -100,6 +100,15 @@ pub enum Body {
         values: Vec<Assignment>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+        conflict: Conflict,
+    },
+    /// An [`Body::InsertRow`] that updates on conflict, by its own name.
+    UpsertRow {
+        table: Name,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        conflict: Conflict,
     },
     /// A dropped assignment leaves the column as it is.
     PatchRow {
@@ -123,6 +132,7 @@ impl Body {
             | Body::CountRows { table, .. }
             | Body::AggregateRows { table, .. }
             | Body::InsertRow { table, .. }
+            | Body::UpsertRow { table, .. }
             | Body::PatchRow { table, .. }
             | Body::DeleteRow { table, .. } => table,
         }
@@ -132,7 +142,7 @@ impl Body {
     pub const fn writes(&self) -> bool {
         match self {
             Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => false,
-            Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
+            Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
         }
     }
 
@@ -144,6 +154,7 @@ impl Body {
             Body::CountRows { .. } => "countRows",
             Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
             Body::DeleteRow { .. } => "deleteRow",
         }
@@ -168,6 +179,18 @@ impl Selected {
     pub fn is_long(&self) -> bool {
         self.function == AggregateFunction::Sum && matches!(self.column_type, ColumnType::Integer { .. })
     }
+}
+
+/// What an insert does where a unique rule says that the row is there. Each column of a rule that
+/// is named here is among the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// It is refused.
+    Error,
+    /// Nothing is changed; the row that is there is the answer.
+    Ignore(Name),
+    /// That row gets the values; a dropped assignment leaves the column as it is.
+    Update(Name),
 }
 
 /// How many rows at most.
@@ -217,6 +240,7 @@ pub struct Assignment {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Assigned {
     Source(Source),
-    /// The old value (0 where null) plus this; in patchRow alone.
+    /// The old value (0 where null) plus this; for a row that is not there yet, the default or 0
+    /// plus this.
     Increment(Source),
 }

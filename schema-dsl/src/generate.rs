@@ -12,7 +12,7 @@ use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scope, Table, Validator,
+    OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
 use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX};
 use crate::pattern::Pattern;
@@ -258,10 +258,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
     let body = match choices.below(7) {
         1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
-        3 => {
-            let values = inserted(choices, table, &mut budget);
-            Body::InsertRow { table: name, values, fields: fields(choices, table) }
-        }
+        3 => insertion(choices, name, table, &mut budget),
         4 => {
             let id = row(choices);
             let values = patched(choices, table, &mut budget);
@@ -430,6 +427,25 @@ fn inserted(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> In
         }
     }
     values
+}
+
+/// An insert, by a unique rule whose columns all have values where there is one.
+fn insertion(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {
+    let values = inserted(choices, table, budget);
+    let columns = table.columns.iter().filter(|(name, column)| column.unique && values.contains_key(*name));
+    let rules = table.uniques.iter().filter(|(_, rule)| rule.iter().all(|column| values.contains_key(column)));
+    let known: Vec<String> = columns.map(|(name, _)| name.clone()).chain(rules.map(|(name, _)| name.clone())).collect();
+    let fields = fields(choices, table);
+    match (choices.below(4), choices.pick(&known)) {
+        (1, Some(unique)) => Body::UpsertRow { table: name, unique, values, fields },
+        (2, unique @ Some(_)) => {
+            Body::InsertRow { table: name, values, on_conflict: OnConflict::Ignore, unique, fields }
+        }
+        (3, unique @ Some(_)) => {
+            Body::InsertRow { table: name, values, on_conflict: OnConflict::Update, unique, fields }
+        }
+        _ => Body::InsertRow { table: name, values, on_conflict: OnConflict::Error, unique: None, fields },
+    }
 }
 
 /// At least one column, and with it what it becomes.

@@ -58,9 +58,10 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
             };
             json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max })
         }
-        Body::GetRow { fields, .. } | Body::InsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
-            row_schema(table, fields).to_value()
-        }
+        Body::GetRow { fields, .. }
+        | Body::InsertRow { fields, .. }
+        | Body::UpsertRow { fields, .. }
+        | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         Body::AggregateRows { groups, select, limit, .. } => {
             let groups_max = match limit {
@@ -286,6 +287,7 @@ const fn deed(body: &Body) -> &'static str {
         Body::CountRows { .. } => "count rows",
         Body::AggregateRows { .. } => "sum up rows",
         Body::InsertRow { .. } => "insert a row",
+        Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",
         Body::DeleteRow { .. } => "delete a row",
     }

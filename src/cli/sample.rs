@@ -42,14 +42,14 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
         Body::CountRows { .. } => Some(1),
         Body::AggregateRows { .. } => Some(2),
         Body::GetRow { .. } => Some(3),
-        Body::InsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => None,
+        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => None,
     })
 }
 
 /// The write to show first.
 pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
     best(model, |body| match body {
-        Body::InsertRow { .. } => Some(0),
+        Body::InsertRow { .. } | Body::UpsertRow { .. } => Some(0),
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
         Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,

@@ -41,6 +41,9 @@ pub async fn run(
         };
         attempts_left -= 1;
         let (may_try_again, failure) = match trouble {
+            Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
+                (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
+            }
             Trouble::Answer(failure) => return Err(failure),
             Trouble::TimedOut => {
                 return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));

@@ -1,25 +1,28 @@
 //! A model's function becomes a [`Plan`]: one statement for each set of optional arguments.
+//!
+//! Reads are compiled here, writes in [`write`].
 
 mod aggregate;
+mod constraint;
+mod insert;
+mod write;
 
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::Direction;
-use rowgate_schema_dsl::function::{Absence, Assigned, Assignment, Body, Filter, Function, Limit, Order, Source};
-use rowgate_schema_dsl::model::{Column, DefaultValue, Model, Table};
+use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Limit, Order, Source};
+use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{
-    Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Order as Sort, Query, ReturningClause, SelectStatement, Value,
-};
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, SelectStatement, Value};
 
+use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
-use crate::plan::{Constraint, ConstraintKind, Plan};
 
 /// Why a checked function could not be compiled: a fault of the checker or of this compiler,
 /// never of an author.
@@ -58,9 +61,10 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         arguments: Arguments::new(&function.arguments),
         optional,
         variants,
-        needs_one_of: needs_one_of(function),
+        repeats_when_empty: insert::repeats_when_empty(function),
+        needs_one_of: write::needs_one_of(function),
         shape: shape(table, function),
-        constraints: constraints(model, table, function),
+        constraints: constraint::constraints(model, table, function),
     })
 }
 
@@ -81,17 +85,6 @@ impl Given<'_> {
 fn droppable(function: &Function) -> impl Iterator<Item = usize> {
     let arguments = function.arguments.iter().enumerate();
     arguments.filter(|(_, argument)| argument.absence == Absence::Dropped).map(|(place, _)| place)
-}
-
-/// The arguments of a patch that changes nothing without any of them.
-fn needs_one_of(function: &Function) -> Vec<usize> {
-    let Body::PatchRow { values, .. } = &function.body else { return Vec::new() };
-    let droppable: Vec<usize> = droppable(function).collect();
-    let always = values.iter().any(|assignment| {
-        let (Assigned::Source(from) | Assigned::Increment(from)) = &assignment.value;
-        !matches!(from, Source::Argument(index) if droppable.contains(index))
-    });
-    if always { Vec::new() } else { droppable }
 }
 
 /// An expression for `value` as a `column_type`.
@@ -154,53 +147,8 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             let parts = aggregate::Parts { groups, select, having: having.as_ref(), order_by, limit };
             aggregate::statement(target, table, &parts, filtered, given, parameters)?
         }
-        Body::InsertRow { values, fields, .. } => {
-            let mut insert = Query::insert();
-            let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
-            let mut row = vec![
-                parameters.bind(Binding::Scope, &ColumnType::Uuid),
-                parameters.bind(Binding::NewId, &ColumnType::Uuid),
-            ];
-            for Assignment { column, value } in values {
-                let (Assigned::Source(value) | Assigned::Increment(value)) = value;
-                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-                columns.push(Alias::new(column.name.as_str()));
-                row.push(inserted(value, column, function, &mut parameters));
-            }
-            insert.into_table(target).columns(columns).returning(returning(table, fields));
-            insert.values(row).map_err(|error| CompileError::Write(error.to_string()))?;
-            parameters.statement(&insert)
-        }
-        Body::PatchRow { id, values, fields, .. } => {
-            let mut update = Query::update();
-            update.table(target);
-            for Assignment { column, value } in values {
-                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-                let new = match value {
-                    Assigned::Source(from) => patched(from, column, function, &mut parameters),
-                    Assigned::Increment(by) => incremented(by, column, function, &mut parameters),
-                };
-                update.value(Alias::new(column.name.as_str()), new);
-            }
-            let id = id_is(id, &mut parameters);
-            update
-                .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
-                .value(
-                    Alias::new("version"),
-                    Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
-                )
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(returning(table, fields));
-            parameters.statement(&update)
-        }
-        Body::DeleteRow { id, .. } => {
-            let mut delete = Query::delete();
-            let id = id_is(id, &mut parameters);
-            delete
-                .from_table(target)
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(Query::returning().column(Alias::new("id")));
-            parameters.statement(&delete)
+        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
+            write::statement(table, function, target, scope, parameters)?
         }
     };
     Ok(statement)
@@ -230,50 +178,6 @@ fn limited<'n>(
             parameters.statement(&outer)
         }
     }
-}
-
-/// What an insert puts into `column`: where an optional argument is absent, the column's default.
-fn inserted(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
-    let Some(index) = dropped_argument(value, function) else {
-        return source(value, &column.column_type, parameters);
-    };
-    match &column.default {
-        None => source(value, &column.column_type, parameters),
-        Some(DefaultValue::Value(default)) => {
-            parameters.bind(Binding::ArgumentOr(index, default.clone()), &column.column_type)
-        }
-        Some(DefaultValue::Now) => {
-            let new = source(value, &column.column_type, parameters);
-            chosen(index, new, now(&column.column_type), column, parameters)
-        }
-    }
-}
-
-/// What a patch puts into `column`: where an optional argument is absent, what is there.
-fn patched(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
-    let new = source(value, &column.column_type, parameters);
-    match dropped_argument(value, function) {
-        None => new,
-        Some(index) => chosen(index, new, Expr::col(Alias::new(column.name.as_str())), column, parameters),
-    }
-}
-
-fn incremented(by: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
-    let zero = || Expr::Constant(Value::BigInt(Some(0)));
-    let old = Expr::col(Alias::new(column.name.as_str()));
-    let old = if column.optional { Func::coalesce([old, zero()]).into() } else { old };
-    let new = source(by, &column.column_type, parameters);
-    let new = if dropped_argument(by, function).is_some() { Func::coalesce([new, zero()]).into() } else { new };
-    old.add(new)
-}
-
-/// `new` where the argument was given, else `other`. Null is absence where the column holds none.
-fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
-    if !column.optional {
-        return Func::coalesce([new, other]).into();
-    }
-    let given = parameters.bind(Binding::Given(index), &ColumnType::Boolean);
-    CaseStatement::new().case(given, new).finally(other).into()
 }
 
 fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
@@ -344,10 +248,6 @@ fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
         .collect()
 }
 
-fn returning(table: &Table, fields: &[Name]) -> ReturningClause {
-    Query::returning().exprs(table.columns_named(fields).map(readable))
-}
-
 fn readable(column: &Column) -> Expr {
     let expression = Expr::col(Alias::new(column.name.as_str()));
     let storage = column.column_type.storage();
@@ -361,65 +261,12 @@ fn readable(column: &Column) -> Expr {
 fn shape(table: &Table, function: &Function) -> Shape {
     match &function.body {
         Body::QueryRows { fields, .. } => Shape::Rows(RowWriter::new(table.columns_named(fields))),
-        Body::GetRow { fields, .. } | Body::InsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
-            Shape::Row(RowWriter::new(table.columns_named(fields)))
-        }
+        Body::GetRow { fields, .. }
+        | Body::InsertRow { fields, .. }
+        | Body::UpsertRow { fields, .. }
+        | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
         Body::CountRows { .. } => Shape::Number,
         Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
     }
-}
-
-/// What a refusal of the database means: the function's own table for writes, and for a delete
-/// every table that refers to it.
-fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
-    let assignments: &[Assignment] = match &function.body {
-        Body::InsertRow { values, .. } | Body::PatchRow { values, .. } => values,
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
-            return Vec::new();
-        }
-        Body::DeleteRow { .. } => &[],
-    };
-    let pointers = |columns: &[&str]| -> Vec<String> {
-        assignments
-            .iter()
-            .filter(|assignment| columns.contains(&assignment.column.as_str()))
-            .filter_map(|assignment| {
-                let (Assigned::Source(value) | Assigned::Increment(value)) = &assignment.value;
-                match value {
-                    Source::Argument(index) => function.arguments.get(*index),
-                    Source::Literal(_) | Source::Identity(_) | Source::Now => None,
-                }
-            })
-            .map(|argument| format!("/{}", argument.name))
-            .collect()
-    };
-    let constraint = |identifier: String, kind: ConstraintKind, rule: &str, columns: &[&str]| Constraint {
-        identifier,
-        kind,
-        pointers: pointers(columns),
-        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
-        rule: rule.to_owned(),
-    };
-    let mut found = Vec::new();
-    for index in table.indexes.iter().filter(|index| index.unique) {
-        let columns: Vec<&str> = index.columns.iter().map(|column| column.as_str()).collect();
-        found.push(constraint(table.index_identifier(index), ConstraintKind::Unique, index.name.as_str(), &columns));
-    }
-    for column in &table.columns {
-        let name = column.name.as_str();
-        found.push(constraint(table.check_identifier(column), ConstraintKind::Check, name, &[name]));
-        if column.reference().is_some() {
-            found.push(constraint(table.foreign_key_identifier(column), ConstraintKind::Reference, name, &[name]));
-        }
-    }
-    for other in &model.tables {
-        for column in &other.columns {
-            if column.reference().is_some_and(|(referred, _)| table.name == *referred) {
-                let rule = format!("{}.{}", other.name, column.name);
-                found.push(constraint(other.foreign_key_identifier(column), ConstraintKind::Reference, &rule, &[]));
-            }
-        }
-    }
-    found
 }

@@ -45,6 +45,9 @@ pub struct Plan {
     pub optional: Vec<usize>,
     /// One statement for each set of those arguments that may be given; see [`Plan::statement`].
     pub variants: Vec<Arc<Statement>>,
+    /// Whether no row means that another call was in the way a moment ago, so that running the
+    /// statement again finds what that one left.
+    pub repeats_when_empty: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     pub shape: Shape,

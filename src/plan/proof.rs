@@ -2,24 +2,27 @@
 //!
 //! It knows nothing of the compiler: it parses the finished SQL text with a parser of its own and
 //! decides on that tree. A statement is proven when
-//! - it is one SELECT, INSERT, UPDATE or DELETE;
+//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT followed by a SELECT of its rows and
+//!   of those that were there;
 //! - every table in it is `"<its own Postgres schema>"."…"`;
 //! - every table that is read, changed or deleted from stands under a condition
 //!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
 //!   every inserted row has `$n` as its `scope_key`;
-//! - no UPDATE assigns `scope_key` or `id`;
+//! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
+//!   `scope_key`;
 //! - only expressions, functions and casts of closed lists occur.
 //!
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod write;
+
 use std::ops::ControlFlow;
 
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sqlparser::ast::{
-    ArrayElemTypeDef, AssignmentTarget, BinaryOperator, DataType, Delete, Expr, FromTable, FunctionArguments, Ident,
-    Insert, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement as Tree, TableFactor, TableObject,
-    TableWithJoins, UnaryOperator, Update, Value, Visit, Visitor,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
+    Select, SetExpr, Statement as Tree, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -57,15 +60,16 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, found: 0 };
+    let mut walk = Walk { postgres_schema, cte: write::cte(tree), found: 0 };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
+        Tree::Query(query) if query.with.is_some() => write::bound_in_new_or_there(query, &statement.bindings)?,
         Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
-        Tree::Insert(insert) => bound_in_insert(insert, &statement.bindings)?,
-        Tree::Update(update) => bound_in_update(update, &statement.bindings)?,
-        Tree::Delete(delete) => bound_in_delete(delete, &statement.bindings)?,
+        Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
+        Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
+        Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
     };
     if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
@@ -74,6 +78,8 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
 /// Walks over everything: counts tables and queries, and refuses what no statement may have.
 struct Walk<'a> {
     postgres_schema: &'a str,
+    /// What the one insert before a query is called there.
+    cte: Option<&'a str>,
     found: usize,
 }
 
@@ -93,6 +99,7 @@ impl Visitor for Walk<'_> {
             {
                 ControlFlow::Continue(())
             }
+            [ObjectNamePart::Identifier(name)] if self.cte == Some(&name.value) => ControlFlow::Continue(()),
             _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
         }
     }
@@ -174,59 +181,6 @@ fn bound_in_select(select: &Select, bindings: &[Binding]) -> Result<usize, Unpro
     match relation {
         TableFactor::Table { name, alias: None, args: None, .. } => scoped(name, select.selection.as_ref(), bindings),
         TableFactor::Derived { subquery, lateral: false, .. } => bound_in_query(subquery, bindings),
-        _ => Err(Unproven::Form),
-    }
-}
-
-fn bound_in_insert(insert: &Insert, bindings: &[Binding]) -> Result<usize, Unproven> {
-    let TableObject::TableName(name) = &insert.table else { return Err(Unproven::Form) };
-    if insert.on.is_some() || insert.table_alias.is_some() {
-        return Err(Unproven::Form);
-    }
-    let place = insert.columns.iter().position(|column| is_named(column, SCOPE_COLUMN));
-    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|query| query.body.as_ref()) else {
-        return Err(Unproven::Form);
-    };
-    let every_row_is_scoped = place.is_some_and(|place| {
-        values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| is_scope(value, bindings)))
-    });
-    // The table, and the query that its VALUES are.
-    if every_row_is_scoped { Ok(2) } else { Err(Unproven::Unscoped(name.to_string())) }
-}
-
-fn bound_in_update(update: &Update, bindings: &[Binding]) -> Result<usize, Unproven> {
-    if update.from.is_some() {
-        return Err(Unproven::Form);
-    }
-    for assignment in &update.assignments {
-        match &assignment.target {
-            AssignmentTarget::ColumnName(name) => match name.0.as_slice() {
-                // Postgres folds a name without quotes to lower case.
-                [ObjectNamePart::Identifier(Ident { value, .. })]
-                    if !value.eq_ignore_ascii_case(SCOPE_COLUMN) && !value.eq_ignore_ascii_case("id") => {}
-                _ => return Err(Unproven::Assigned(name.to_string())),
-            },
-            AssignmentTarget::Tuple(_) => return Err(Unproven::Form),
-        }
-    }
-    target(&update.table, update.selection.as_ref(), bindings)
-}
-
-fn bound_in_delete(delete: &Delete, bindings: &[Binding]) -> Result<usize, Unproven> {
-    let FromTable::WithFromKeyword(from) = &delete.from else { return Err(Unproven::Form) };
-    match from.as_slice() {
-        [table] if delete.using.is_none() && delete.tables.is_empty() => {
-            target(table, delete.selection.as_ref(), bindings)
-        }
-        _ => Err(Unproven::Form),
-    }
-}
-
-fn target(table: &TableWithJoins, selection: Option<&Expr>, bindings: &[Binding]) -> Result<usize, Unproven> {
-    match &table.relation {
-        TableFactor::Table { name, alias: None, args: None, .. } if table.joins.is_empty() => {
-            scoped(name, selection, bindings)
-        }
         _ => Err(Unproven::Form),
     }
 }

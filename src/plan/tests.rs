@@ -7,6 +7,7 @@ mod arguments;
 mod hostile;
 mod properties;
 mod snapshots;
+mod writes;
 
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::definition::Definition;

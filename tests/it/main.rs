@@ -21,3 +21,4 @@ mod support;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod writes;

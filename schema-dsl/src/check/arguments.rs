@@ -341,7 +341,7 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }
         Body::GetRow { id, .. } | Body::DeleteRow { id, .. } => add("/id", id),
-        Body::InsertRow { values, .. } => {
+        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
         Body::PatchRow { id, values, .. } => {

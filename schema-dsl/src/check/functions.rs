@@ -1,6 +1,7 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
 pub(crate) mod aggregate;
+mod conflict;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
 use crate::check::{fields, filters, names};
 use crate::column_type::{ColumnType, OnDelete};
-use crate::definition::{self, Definition, Operand, Role};
+use crate::definition::{self, Definition, OnConflict, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{
     Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
@@ -102,12 +103,22 @@ impl<'a> Reading<'_, 'a, '_> {
                 let (filter, having, limit) = (filter.as_ref(), having.as_ref(), limit.as_ref());
                 self.aggregate(&aggregate::Declared { table, filter, group_by, select, having, order_by, limit })
             }
-            definition::Body::InsertRow { table, values, fields } => {
+            definition::Body::InsertRow { table, values, on_conflict, unique, fields } => {
                 let table = self.table(table)?;
-                let assigned = self.values(table, values, Write::Insert);
+                let write = if *on_conflict == OnConflict::Update { Write::Upsert } else { Write::Insert };
+                let assigned = self.values(table, values, write);
                 self.required(table, values);
                 let fields = self.fields(table, fields);
-                Some(Body::InsertRow { table: table.name.clone(), values: assigned?, fields })
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref());
+                Some(Body::InsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
+            }
+            definition::Body::UpsertRow { table, unique, values, fields } => {
+                let table = self.table(table)?;
+                let assigned = self.values(table, values, Write::Upsert);
+                self.required(table, values);
+                let fields = self.fields(table, fields);
+                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique));
+                Some(Body::UpsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
             }
             definition::Body::PatchRow { table, id, values, fields } => {
                 let table = self.table(table)?;
@@ -249,7 +260,9 @@ impl<'a> Reading<'_, 'a, '_> {
         }
         let column = self.ground.column(table, name, &pointer, self.diagnostics)?;
         let value = match (operand, write) {
-            (Operand::Increment(by), Write::Patch) => Assigned::Increment(self.increment(column, by, &pointer)?),
+            (Operand::Increment(by), Write::Patch | Write::Upsert) => {
+                Assigned::Increment(self.increment(column, by, &pointer)?)
+            }
             _ => {
                 let target = Target {
                     what: format!("column `{name}`"),
@@ -299,14 +312,16 @@ impl<'a> Reading<'_, 'a, '_> {
 #[derive(Clone, Copy)]
 enum Write {
     Insert,
+    /// An insert that meets the row it would make.
+    Upsert,
     Patch,
 }
 
 impl Write {
     fn need(self, column: &Column) -> Need {
         match self {
-            Write::Insert if is_required(column) => Need::Always,
-            Write::Insert => Need::Offered,
+            Write::Insert | Write::Upsert if is_required(column) => Need::Always,
+            Write::Insert | Write::Upsert => Need::Offered,
             Write::Patch if column.optional => Need::Offered,
             Write::Patch => Need::Asked,
         }

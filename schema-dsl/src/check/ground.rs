@@ -73,7 +73,7 @@ pub(crate) fn column<'a>(
 /// Names to choose from are listed while a reader can take them in at a glance.
 const LISTED_MAX: usize = 12;
 
-fn unknown<'a>(
+pub(crate) fn unknown<'a>(
     code: &'static str,
     pointer: &str,
     message: String,

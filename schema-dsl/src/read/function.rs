@@ -4,6 +4,7 @@
 //! and half a function draws complaints that its author did not earn.
 
 mod aggregate;
+mod write;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ enum Kind {
     CountRows,
     AggregateRows,
     InsertRow,
+    UpsertRow,
     PatchRow,
     DeleteRow,
 }
@@ -38,6 +40,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("countRows", Kind::CountRows),
         ("aggregateRows", Kind::AggregateRows),
         ("insertRow", Kind::InsertRow),
+        ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
         ("deleteRow", Kind::DeleteRow),
     ],
@@ -50,12 +53,14 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("grouprows", "aggregateRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
+        ("upsert", "upsertRow"),
+        ("insertorupdate", "upsertRow"),
         ("update", "patchRow"),
         ("updaterow", "patchRow"),
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
     ],
-    later: &["insertRows", "upsertRow", "transaction", "query", "mutation", "action"],
+    later: &["insertRows", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -128,7 +133,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["page", "expand", "own", "onConflict", "rateLimit", "description"];
+const LATER: &[&str] = &["page", "expand", "own", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -141,6 +146,7 @@ impl Kind {
             Kind::CountRows => "countRows",
             Kind::AggregateRows => "aggregateRows",
             Kind::InsertRow => "insertRow",
+            Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
             Kind::DeleteRow => "deleteRow",
         }
@@ -178,7 +184,10 @@ impl Kind {
                 "access",
                 "editorOnly",
             ],
-            Kind::InsertRow => &["kind", "table", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::InsertRow => {
+                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
+            }
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
             Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
         }
     }
@@ -251,7 +260,13 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
         }),
         Kind::InsertRow => {
             let fields = names(map, "fields", at, complaints);
-            Some(Body::InsertRow { table, values: values(map, at, complaints)?, fields })
+            let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
+            Some(Body::InsertRow { table, values: values(map, at, complaints)?, on_conflict, unique, fields })
+        }
+        Kind::UpsertRow => {
+            let fields = names(map, "fields", at, complaints);
+            let unique = write::required_unique(map, at, complaints);
+            Some(Body::UpsertRow { table, values: values(map, at, complaints)?, unique: unique?, fields })
         }
         Kind::PatchRow => {
             let fields = names(map, "fields", at, complaints);

@@ -421,8 +421,11 @@ fn functions() {
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "upsertRow", "table": "rules" })), @"/functions/f/kind: error[not_yet_served]: `upsertRow` is not served yet; leave it out for now");
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `patchRow` or `deleteRow`");
+    insta::assert_snapshot!(of_function(json!({ "kind": "upsertRow", "table": "rules" })), @r#"
+    /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
+    /functions/f: error[missing_member]: `values` is missing; expected values by column
+    "#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `upsertRow`, `patchRow` or `deleteRow`"#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "queryRows", "table": "rules", "limitt": 5, "page": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"

@@ -6,7 +6,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
+    OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -187,7 +187,13 @@ fn a_function(value: &Value) -> Function {
             order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
             limit: operand("limit"),
         },
-        "insertRow" => Body::InsertRow { table: table(), values: values(), fields: fields() },
+        "insertRow" => Body::InsertRow {
+            table: table(),
+            values: values(),
+            on_conflict: OnConflict::Error,
+            unique: None,
+            fields: fields(),
+        },
         "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
         "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
         other => panic!("no such kind: {other}"),

@@ -9,3 +9,4 @@ mod function_complaints;
 mod modelled;
 mod properties;
 mod table_complaints;
+mod write_complaints;

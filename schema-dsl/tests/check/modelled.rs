@@ -75,7 +75,7 @@ fn tables_and_functions_are_sorted_and_resolved() {
       kind: {"type":"enum","values":["fun","serious"]} or null, Dropped
       score: {"type":"integer","max":1000}, Dropped
       text: {"type":"string","max":280}, Refused
-      = InsertRow { table: rules, values: [Assignment { column: text, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(0)) }, Assignment { column: score, value: Source(Argument(1)) }, Assignment { column: author, value: Source(Identity(UserId)) }, Assignment { column: shape, value: Source(Literal(Jsonb("{\"x\":1})) }, Assignment { column: due, value: Source(Now) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = InsertRow { table: rules, values: [Assignment { column: text, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(0)) }, Assignment { column: score, value: Source(Argument(1)) }, Assignment { column: author, value: Source(Identity(UserId)) }, Assignment { column: shape, value: Source(Literal(Jsonb("{\"x\":1})) }, Assignment { column: due, value: Source(Now) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version], conflict: Error }
     function all for viewer
       = QueryRows { table: rules, filter: None, order_by: [], limit: Literal(1000), offset: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function byId for viewer
@@ -105,7 +105,7 @@ fn tables_and_functions_are_sorted_and_resolved() {
       = PatchRow { table: rules, id: Argument(1), values: [Assignment { column: score, value: Increment(Argument(0)) }, Assignment { column: price, value: Increment(Literal(Numeric("0.10)) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function vote for editor
       rule: {"type":"id","table":"rules"}, Refused
-      = InsertRow { table: votes, values: [Assignment { column: rule, value: Source(Argument(0)) }, Assignment { column: user_id, value: Source(Identity(UserId)) }], fields: [id, rule, user_id, created_at, updated_at, version] }
+      = InsertRow { table: votes, values: [Assignment { column: rule, value: Source(Argument(0)) }, Assignment { column: user_id, value: Source(Identity(UserId)) }], fields: [id, rule, user_id, created_at, updated_at, version], conflict: Error }
     "#);
 }
 

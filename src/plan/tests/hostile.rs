@@ -52,6 +52,9 @@ fn sound_statements_are_proven() {
             r#"SELECT "a", SUM("n") FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "t"."a" HAVING MAX("n") > 1 ORDER BY AVG("n") DESC LIMIT 9"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) RETURNING "id""#,
             r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($2, $1), ($3, $1)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO NOTHING"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO UPDATE SET "a" = "t"."a" + 1, "b" = "excluded"."b" RETURNING "id""#,
+            r#"WITH "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1) ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a") SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2"#,
             r#"UPDATE "ext"."t" SET "a" = "a" + 1, "at" = now() WHERE "id" = $2 AND "scope_key" = $1"#,
             r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id""#,
         ],
@@ -97,6 +100,11 @@ fn rows_of_other_scopes_are_not_proven() {
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2), ($2, $2)"#,
             r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($1, $2)"#,
             r#"INSERT INTO "ext"."t" VALUES ($1, $2)"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("id") DO NOTHING"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("id") DO UPDATE SET "a" = $2"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($2, $2) ON CONFLICT ("scope_key", "a") DO UPDATE SET "a" = $2"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($2)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "a" = $1"#,
             r#"UPDATE "ext"."t" SET "a" = $2"#,
             r#"UPDATE "ext"."t" SET "a" = $1 WHERE "id" = $2"#,
             r#"UPDATE "ext"."t" SET "a" = $2 WHERE "scope_key" = $1 OR "id" = $2"#,
@@ -116,6 +124,8 @@ fn foreign_tables_are_not_proven() {
         &[
             r#"SELECT "a" FROM "other"."t" WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (INSERT INTO "other"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "old" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM EXT.t WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "db"."ext"."t" WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM pg_catalog.pg_authid WHERE "scope_key" = $1"#,
@@ -153,7 +163,13 @@ fn what_is_no_plain_statement_is_not_proven() {
             r#"INSERT INTO "ext"."t" ("scope_key") SELECT "scope_key" FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"INSERT INTO "ext"."t" DEFAULT VALUES"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT DO NOTHING"#,
-            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("id") DO UPDATE SET "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ON CONSTRAINT "t_pkey" DO NOTHING"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new""#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new" UNION SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (DELETE FROM "ext"."t" WHERE "scope_key" = $1) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH RECURSIVE "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "ext"."u" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1)) SELECT "a" FROM "new", "ext"."u" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"UPDATE "ext"."t" SET "a" = $2 FROM "ext"."u" WHERE "scope_key" = $1"#,
             r#"DELETE FROM "ext"."t" USING "ext"."u" WHERE "scope_key" = $1"#,
             r#"MERGE INTO "ext"."t" USING "ext"."u" ON TRUE WHEN MATCHED THEN DELETE"#,
@@ -210,6 +226,7 @@ fn what_is_hidden_in_expressions_is_not_proven() {
     check(
         "hidden",
         &[
+            r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") WITH "x" AS (SELECT 1) VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") WITH "x" AS (DELETE FROM "ext"."u") VALUES ($1, $2)"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") WITH "x" AS (SELECT 1) VALUES ($1, $2)"#,
         ],
@@ -246,6 +263,8 @@ fn an_identity_of_a_row_is_not_assigned() {
             r#"UPDATE "ext"."t" SET "a" = $2, "id" = $2 WHERE "scope_key" = $1"#,
             r#"UPDATE "ext"."t" SET ID = $2 WHERE "scope_key" = $1"#,
             r#"UPDATE "ext"."t" SET "scope_key"."x" = $2 WHERE "scope_key" = $1"#,
+            r#"INSERT INTO "ext"."t" ("scope_key") VALUES ($1) ON CONFLICT ("scope_key", "a") DO UPDATE SET "scope_key" = $2"#,
+            r#"INSERT INTO "ext"."t" ("scope_key") VALUES ($1) ON CONFLICT ("scope_key", "a") DO UPDATE SET "a" = $2, ID = "excluded"."id""#,
         ],
     );
 }
@@ -279,14 +298,23 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let place = statement.bindings.iter().position(|binding| *binding == Binding::Scope).unwrap() + 1;
     let condition = format!("\"scope_key\" = ${place}");
     let mut altered: Vec<(&'static str, String)> = Vec::new();
-    if sql.starts_with("INSERT") {
+    if sql.contains("INSERT INTO") {
         altered.push(("column dropped", sql.replacen("\"scope_key\"", "\"other\"", 1)));
         altered.push(("value replaced", sql.replacen(&format!("(${place},"), "($999,", 1)));
         altered
             .push(("value wrapped", sql.replacen(&format!("(${place},"), &format!("(COALESCE(NULL, ${place}),"), 1)));
         altered.push(("conflict", sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING")));
         altered.push(("second row", sql.replace(" RETURNING", ", (NULL, NULL) RETURNING")));
-    } else {
+        if sql.contains(" ON CONFLICT ") {
+            altered
+                .push(("conflict beyond the scope", sql.replacen("ON CONFLICT (\"scope_key\", ", "ON CONFLICT (", 1)));
+        }
+        if sql.contains(" DO UPDATE SET ") {
+            let assigned = format!(" DO UPDATE SET \"scope_key\" = ${place}, ");
+            altered.push(("scope assigned on conflict", sql.replacen(" DO UPDATE SET ", &assigned, 1)));
+        }
+    }
+    if !sql.starts_with("INSERT") {
         assert!(sql.contains(&condition), "{sql}");
         let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
         replaced("dropped", "TRUE");

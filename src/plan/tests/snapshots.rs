@@ -9,7 +9,7 @@ use crate::plan::tests::plan;
 
 /// Every statement of `function` over a table `t`: which arguments it is for, its text with the
 /// extension's Postgres schema as `ext`, and its parameters.
-fn sql(function: Value) -> String {
+pub(super) fn sql(function: Value) -> String {
     let tables = json!({
         "t": { "columns": {
             "text": { "type": "string" },
@@ -24,7 +24,7 @@ fn sql(function: Value) -> String {
             "open": { "type": "boolean", "optional": true },
             "note": { "type": "json", "optional": true },
             "author": { "type": "string", "private": true, "default": "nobody" },
-        } },
+        }, "uniques": { "one_text": ["text"], "one_place": ["kind", "day"] } },
     });
     shown(&plan(tables, function))
 }

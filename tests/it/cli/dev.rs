@@ -36,8 +36,9 @@ async fn the_live_poll_is_served() {
     let seen = dev.call("anonymous", "getRules", json!({ "min": 1 })).await.ok();
     assert_eq!(seen, json!([upvoted]));
 
-    dev.call("viewer", "vote", json!({ "rule": rule["id"] })).await.ok();
-    let twice = dev.call("viewer", "vote", json!({ "rule": rule["id"] })).await;
+    let vote = dev.call("viewer", "vote", json!({ "rule": rule["id"] })).await.ok();
+    assert_eq!(dev.call("viewer", "vote", json!({ "rule": rule["id"] })).await.ok(), vote);
+    let twice = dev.call("editor", "addRule", json!({ "text": "be kind" })).await;
     assert_eq!(twice.problem(), (409, "unique_conflict".to_owned()));
     assert_eq!(dev.call("anonymous", "countVotes", json!({ "rule": rule["id"] })).await.ok(), json!(1));
     let denied = dev.call("viewer", "addRule", json!({ "text": "no" })).await;

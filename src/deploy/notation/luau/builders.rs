@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 36] = [
+pub(super) const SERVED: [&str; 37] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -28,6 +28,7 @@ pub(super) const SERVED: [&str; 36] = [
     "countRows",
     "aggregateRows",
     "insertRow",
+    "upsertRow",
     "patchRow",
     "deleteRow",
     "arg",
@@ -46,7 +47,7 @@ pub(super) const SERVED: [&str; 36] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 6] = ["query", "mutation", "action", "insertRows", "upsertRow", "transaction"];
+pub(super) const NOT_YET_SERVED: [&str; 5] = ["query", "mutation", "action", "insertRows", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -103,7 +104,10 @@ pub(super) fn is_validator(name: &str) -> bool {
 }
 
 pub(super) fn is_function(name: &str) -> bool {
-    matches!(name, "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "patchRow" | "deleteRow")
+    matches!(
+        name,
+        "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow"
+    )
 }
 
 /// Message and hint for a name that nothing has.

@@ -121,7 +121,7 @@ fn options(
     let mut whole = true;
     for member in draft.members(written, &call.place) {
         let at = spot.member(member.name, &member.place);
-        if NOT_OPTIONS.contains(&member.name) {
+        if NOT_OPTIONS.contains(&member.name) || required_members(&call.name).contains(&member.name) {
             let message = format!("`{}` is no option of `{}`", member.name, call.name);
             let hint = format!("write `{}`", usage(call, required_members(&call.name)));
             draft.complain("unknown_option", &at, message, &hint);
@@ -167,6 +167,7 @@ fn required_members(builder: &str) -> &'static [&'static str] {
     match builder {
         "getRow" | "deleteRow" => &["id"],
         "insertRow" => &["values"],
+        "upsertRow" => &["unique", "values"],
         "patchRow" => &["id", "values"],
         _ => &[],
     }
@@ -175,7 +176,11 @@ fn required_members(builder: &str) -> &'static [&'static str] {
 fn usage(call: &Call, required: &[&str]) -> String {
     let mut usage = format!("{}(\"table\"", call.name);
     for member in required {
-        usage.push_str(if *member == "id" { ", arg(\"id\")" } else { ", { column = arg(\"column\") }" });
+        usage.push_str(match *member {
+            "id" => ", arg(\"id\")",
+            "unique" => ", \"one_of_each\"",
+            _ => ", { column = arg(\"column\") }",
+        });
     }
     usage + ", { … })"
 }

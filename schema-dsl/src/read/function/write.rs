@@ -1,0 +1,40 @@
+//! Options that only functions that write have.
+
+use serde_json::{Map, Value};
+
+use crate::definition::OnConflict;
+use crate::diagnostic::pointer_to;
+use crate::read::complaints::{Choices, Complaints, choice, required, text};
+
+const ON_CONFLICT: Choices<'static, OnConflict> = Choices {
+    noun: "way to meet a conflict",
+    code: "unknown_on_conflict",
+    all: &[("error", OnConflict::Error), ("ignore", OnConflict::Ignore), ("update", OnConflict::Update)],
+    synonyms: &[
+        ("fail", "error"),
+        ("abort", "error"),
+        ("nothing", "ignore"),
+        ("skip", "ignore"),
+        ("replace", "update"),
+        ("merge", "update"),
+    ],
+    later: &[],
+};
+
+/// What the insert does where the row is there.
+pub(super) fn on_conflict(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> OnConflict {
+    let Some(value) = map.get("onConflict") else { return OnConflict::default() };
+    choice(value, &pointer_to(at, "onConflict"), &ON_CONFLICT, complaints).unwrap_or_else(Option::unwrap_or_default)
+}
+
+/// The unique rule that is meant, where one is named.
+pub(super) fn unique(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<String> {
+    let value = map.get("unique")?;
+    text(value, &pointer_to(at, "unique"), "a unique rule's name", complaints).map(str::to_owned)
+}
+
+/// The unique rule without which the function says nothing.
+pub(super) fn required_unique(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<String> {
+    required(map, "unique", "the unique rule by which the row is found", at, complaints)?;
+    unique(map, at, complaints)
+}

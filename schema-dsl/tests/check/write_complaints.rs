@@ -1,0 +1,83 @@
+//! What is said of functions that write: unique rules, lists of rows, conditions, owners.
+
+use insta::assert_snapshot;
+use rowgate_schema_dsl::read::read;
+use serde_json::{Value, json};
+
+use crate::document::lines;
+
+/// What is wrong with function `f` over these tables.
+fn function(function: Value) -> String {
+    let (definition, complaints) = read(&json!({
+        "rowgate": 1,
+        "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "live poll", "version": "1.0.0" },
+        "tables": {
+            "polls": { "columns": { "open": { "type": "boolean", "default": true } } },
+            "rules": {
+                "columns": {
+                    "poll": { "type": "id", "table": "polls", "optional": true },
+                    "text": { "type": "string", "max": 280 },
+                    "score": { "type": "integer", "default": 0, "max": 1000 },
+                    "tags": { "type": "array", "items": { "type": "string", "max": 9 }, "optional": true },
+                    "author": { "type": "string", "private": true, "default": "" },
+                },
+                "uniques": { "one_text": ["text"], "one_author": ["author", "score"] },
+            },
+        },
+        "functions": { "f": function },
+    }));
+    assert_eq!(complaints, []);
+    lines(&definition)
+}
+
+#[test]
+fn unique_rules_of_an_insert() {
+    let upsert = |unique: &str, values: serde_json::Value| {
+        function(json!({ "kind": "upsertRow", "table": "rules", "unique": unique, "values": values }))
+    };
+    assert_snapshot!(upsert("one_txt", json!({ "text": { "arg": "text" } })), @r#"
+    unknown_unique /functions/f/unique
+      table `rules` has no unique rule `one_txt`
+      did you mean `one_text`?
+    "#);
+    assert_snapshot!(upsert("one_text", json!({ "text": { "increment": 1 } })), @r#"
+    increment_type /functions/f/values/text
+      column `text` of type string cannot be incremented
+      increment an integer, number or decimal column
+    misplaced_increment /functions/f/values/text
+      column `text` finds the row by unique rule `one_text`
+      give it a value that is known before the row is
+    "#);
+    assert_snapshot!(upsert("one_text", json!({ "score": { "increment": 1 } })), @r#"
+    missing_value /functions/f/values
+      column `text` of table `rules` is required and gets no value
+      add `text = arg("text")`, or make the column optional or give it a default
+    "#);
+    assert_snapshot!(upsert("one_author", json!({ "text": "x", "author": { "identity": "userId" } })), @r#"
+    missing_value /functions/f/values
+      column `score` of unique rule `one_author` gets no value
+      add `score = arg("score")`: the row is found by it
+    "#);
+    let insert = |options: Value| {
+        let mut insert = json!({ "kind": "insertRow", "table": "rules", "values": { "text": "x" } });
+        insert.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        function(insert)
+    };
+    assert_snapshot!(insert(json!({ "unique": "one_text" })), @r#"
+    unique_unused /functions/f/unique
+      `unique` says nothing where a conflict is an error
+      add `onConflict = "ignore"` or `onConflict = "update"`, or leave it out
+    "#);
+    assert_snapshot!(insert(json!({ "onConflict": "ignore" })), @r#"
+    missing_unique /functions/f/onConflict
+      table `rules` has several unique rules: `one_author`, `one_text`
+      say which one is meant by `unique = "…"`; a conflict with another is an error
+    "#);
+    assert_snapshot!(insert(json!({ "onConflict": "ignore", "unique": "one_text" })), @r#"sound"#);
+    let without = json!({ "kind": "insertRow", "table": "polls", "onConflict": "update", "values": {} });
+    assert_snapshot!(function(without), @r#"
+    missing_unique /functions/f/onConflict
+      table `polls` has no unique rule, so nothing can conflict
+      declare one, such as `:unique("one_vote", { "rule", "user_id" })`
+    "#);
+}
