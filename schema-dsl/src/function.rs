@@ -27,6 +27,9 @@ pub const IN_ELEMENTS_MAX: usize = 1_000;
 /// Members of what an aggregateRows answers with: columns of groups, and what is selected.
 pub const AGGREGATE_MEMBERS_MAX: usize = 32;
 
+/// The argument that a paged query takes without declaring it.
+pub const CURSOR: &str = "cursor";
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub name: Name,
@@ -69,6 +72,8 @@ pub enum Body {
         order_by: Vec<Order>,
         limit: Limit,
         offset: Option<Source>,
+        /// Where it answers pages: the place of [`CURSOR`] in [`Function::arguments`].
+        page: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
     },

@@ -235,7 +235,10 @@ impl Judging<'_> {
 /// After how many rows, in an index's order, a statement of `function` has all it asks for.
 fn rows_max(function: &Function) -> Option<u32> {
     match &function.body {
-        Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, .. } => Some(*rows),
+        // A page reads one row more than it has.
+        Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, page, .. } => {
+            Some(*rows + u32::from(page.is_some()))
+        }
         // What stops before the end of its rows is the least or the greatest value.
         Body::AggregateRows { .. } => extreme(&function.body).map(|_| 1),
         Body::CountRows { .. }

@@ -51,7 +51,7 @@ pub(super) fn statement(
     }
     order(&mut select, table, parts)?;
     let names = parts.groups.iter().chain(parts.select.iter().map(|selected| &selected.name));
-    Ok(limited(select, parts.limit, names, parameters))
+    Ok(limited(select, parts.limit, 0, None, names, parameters))
 }
 
 /// Writes a group as an object: its columns, then what was made of it.

@@ -41,7 +41,7 @@ impl<'a> Reading<'_, 'a, '_> {
         }
         // What is broken among the members would only draw complaints about those who name it.
         let are_sound = self.diagnostics.len() == before;
-        let limit = self.limit(declared.limit);
+        let limit = self.limit(declared.limit, false);
         if !are_sound {
             return None;
         }
