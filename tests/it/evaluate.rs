@@ -17,6 +17,7 @@ use rowgate::gateway::{Call, Worker};
 use rowgate::record;
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Role;
+use rowgate_schema_dsl::function::OPTIONAL_ARGUMENTS_MAX;
 use rowgate_schema_dsl::value::{self, Typed, compare_decimals};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -363,8 +364,10 @@ fn query(random: &mut Random) -> (Value, Offered) {
             query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
         }
     }
-    // Every third answers pages, which begin at no offset.
-    let paged = random.below(3) == 0;
+    // Every third answers pages, which begin at no offset; each column may be null.
+    let dropped = offered.iter().filter(|(_, values)| values.contains(&Value::Null)).count();
+    let ordered = query["orderBy"].as_array().map_or(0, Vec::len);
+    let paged = random.below(3) == 0 && dropped + ordered <= OPTIONAL_ARGUMENTS_MAX;
     if paged {
         query["page"] = json!(true);
     }
