@@ -51,7 +51,9 @@ pub(super) fn statement(
             delete.from_table(target).cond_where(row).returning(Query::returning().column(Alias::new("id")));
             parameters.statement(&delete)
         }
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Err(CompileError::Table),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Err(CompileError::Table);
+        }
     })
 }
 
@@ -62,6 +64,7 @@ pub(super) fn look(table: &Table, function: &Function) -> Result<Function, Compi
         Body::QueryRows { .. }
         | Body::GetRow { .. }
         | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
         | Body::InsertRow { .. }
         | Body::UpsertRow { .. } => return Err(CompileError::Table),
     };
