@@ -27,6 +27,26 @@ pub enum Change<'a> {
         table: &'a Table,
         column: &'a Column,
     },
+    /// The column `owner_id`; rows that were there get the empty text, which is nobody's id.
+    AddOwner {
+        table: &'a Table,
+    },
+    /// From here on a new row must say whose it is.
+    DropOwnerDefault {
+        table: &'a Table,
+    },
+    /// The index over owners that functions with `own = true` read by.
+    AddOwnerIndex {
+        table: &'a Table,
+    },
+    /// A declared index does the same now; no row is touched.
+    DropOwnerIndex {
+        table: &'a Table,
+    },
+    /// Whose rows they are would be forgotten.
+    DropOwner {
+        table: &'a Table,
+    },
     AddIndex {
         table: &'a Table,
         index: &'a Index,
@@ -117,6 +137,11 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
                     refused.push(Change::ChangeScope { table, before: old });
                 }
                 diff_columns(old, table, &mut refused, &mut columns);
+                match (old.owner().is_some(), table.owner().is_some()) {
+                    (false, true) => columns.extend([Change::AddOwner { table }, Change::DropOwnerDefault { table }]),
+                    (true, false) => refused.push(Change::DropOwner { table }),
+                    (true, true) | (false, false) => {}
+                }
                 diff_indexes(old, table, &mut refused);
             }
         }
@@ -128,6 +153,12 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
                 .filter(|index| old_index(index).is_none())
                 .map(|index| Change::AddIndex { table, index }),
         );
+        match (old.is_some_and(Table::needs_owner_index), table.needs_owner_index()) {
+            (false, true) => indexes.push(Change::AddOwnerIndex { table }),
+            // Of a table that is no longer owned it is refused to forget the owners.
+            (true, false) if table.owner().is_some() => superfluous.push(Change::DropOwnerIndex { table }),
+            (true, false) | (true, true) | (false, false) => {}
+        }
         for column in table.columns.iter().filter(|column| column.reference().is_some()) {
             let old_column = old.and_then(|old| old.column(column.name.as_str()));
             // A column that refers to something else than before was refused above.
@@ -219,6 +250,10 @@ impl Change<'_> {
         match self {
             Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::AddOwner { .. }
+            | Change::DropOwnerDefault { .. }
+            | Change::AddOwnerIndex { .. }
+            | Change::DropOwnerIndex { .. }
             | Change::AddIndex { .. }
             | Change::AddReferenceIndex { .. }
             | Change::AddReference { .. }
@@ -226,6 +261,7 @@ impl Change<'_> {
             Change::AddColumn { column, .. } => column.optional || column.default.is_some(),
             Change::DropTable { .. }
             | Change::ChangeScope { .. }
+            | Change::DropOwner { .. }
             | Change::DropColumn { .. }
             | Change::ChangeColumnType { .. }
             | Change::ChangeOptional { .. }
@@ -242,7 +278,11 @@ impl Change<'_> {
         match self {
             Change::CreatePostgresSchema { .. } => String::new(),
             Change::DropTable { .. } => "/tables".to_owned(),
-            Change::CreateTable { table } => table_pointer(table),
+            Change::CreateTable { table } | Change::DropOwner { table } => table_pointer(table),
+            Change::AddOwner { table }
+            | Change::DropOwnerDefault { table }
+            | Change::AddOwnerIndex { table }
+            | Change::DropOwnerIndex { table } => pointer_to(&table_pointer(table), "owned"),
             Change::ChangeScope { table, .. } => pointer_to(&table_pointer(table), "storage"),
             Change::AddColumn { table, column }
             | Change::AddReference { table, column }
@@ -274,6 +314,10 @@ impl Change<'_> {
         let complaint = match self {
             Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::AddOwner { .. }
+            | Change::DropOwnerDefault { .. }
+            | Change::AddOwnerIndex { .. }
+            | Change::DropOwnerIndex { .. }
             | Change::AddIndex { .. }
             | Change::AddReferenceIndex { .. }
             | Change::AddReference { .. }
@@ -300,6 +344,13 @@ impl Change<'_> {
                     table.scope.as_str()
                 ),
                 format!("keep `{}`, or declare a new table", before.scope.as_str()),
+            ),
+            Change::DropOwner { table } => (
+                format!(
+                    "table `{}` is deployed as owned and no longer is; whose its rows are would be forgotten",
+                    table.name
+                ),
+                "declare it `:owned()` again; functions without `own` reach the rows of all users".to_owned(),
             ),
             Change::DropColumn { table, before } => (
                 format!(

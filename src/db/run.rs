@@ -44,6 +44,10 @@ pub async fn run(
             Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
                 (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
             }
+            Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.empty_is_conflict => {
+                let detail = "a row with these values exists already, and it is not the caller's";
+                return Err(Failure::new(Code::UniqueConflict, detail));
+            }
             Trouble::Answer(failure) => return Err(failure),
             Trouble::TimedOut => {
                 return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));

@@ -48,6 +48,8 @@ pub struct Plan {
     /// Whether no row means that another call was in the way a moment ago, so that running the
     /// statement again finds what that one left.
     pub repeats_when_empty: bool,
+    /// Whether no row means that the row which is there belongs to another user.
+    pub empty_is_conflict: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     pub shape: Shape,

@@ -5,6 +5,7 @@
 mod answers;
 mod arguments;
 mod hostile;
+mod owners;
 mod properties;
 mod snapshots;
 mod writes;

@@ -128,7 +128,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["page", "expand", "own", "rateLimit", "description"];
+const LATER: &[&str] = &["page", "expand", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -157,18 +157,19 @@ impl Kind {
                 "limit",
                 "offset",
                 "fields",
+                "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "own", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::InsertRow => {
-                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
+                &["kind", "table", "values", "onConflict", "unique", "fields", "own", "scan", "access", "editorOnly"]
             }
-            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "own", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -184,6 +185,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let own = flag(map, "own", at, complaints);
     let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
@@ -192,7 +194,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, scan, body })
+    body.map(|body| Function { access, own, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.
