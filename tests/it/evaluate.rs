@@ -369,12 +369,22 @@ fn query(random: &mut Random) -> (Value, Offered) {
             query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
         }
     }
+    // Every third answers pages, which begin at no offset.
+    let paged = random.below(3) == 0;
+    if paged {
+        query["page"] = json!(true);
+    }
     if random.below(2) == 0 {
         let mut fields = vec![json!("id")];
         fields.extend(columns().iter().filter(|_| random.below(3) == 0).map(|(name, ..)| json!(name)));
         query["fields"] = json!(fields);
     }
     for member in ["limit", "offset"] {
+        if paged {
+            // The limit of each is asked for below.
+            query["limit"] = json!({ "arg": "limit" });
+            break;
+        }
         match random.below(3) {
             0 => query[member] = json!(random.below(12) + 1),
             1 => {
@@ -453,6 +463,49 @@ impl Tenant {
     }
 }
 
+/// All pages of a function as one answer, read forwards and, page by page the same, back again.
+async fn pages(
+    tenant: &Tenant,
+    test: &TestGateway,
+    worker: &Worker,
+    function: &str,
+    arguments: &Value,
+    limit: usize,
+) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["limit"] = json!(limit);
+    let mut read = Vec::new();
+    loop {
+        let page = tenant.call(test, worker, function, &arguments).await.unwrap();
+        let count = page["rows"].as_array().unwrap().len();
+        assert!(count <= limit && (count == limit || page["cursor"].is_null()), "{page}");
+        assert_eq!(page["previous"].is_null(), read.is_empty(), "{page}");
+        arguments["cursor"] = page["cursor"].clone();
+        read.push(page);
+        if arguments["cursor"].is_null() {
+            break;
+        }
+    }
+    for pair in read.windows(2).rev() {
+        arguments["cursor"] = pair[1]["previous"].clone();
+        let back = tenant.call(test, worker, function, &arguments).await.unwrap();
+        assert_eq!(back, pair[0], "{arguments}");
+    }
+    read.iter().flat_map(|page| page["rows"].as_array().unwrap().clone()).collect()
+}
+
+/// Each row of `answer` has the values it was inserted with, in the columns the query answers.
+fn are_as_inserted(tenant: &Tenant, query: &Value, answer: &Value) {
+    for row in answer.as_array().unwrap() {
+        let known = tenant.rows.iter().find(|known| known.answer["id"] == row["id"]).unwrap();
+        let mut known = known.answer.as_object().unwrap().clone();
+        if let Some(fields) = query["fields"].as_array() {
+            known.retain(|name, _| fields.iter().any(|field| field == name));
+        }
+        assert_eq!(Some(&known), row.as_object(), "it is not what was inserted");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -508,22 +561,22 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect();
                 let mut counted = arguments.clone();
                 counted.retain(|name, _| name.starts_with('a'));
-                let (arguments, counted) = (Value::Object(arguments), Value::Object(counted));
-                let answer = tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap();
+                let (mut arguments, counted) = (Value::Object(arguments), Value::Object(counted));
+                let answer = if query["page"] == true {
+                    let limit = [1, 2, 7, 100][random.below(4)];
+                    let whole = pages(tenant, &test, &worker, &format!("q{index}"), &arguments, limit).await;
+                    arguments["limit"] = json!(1_000);
+                    whole
+                } else {
+                    tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap()
+                };
                 let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
                 assert_eq!(
                     ids,
                     expected(query, &tenant.rows, user, &arguments),
                     "ROWGATE_SEED={seed} {query} {arguments}"
                 );
-                for row in answer.as_array().unwrap() {
-                    let known = tenant.rows.iter().find(|known| known.answer["id"] == row["id"]).unwrap();
-                    let mut known = known.answer.as_object().unwrap().clone();
-                    if let Some(fields) = query["fields"].as_array() {
-                        known.retain(|name, _| fields.iter().any(|field| field == name));
-                    }
-                    assert_eq!(Some(&known), row.as_object(), "it is not what was inserted");
-                }
+                are_as_inserted(tenant, query, &answer);
                 let accepts = |row: &&Row| accepts(query, row, user, &counted);
                 let count = tenant.call(&test, &worker, &format!("c{index}"), &counted).await.unwrap();
                 assert_eq!(
@@ -535,8 +588,14 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         }
     }
 
-    // With `own` nobody reads, patches or deletes the row of another user of the install.
-    for tenant in &mut tenants {
+    own_reaches_no_row_of_another_user(&mut tenants, &test, &worker).await;
+    nobody_reaches_a_row_of_another_install(&tenants, &test, &worker).await;
+    test.server.stop().await;
+}
+
+/// With `own` nobody reads, patches or deletes the row of another user of the install.
+async fn own_reaches_no_row_of_another_user(tenants: &mut [Tenant], test: &TestGateway, worker: &Worker) {
+    for tenant in tenants {
         for index in 0..tenant.rows.len() {
             let row = &tenant.rows[index];
             let other = *USERS.iter().find(|user| **user != row.owner).unwrap();
@@ -547,25 +606,23 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                 ("patchOwn", json!({ "id": id["id"], "s": "taken" })),
                 ("removeOwn", id.clone()),
             ] {
-                assert_eq!(
-                    tenant.call(&test, &worker, function, &arguments).await,
-                    Err(Code::RowNotFound),
-                    "{function}"
-                );
+                assert_eq!(tenant.call(test, worker, function, &arguments).await, Err(Code::RowNotFound), "{function}");
             }
             tenant.becomes(owner);
-            assert_eq!(tenant.call(&test, &worker, "getOwn", &id).await.as_ref(), Ok(&tenant.rows[index].answer));
+            assert_eq!(tenant.call(test, worker, "getOwn", &id).await.as_ref(), Ok(&tenant.rows[index].answer));
         }
     }
+}
 
-    // Every row is read, patched and deleted by each of the two; only its own install can.
+/// Every row is read, patched and deleted by each of the two; only its own install can.
+async fn nobody_reaches_a_row_of_another_install(tenants: &[Tenant], test: &TestGateway, worker: &Worker) {
     for (caller, owner) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
         let caller = &tenants[caller];
         for row in &tenants[owner].rows {
             let id = json!({ "id": row.id() });
             let patch = json!({ "id": row.id(), "s": "patched" });
             let (got, patched) =
-                (caller.call(&test, &worker, "get", &id).await, caller.call(&test, &worker, "patch", &patch).await);
+                (caller.call(test, worker, "get", &id).await, caller.call(test, worker, "patch", &patch).await);
             if caller.id == tenants[owner].id {
                 assert_eq!(got.as_ref(), Ok(&row.answer));
                 let patched = patched.unwrap();
@@ -573,14 +630,13 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     (&patched["s"], &patched["version"], &patched["n"]),
                     (&json!("patched"), &json!(2), &row.answer["n"])
                 );
-                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Ok(id));
+                assert_eq!(caller.call(test, worker, "remove", &id).await, Ok(id));
             } else {
                 assert_eq!((got, patched), (Err(Code::RowNotFound), Err(Code::RowNotFound)));
-                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Err(Code::RowNotFound));
+                assert_eq!(caller.call(test, worker, "remove", &id).await, Err(Code::RowNotFound));
             }
         }
-        let left = tenants[owner].call(&test, &worker, "count", &json!({})).await;
+        let left = tenants[owner].call(test, worker, "count", &json!({})).await;
         assert_eq!(left, Ok(json!(if caller.id == tenants[owner].id { 0 } else { 30 })));
     }
-    test.server.stop().await;
 }

@@ -5,6 +5,7 @@
 mod apply;
 mod arrows;
 mod auth;
+mod batch;
 mod call;
 mod certificate;
 mod cli;
@@ -17,7 +18,9 @@ mod hostile;
 mod http;
 mod limits;
 mod owned;
+mod pages;
 mod support;
+mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
