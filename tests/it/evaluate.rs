@@ -597,7 +597,8 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         for (index, (query, offered)) in aggregates.iter().enumerate() {
             for _ in 0..2 {
                 let tenant = &mut tenants[random.below(2)];
-                tenant.becomes(random.pick(&USERS));
+                let user = *random.pick(&USERS);
+                tenant.becomes(user);
                 groups_are_as_expected(
                     &test,
                     &worker,
