@@ -34,6 +34,7 @@ use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, RawRow};
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// Room for what is received; a longer message is given more until it was read.
@@ -62,6 +63,8 @@ pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
     pub parameters: &'a [Parameter<'a>],
+    /// Of a page: which one.
+    pub turn: Option<&'a Turn>,
     /// The database role it runs in; the session's own where there is none.
     pub role: Option<&'a Arc<str>>,
     /// Whether no other call may share its fate.
@@ -201,7 +204,7 @@ impl Connection {
         pipe.awaited.push_back(Awaited::Call(Awaiting {
             starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.answer_bytes),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
             is_bound: false,
             is_complete: false,
             trouble: None,
