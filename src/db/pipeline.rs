@@ -110,6 +110,7 @@ struct Pipe {
 }
 
 /// What Postgres will answer.
+#[expect(clippy::large_enum_variant, reason = "nearly all are calls, and a box would be made for each")]
 enum Awaited {
     Call(Awaiting),
     /// The Sync behind one or more calls, which ReadyForQuery answers.

@@ -222,7 +222,7 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];
     let given = plan.arguments.parse(b"", 8).unwrap();
     let statement = plan.statement(&given).unwrap();
-    let count = || run(&lanes, plan, statement, &parameters, 64, PATIENCE);
+    let count = || run(&lanes, plan, statement, &parameters, None, 64, PATIENCE);
     assert_eq!(count().await.unwrap(), b"1");
 
     let (mut holder, watcher) = (gateway.database.client().await, gateway.database.superuser().await);
