@@ -504,7 +504,7 @@ fn aggregates() {
     /functions/f/select/f: error[wrong_type]: expected what is made of the rows, such as `{"sum": "score"}`, got the text `count`
     "#);
     insta::assert_snapshot!(of_function(json!({ "kind": "aggregateRows", "table": "rules", "groupBy": [], "select": [], "fields": ["a"] })), @r#"
-    /functions/f/fields: error[unknown_option]: `fields` is not an option of `aggregateRows`; expected `kind`, `table`, `filter`, `groupBy`, `select`, `having`, `orderBy`, `orderDir`, `limit`, `scan`, `access` or `editorOnly`
+    /functions/f/fields: error[unknown_option]: `fields` is not an option of `aggregateRows`; expected `kind`, `table`, `filter`, `groupBy`, `select`, `having`, `orderBy`, `orderDir`, `limit`, `own`, `scan`, `access` or `editorOnly`
     /functions/f/groupBy: error[missing_member]: `groupBy` names no column; name one, or leave it out
     /functions/f/select: error[wrong_type]: expected an object such as `{"n": {"count": true}}`, got an array
     "#);
