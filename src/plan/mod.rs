@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use rowgate_schema_dsl::definition::{Role, Scope};
 
+use crate::error::{Code, Failure};
 use crate::plan::answer::Shape;
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::page::{Page, Side};
@@ -55,6 +56,8 @@ pub struct Plan {
     /// Whether no row means that another call was in the way a moment ago, so that running the
     /// statement again finds what that one left.
     pub repeats_when_empty: bool,
+    /// Whether no row means that the row which is there belongs to another user.
+    pub empty_is_conflict: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     pub shape: Shape,
@@ -82,6 +85,15 @@ impl Plan {
     /// The guard, where what a call gave names a version.
     pub fn guard_of(&self, given: &Given) -> Option<&Guard> {
         self.guard.as_ref().filter(|guard| given.version_or(guard.argument).is_some())
+    }
+
+    /// What `failure` is to the caller: where a row that is another user's was met, there is a
+    /// conflict, although the statement has no row to answer.
+    pub fn met(&self, failure: Failure) -> Failure {
+        if !self.empty_is_conflict || failure.code != Code::RowNotFound {
+            return failure;
+        }
+        Failure::new(Code::UniqueConflict, "a row with these values exists already, and it is not the caller's")
     }
 
     /// The statement for what a call gave; of a paged function that of the first page.

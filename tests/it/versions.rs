@@ -23,7 +23,7 @@ fn definition() -> Value {
         json!({ "things": { "columns": {
             "name": { "type": "string", "unique": true },
             "count": { "type": "integer", "default": 0 },
-        } } }),
+        } }, "drafts": { "columns": { "text": { "type": "string" } }, "owned": true } }),
         json!({
             "add": { "kind": "insertRow", "table": "things", "values": { "name": { "arg": "name" } }, "fields": ["name", "id"] },
             "put": { "kind": "upsertRow", "table": "things", "unique": "name", "values": { "name": { "arg": "name" } } },
@@ -33,6 +33,8 @@ fn definition() -> Value {
             "up": patch,
             "upOf": with(json!({ "version": version(false) })),
             "upMaybe": with(json!({ "version": version(true) })),
+            "draft": { "kind": "insertRow", "table": "drafts", "values": { "text": { "arg": "text" } } },
+            "edit": { "kind": "patchRow", "table": "drafts", "id": { "arg": "id" }, "values": { "text": "edited" }, "own": true },
             "remove": { "kind": "deleteRow", "table": "things", "id": { "arg": "id" } },
             "removeOf": { "kind": "deleteRow", "table": "things", "id": { "arg": "id" }, "version": { "arg": "version" } },
         }),
@@ -188,5 +190,15 @@ async fn a_neighbours_row_has_no_version() {
         }
     }
     assert_eq!(etag(&test.call("get", json!({ "id": id })).await), Some("\"1\""));
+
+    // Nor has another user's, to a function that reaches the caller's own.
+    let id = test.call("draft", json!({ "text": "mine" })).await.ok()["id"].clone();
+    let somebody = test.token_of(&Claims::new(test.install.id, Role::Owner, Some("somebody else".to_owned())));
+    for tag in ["\"1\"", "\"2\""] {
+        let request = test.http.post(test.url("edit")).bearer_auth(&somebody).json(&json!({ "id": id }));
+        assert_eq!(answer(request.header("if-match", tag)).await.problem(), missing());
+    }
+    assert_eq!(if_match(&test, "edit", json!({ "id": id }), "\"2\"").await.problem(), mismatch());
+    assert_eq!(etag(&if_match(&test, "edit", json!({ "id": id }), "\"1\"").await), Some("\"2\""));
     test.server.stop().await;
 }
