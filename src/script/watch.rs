@@ -1,7 +1,7 @@
 //! What is looked at while a handler runs: its processor time, its memory and its slice.
 //!
-//! Luau calls [`Watch::look`] at each call, return and turn of a loop; it compares one number, and
-//! reads clock and memory only when that has changed. Once a machine is stopped every safepoint
+//! Luau calls [`Watch::look`] at each call, return and turn of a loop; it compares two numbers, and
+//! reads the clock only when the tick has changed. Once a machine is stopped every safepoint
 //! raises again, so that no `pcall` hides from it.
 
 use std::cell::{Cell, RefCell};
@@ -23,7 +23,7 @@ pub(super) struct Watch {
     /// The file and line that ran when it was stopped.
     pub(super) stopped_at: RefCell<Option<(String, u32)>>,
     ticks: Ticks,
-    /// The tick at which clock and memory were last read.
+    /// The tick at which the clock was last read.
     seen: Cell<u64>,
     /// The tick at which the step began.
     began: Cell<u64>,
@@ -32,7 +32,7 @@ pub(super) struct Watch {
     /// What the steps before took.
     used_cpu: Cell<Duration>,
     cpu_max: Cell<Duration>,
-    memory_base: Cell<usize>,
+    /// What it may hold, the machine itself included.
     memory_max: Cell<usize>,
     /// What was held after garbage was last collected.
     collected: Cell<usize>,
@@ -50,7 +50,6 @@ impl Watch {
             began_cpu: Cell::default(),
             used_cpu: Cell::default(),
             cpu_max: Cell::default(),
-            memory_base: Cell::default(),
             memory_max: Cell::default(),
             collected: Cell::default(),
         }
@@ -59,8 +58,7 @@ impl Watch {
     /// Grants `limits` beyond what the machine itself holds.
     pub(super) fn allow(&self, memory_base: usize, limits: &Limits) {
         self.cpu_max.set(Duration::from_millis(limits.cpu_ms_max));
-        self.memory_base.set(memory_base);
-        self.memory_max.set(limits.memory_bytes_max);
+        self.memory_max.set(memory_base.saturating_add(limits.memory_bytes_max));
         self.collected.set(memory_base);
     }
 
@@ -78,7 +76,7 @@ impl Watch {
     pub(super) fn look(&self, lua: &Lua) -> mlua::Result<VmState> {
         if self.stopped.get().is_none() {
             let tick = self.ticks.now();
-            if tick == self.seen.get() {
+            if tick == self.seen.get() && !self.is_crowded(lua.used_memory()) {
                 return Ok(VmState::Continue);
             }
             self.seen.set(tick);
@@ -103,18 +101,21 @@ impl Watch {
         self.used_cpu.get() + thread_cpu_time().saturating_sub(self.began_cpu.get())
     }
 
-    /// Whether it holds more than it may when all garbage is gone, which Luau leaves longer than
-    /// its memory allows.
+    /// Whether it holds more than it may, garbage included, and has grown since that was collected.
+    fn is_crowded(&self, used: usize) -> bool {
+        used > self.memory_max.get() && used > self.collected.get() + self.collected.get() / 8
+    }
+
+    /// Whether it holds more than it may when all garbage is gone, which Luau itself leaves lying
+    /// until no memory is left.
     fn holds_too_much(&self, lua: &Lua) -> bool {
-        let beyond = |used: usize| used.saturating_sub(self.memory_base.get()) > self.memory_max.get();
-        let used = lua.used_memory();
-        if !beyond(used) || used < self.collected.get() + self.collected.get() / 8 {
+        if !self.is_crowded(lua.used_memory()) {
             return false;
         }
         if lua.gc_collect().is_err() {
             return true;
         }
         self.collected.set(lua.used_memory());
-        beyond(self.collected.get())
+        self.collected.get() > self.memory_max.get()
     }
 }

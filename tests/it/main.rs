@@ -18,6 +18,7 @@ mod hostile;
 mod http;
 mod limits;
 mod pages;
+mod script;
 mod support;
 mod transaction;
 mod types;
