@@ -3,8 +3,8 @@
 //! Luau asks at each call and each turn of a loop whether to go on; reading the processor's clock
 //! there would cost more than the script. It looks at this count instead.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -30,11 +30,15 @@ pub struct Ticker {
 pub struct Ticks(Arc<State>);
 
 impl Ticker {
-    /// Starts the thread, asleep. `on_tick` runs on it at each tick.
+    /// Starts the thread, asleep, and returns when it has all it needs of the system. `on_tick` runs
+    /// on it at each tick.
     pub fn start(on_tick: impl Fn() + Send + 'static) -> std::io::Result<Ticker> {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
+        let (started, is_started) = mpsc::channel();
         let thread = thread::Builder::new().name("ticker".to_owned()).spawn(move || {
+            // Whoever started it waits for this.
+            let _ = started.send(());
             while !shared.is_stopped.load(Ordering::Acquire) {
                 if shared.is_awake.load(Ordering::Acquire) {
                     thread::sleep(TICK);
@@ -45,6 +49,7 @@ impl Ticker {
                 }
             }
         })?;
+        is_started.recv().map_err(|_| std::io::Error::other("the clock's thread ended at once"))?;
         Ok(Ticker { state, thread: Some(thread) })
     }
 

@@ -98,7 +98,9 @@ fn signal(pid: u32, signal: Signal) {
 #[test]
 fn a_worker_may_open_connect_start_and_signal_nothing() {
     let output = Command::new(ROWGATE)
-        .args([worker::COMMAND, "1073741824", worker::PROBE])
+        .args([worker::COMMAND, "268435456", worker::PROBE])
+        .env_clear()
+        .env(worker::ENVIRONMENT.0, worker::ENVIRONMENT.1)
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::script::pool::{Event, Settings};
 use crate::script::worker::frame::{Frames, FromWorker, Outcome, ProgramKey, ToWorker};
-use crate::script::worker::{COMMAND, Jail};
+use crate::script::worker::{COMMAND, ENVIRONMENT, Jail};
 
 /// Bundles that one worker keeps compiled; the longest unused is dropped.
 const PROGRAMS_MAX: usize = 256;
@@ -80,6 +80,7 @@ impl Process {
         command
             .args([COMMAND, &settings.worker_memory_bytes_max.to_string()])
             .env_clear()
+            .env(ENVIRONMENT.0, ENVIRONMENT.1)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -64,15 +64,10 @@ impl Jail {
     }
 }
 
-/// Bounds memory, and leaves no file, no process and no core to be made.
+/// Bounds memory, and leaves no descriptor, no process and no core to be made.
 pub(super) fn limit_resources(memory_bytes: u64) -> io::Result<()> {
-    let limits = [
-        (Resource::Data, memory_bytes),
-        (Resource::Nofile, FILES_MAX),
-        (Resource::Fsize, 0),
-        (Resource::Core, 0),
-        (Resource::Nproc, 0),
-    ];
+    let limits =
+        [(Resource::Data, memory_bytes), (Resource::Nofile, FILES_MAX), (Resource::Core, 0), (Resource::Nproc, 0)];
     for (resource, limit) in limits {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
     }
