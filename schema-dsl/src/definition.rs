@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::Value;
 
+use crate::aggregate::Aggregate;
 use crate::column_type::ColumnType;
 
 pub use crate::definition_schema::json_schema;
@@ -47,6 +48,9 @@ pub struct Table {
     /// Whose rows they are.
     #[serde(default, skip_serializing_if = "Scope::is_instance")]
     pub storage: Scope,
+    /// Whether each row belongs to the user who inserted it: its hidden column `owner_id`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owned: bool,
     /// Column names by index name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub indexes: IndexMap<String, Vec<String>>,
@@ -147,6 +151,9 @@ pub struct Function {
     /// The lowest role that may call it; `viewer` for reads and `editor` for writes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Role>,
+    /// Whether it reaches the caller's own rows alone; only for a table that is owned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
     /// That the function may read a whole scope; without it such a function is refused at deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
@@ -199,6 +206,26 @@ pub enum Body {
         #[serde(skip_serializing_if = "Option::is_none")]
         filter: Option<Filter>,
     },
+    /// What the rows of the scope that the filter accepts come to, together or by group.
+    AggregateRows {
+        table: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filter: Option<Filter>,
+        /// Rows that share the values of these columns are one group.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        group_by: Vec<String>,
+        /// What is made of each group, by the name of its member in the answer.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        select: IndexMap<String, Aggregate>,
+        /// A condition on groups: its columns are members of the answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        having: Option<Filter>,
+        /// Members of the answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        order_by: Vec<Order>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<Operand>,
+    },
     /// A new row; the answer is the row.
     InsertRow {
         table: String,
@@ -235,12 +262,27 @@ pub enum Body {
 }
 
 impl Body {
+    /// The name of the table it is about.
+    pub fn table(&self) -> &str {
+        match self {
+            Body::QueryRows { table, .. }
+            | Body::GetRow { table, .. }
+            | Body::CountRows { table, .. }
+            | Body::AggregateRows { table, .. }
+            | Body::InsertRow { table, .. }
+            | Body::UpsertRow { table, .. }
+            | Body::PatchRow { table, .. }
+            | Body::DeleteRow { table, .. } => table,
+        }
+    }
+
     /// The word authors write for the kind, such as `queryRows`.
     pub const fn word(&self) -> &'static str {
         match self {
             Body::QueryRows { .. } => "queryRows",
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
+            Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
             Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",

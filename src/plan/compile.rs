@@ -2,6 +2,7 @@
 //!
 //! Reads are compiled here, writes in [`write`].
 
+mod aggregate;
 mod constraint;
 mod insert;
 mod page;
@@ -10,17 +11,19 @@ mod write;
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
+use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Limit, Source};
 use rowgate_schema_dsl::model::{Column, Model, Table};
-use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, Value};
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, SelectStatement, Value};
 
 use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
 use crate::plan::page::{Page, Side};
+use crate::plan::proof::owner::Owners;
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
@@ -46,6 +49,9 @@ pub enum CompileError {
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
+    let owned: Vec<&str> =
+        model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
+    let owners = Owners { owned: &owned, own: function.own.then_some(table.name.as_str()) };
     let sides = match &function.body {
         Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
         _ => vec![Side::First],
@@ -56,6 +62,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
             let given = Given { optional: &optional, bits, side: *side };
             let statement = statement(model, table, function, &given)?;
             proof::prove(&statement, &model.postgres_schema)?;
+            proof::owner::prove(&statement, owners)?;
             variants.push(Arc::new(statement));
         }
     }
@@ -68,6 +75,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         optional,
         variants,
         repeats_when_empty: insert::repeats_when_empty(function),
+        empty_is_conflict: insert::empty_is_conflict(function),
         needs_one_of: write::needs_one_of(function),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
@@ -123,7 +131,7 @@ fn now(column_type: &ColumnType) -> Expr {
 fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_>) -> Result<Statement, CompileError> {
     let mut parameters = Parameters::default();
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
-    let scope = scope_is_callers(&mut parameters);
+    let scope = reachable(function, &mut parameters);
     let statement = match &function.body {
         Body::QueryRows { filter, order_by, limit, offset, page, fields, .. } => {
             let fields = page::columns(table, order_by, fields, page.is_some())?;
@@ -131,8 +139,6 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.exprs(answered(table, &fields)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
-            // One row more than a page holds tells whether there is another.
-            let more = u64::from(page.is_some());
             if let Some(offset) = offset {
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
@@ -141,24 +147,10 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 };
                 select.offset(rows);
             }
-            match limit {
-                Limit::Literal(rows) => {
-                    select.limit(u64::from(*rows) + more);
-                    parameters.statement(&select)
-                }
-                Limit::Argument { argument, max } => {
-                    // The planner takes a bound LIMIT for a tenth of the table; the literal within
-                    // tells it the truth, and rows are still fetched only as the outer one asks.
-                    select.limit(u64::from(*max) + more);
-                    let mut outer = Query::select();
-                    outer
-                        .columns(fields.iter().map(|name| Alias::new(name.as_str())))
-                        .from_subquery(select, Alias::new("page"))
-                        .limit(
-                            parameters.bind_number(page.map_or(Binding::Argument(*argument), |_| Binding::PageRows)),
-                        );
-                    parameters.statement(&outer)
-                }
+            match page {
+                // One row more than a page holds tells whether there is another.
+                Some(_) => limited(select, limit, 1, Some(Binding::PageRows), fields.iter(), parameters),
+                None => limited(select, limit, 0, None, fields.iter(), parameters),
             }
         }
         Body::GetRow { id, fields, .. } => {
@@ -173,6 +165,11 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
         }
+        Body::AggregateRows { filter, groups, select, having, order_by, limit, .. } => {
+            let filtered = filtered(scope, filter.as_ref(), table, given, &mut parameters)?;
+            let parts = aggregate::Parts { groups, select, having: having.as_ref(), order_by, limit };
+            aggregate::statement(target, table, &parts, filtered, given, parameters)?
+        }
         Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
             write::statement(table, function, target, scope, parameters)?
         }
@@ -180,9 +177,53 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     Ok(statement)
 }
 
+/// `select` with its limit and so many rows `more`; `names` are those of what it selects. A bound
+/// limit is the argument, or `rows` where it is not the argument as it is.
+fn limited<'n>(
+    mut select: SelectStatement,
+    limit: &Limit,
+    more: u64,
+    rows: Option<Binding>,
+    names: impl Iterator<Item = &'n Name>,
+    mut parameters: Parameters,
+) -> Statement {
+    match limit {
+        Limit::Literal(limit) => {
+            select.limit(u64::from(*limit) + more);
+            parameters.statement(&select)
+        }
+        Limit::Argument { argument, max } => {
+            // The planner takes a bound LIMIT for a tenth of the table; the literal within tells it
+            // the truth, and rows are still fetched only as the outer one asks.
+            select.limit(u64::from(*max) + more);
+            let mut outer = Query::select();
+            outer
+                .columns(names.map(|name| Alias::new(name.as_str())))
+                .from_subquery(select, Alias::new("page"))
+                .limit(parameters.bind_number(rows.unwrap_or(Binding::Argument(*argument))));
+            parameters.statement(&outer)
+        }
+    }
+}
+
 fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
     let Source::Argument(index) = value else { return None };
     function.arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
+}
+
+/// What binds the rows of the function's table to the caller: their scope, and with `own` their owner.
+fn reachable(function: &Function, parameters: &mut Parameters) -> Expr {
+    let scope = scope_is_callers(parameters);
+    if !function.own {
+        return scope;
+    }
+    scope.and(Expr::col(Alias::new(OWNER_COLUMN)).eq(caller(parameters)))
+}
+
+/// The caller's user id.
+fn caller(parameters: &mut Parameters) -> Expr {
+    let text = ColumnType::String { min: None, max: None, pattern: None };
+    parameters.bind(Binding::Identity { field: IdentityField::UserId, text: true }, &text)
 }
 
 fn scope_is_callers(parameters: &mut Parameters) -> Expr {
@@ -248,6 +289,7 @@ fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, Com
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
         Body::CountRows { .. } => Shape::Number,
+        Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
     })
 }

@@ -5,6 +5,8 @@
 //! one that was given to it should have it too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod groups;
+
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -15,10 +17,12 @@ use rowgate::gateway::{Call, Worker};
 use rowgate::record;
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Role;
+use rowgate_schema_dsl::function::OPTIONAL_ARGUMENTS_MAX;
 use rowgate_schema_dsl::value::{self, Typed, compare_decimals};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use self::groups::{aggregate, groups_are_as_expected};
 use crate::support::gateway::{TestGateway, deploy, document};
 
 /// Functions deployed together; each is called thrice.
@@ -177,8 +181,9 @@ fn filter(random: &mut Random, depth: usize, offered: &mut Offered) -> Value {
     }
 }
 
-/// A row in memory: its answer, and its values by the column's name.
+/// A row in memory: whose it is, its answer, and its values by the column's name.
 struct Row {
+    owner: &'static str,
     answer: Value,
     values: Map<String, Value>,
 }
@@ -195,7 +200,8 @@ impl Row {
 
 fn column_type(column: &str) -> ColumnType {
     use ColumnType as T;
-    match column {
+    match column.strip_prefix("min_").or(column.strip_prefix("max_")).unwrap_or(column) {
+        "count" | "count_s" => T::Integer { min: None, max: None },
         "n" => T::Integer { min: None, max: None },
         "x" => T::Number { min: None, max: None },
         "d" => T::Decimal { min: None, max: None },
@@ -321,14 +327,20 @@ fn has_part(whole: &Value, part: &Value, at_the_top: bool) -> bool {
     }
 }
 
+/// Whether the row is among those that a query or a count is about.
+fn accepts(query: &Value, row: &Row, user: &str, arguments: &Value) -> bool {
+    let is_reached = query["own"] != true || row.owner == user;
+    is_reached && evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true)
+}
+
 /// The ids that a query answers with, in order.
-fn expected<'a>(query: &Value, rows: &'a [Row], arguments: &Value) -> Vec<&'a str> {
+fn expected<'a>(query: &Value, rows: &'a [Row], user: &str, arguments: &Value) -> Vec<&'a str> {
     let number = |member: &str, otherwise: usize| match &query[member] {
         Value::Null => otherwise,
         Value::Object(operand) => arguments[operand["arg"].as_str().unwrap()].as_u64().unwrap() as usize,
         literal => literal.as_u64().unwrap() as usize,
     };
-    let accepted = |row: &&Row| evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true);
+    let accepted = |row: &&Row| accepts(query, row, user, arguments);
     let mut rows: Vec<&Row> = rows.iter().filter(accepted).collect();
     let orders = query["orderBy"].as_array().unwrap();
     rows.sort_by(|a, b| {
@@ -353,14 +365,19 @@ fn query(random: &mut Random) -> (Value, Offered) {
     let mut offered = Offered::new();
     let mut query =
         json!({ "kind": "queryRows", "table": "rows", "filter": filter(random, 0, &mut offered), "orderBy": [] });
+    if random.below(3) == 0 {
+        query["own"] = json!(true);
+    }
     for (column, ..) in columns() {
         if !matches!(column, "y" | "l" | "j") && random.below(5) == 0 {
             let dir = *random.pick(&["asc", "desc"]);
             query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
         }
     }
-    // Every third answers pages, which begin at no offset.
-    let paged = random.below(3) == 0;
+    // Every third answers pages, which begin at no offset; each column may be null.
+    let dropped = offered.iter().filter(|(_, values)| values.contains(&Value::Null)).count();
+    let ordered = query["orderBy"].as_array().map_or(0, Vec::len);
+    let paged = random.below(3) == 0 && dropped + ordered <= OPTIONAL_ARGUMENTS_MAX;
     if paged {
         query["page"] = json!(true);
     }
@@ -404,13 +421,19 @@ fn definition(more: Map<String, Value>) -> Value {
         "all": { "kind": "queryRows", "table": "rows" },
         "count": { "kind": "countRows", "table": "rows" },
         "patch": { "kind": "patchRow", "table": "rows", "id": { "arg": "id" }, "values": { "s": { "arg": "s" } } },
+        "getOwn": { "kind": "getRow", "table": "rows", "own": true, "id": { "arg": "id" } },
+        "patchOwn": { "kind": "patchRow", "table": "rows", "own": true, "id": { "arg": "id" }, "values": { "s": { "arg": "s" } } },
+        "removeOwn": { "kind": "deleteRow", "table": "rows", "own": true, "id": { "arg": "id" } },
         "remove": { "kind": "deleteRow", "table": "rows", "id": { "arg": "id" } },
     });
     functions.as_object_mut().unwrap().extend(more);
-    document(json!({ "rows": { "columns": all } }), functions)
+    document(json!({ "rows": { "columns": all, "owned": true } }), functions)
 }
 
-/// An install with its rows, called by its owner.
+/// Those who insert and ask.
+const USERS: [&str; 2] = ["ann", "bob"];
+
+/// An install with its rows, called by one of its users.
 struct Tenant {
     id: Uuid,
     identity: Identity,
@@ -422,6 +445,10 @@ impl Tenant {
         let mut identity = Identity::anonymous(std::net::IpAddr::from([127, 0, 0, 1]));
         (identity.install_id, identity.role) = (Some(id), Role::Owner);
         Tenant { id, identity, rows: Vec::new() }
+    }
+
+    fn becomes(&mut self, user: &'static str) {
+        self.identity.user_id = Some(user.into());
     }
 
     async fn call(
@@ -486,6 +513,38 @@ fn are_as_inserted(tenant: &Tenant, query: &Value, answer: &Value) {
     }
 }
 
+/// One of the possible values for each argument.
+fn arguments(random: &mut Random, offered: &Offered) -> Value {
+    offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect::<Map<_, _>>().into()
+}
+
+/// Every row is read, patched and deleted by each of the two; only its own install can.
+async fn rows_are_their_own_installs(test: &TestGateway, worker: &Worker, tenants: &[Tenant; 2]) {
+    for (caller, owner) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+        let caller = &tenants[caller];
+        for row in &tenants[owner].rows {
+            let id = json!({ "id": row.id() });
+            let patch = json!({ "id": row.id(), "s": "patched" });
+            let (got, patched) =
+                (caller.call(test, worker, "get", &id).await, caller.call(test, worker, "patch", &patch).await);
+            if caller.id == tenants[owner].id {
+                assert_eq!(got.as_ref(), Ok(&row.answer));
+                let patched = patched.unwrap();
+                assert_eq!(
+                    (&patched["s"], &patched["version"], &patched["n"]),
+                    (&json!("patched"), &json!(2), &row.answer["n"])
+                );
+                assert_eq!(caller.call(test, worker, "remove", &id).await, Ok(id));
+            } else {
+                assert_eq!((got, patched), (Err(Code::RowNotFound), Err(Code::RowNotFound)));
+                assert_eq!(caller.call(test, worker, "remove", &id).await, Err(Code::RowNotFound));
+            }
+        }
+        let left = tenants[owner].call(test, worker, "count", &json!({})).await;
+        assert_eq!(left, Ok(json!(if caller.id == tenants[owner].id { 0 } else { 30 })));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -512,32 +571,54 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     values.insert(name.to_owned(), random.pick(&choices).clone());
                 }
             }
+            let owner = *random.pick(&USERS);
+            tenant.becomes(owner);
             let answer = tenant.call(&test, &worker, "add", &Value::Object(values.clone())).await.unwrap();
-            tenant.rows.push(Row { answer, values });
+            tenant.rows.push(Row { owner, answer, values });
         }
     }
 
     for _ in 0..usize::div_ceil(cases, BATCH) {
         let queries: Vec<(Value, Offered)> = (0..BATCH).map(|_| query(&mut random)).collect();
+        let aggregates: Vec<(Value, Offered)> = (0..BATCH).map(|_| aggregate(&mut random)).collect();
         let mut functions = Map::new();
+        for (index, (query, _)) in aggregates.iter().enumerate() {
+            functions.insert(format!("g{index}"), query.clone());
+        }
         for (index, (query, _)) in queries.iter().enumerate() {
             functions.insert(format!("q{index}"), query.clone());
             functions.insert(
                 format!("c{index}"),
-                json!({ "kind": "countRows", "table": "rows", "filter": query["filter"] }),
+                json!({ "kind": "countRows", "table": "rows", "filter": query["filter"], "own": query["own"] == true }),
             );
         }
         deploy(&test.database, &definition(functions)).await.unwrap();
         test.server.reload().await.unwrap();
+        for (index, (query, offered)) in aggregates.iter().enumerate() {
+            for _ in 0..2 {
+                let tenant = &mut tenants[random.below(2)];
+                let user = *random.pick(&USERS);
+                tenant.becomes(user);
+                groups_are_as_expected(
+                    &test,
+                    &worker,
+                    tenant,
+                    &format!("g{index}"),
+                    query,
+                    &arguments(&mut random, offered),
+                )
+                .await;
+            }
+        }
         for (index, (query, offered)) in queries.iter().enumerate() {
             for _ in 0..3 {
                 let tenant = random.below(2);
+                let user = *random.pick(&USERS);
+                tenants[tenant].becomes(user);
                 let tenant = &tenants[tenant];
-                let arguments: Map<String, Value> =
-                    offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect();
+                let mut arguments = arguments(&mut random, offered);
                 let mut counted = arguments.clone();
-                counted.retain(|name, _| name.starts_with('a'));
-                let (mut arguments, counted) = (Value::Object(arguments), Value::Object(counted));
+                counted.as_object_mut().unwrap().retain(|name, _| name.starts_with('a'));
                 let answer = if query["page"] == true {
                     let limit = [1, 2, 7, 100][random.below(4)];
                     let whole = pages(tenant, &test, &worker, &format!("q{index}"), &arguments, limit).await;
@@ -547,10 +628,13 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap()
                 };
                 let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
-                assert_eq!(ids, expected(query, &tenant.rows, &arguments), "ROWGATE_SEED={seed} {query} {arguments}");
+                assert_eq!(
+                    ids,
+                    expected(query, &tenant.rows, user, &arguments),
+                    "ROWGATE_SEED={seed} {query} {arguments}"
+                );
                 are_as_inserted(tenant, query, &answer);
-                let accepts =
-                    |row: &&Row| evaluate(&query["filter"], row, &counted).unwrap_or(Some(true)) == Some(true);
+                let accepts = |row: &&Row| accepts(query, row, user, &counted);
                 let count = tenant.call(&test, &worker, &format!("c{index}"), &counted).await.unwrap();
                 assert_eq!(
                     count,
@@ -561,29 +645,28 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         }
     }
 
-    // Every row is read, patched and deleted by each of the two; only its own install can.
-    for (caller, owner) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
-        let caller = &tenants[caller];
-        for row in &tenants[owner].rows {
-            let id = json!({ "id": row.id() });
-            let patch = json!({ "id": row.id(), "s": "patched" });
-            let (got, patched) =
-                (caller.call(&test, &worker, "get", &id).await, caller.call(&test, &worker, "patch", &patch).await);
-            if caller.id == tenants[owner].id {
-                assert_eq!(got.as_ref(), Ok(&row.answer));
-                let patched = patched.unwrap();
-                assert_eq!(
-                    (&patched["s"], &patched["version"], &patched["n"]),
-                    (&json!("patched"), &json!(2), &row.answer["n"])
-                );
-                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Ok(id));
-            } else {
-                assert_eq!((got, patched), (Err(Code::RowNotFound), Err(Code::RowNotFound)));
-                assert_eq!(caller.call(&test, &worker, "remove", &id).await, Err(Code::RowNotFound));
-            }
-        }
-        let left = tenants[owner].call(&test, &worker, "count", &json!({})).await;
-        assert_eq!(left, Ok(json!(if caller.id == tenants[owner].id { 0 } else { 30 })));
-    }
+    own_reaches_no_row_of_another_user(&mut tenants, &test, &worker).await;
+    rows_are_their_own_installs(&test, &worker, &tenants).await;
     test.server.stop().await;
+}
+
+/// With `own` nobody reads, patches or deletes the row of another user of the install.
+async fn own_reaches_no_row_of_another_user(tenants: &mut [Tenant], test: &TestGateway, worker: &Worker) {
+    for tenant in tenants {
+        for index in 0..tenant.rows.len() {
+            let row = &tenant.rows[index];
+            let other = *USERS.iter().find(|user| **user != row.owner).unwrap();
+            let (id, owner) = (json!({ "id": row.id() }), row.owner);
+            tenant.becomes(other);
+            for (function, arguments) in [
+                ("getOwn", id.clone()),
+                ("patchOwn", json!({ "id": id["id"], "s": "taken" })),
+                ("removeOwn", id.clone()),
+            ] {
+                assert_eq!(tenant.call(test, worker, function, &arguments).await, Err(Code::RowNotFound), "{function}");
+            }
+            tenant.becomes(owner);
+            assert_eq!(tenant.call(test, worker, "getOwn", &id).await.as_ref(), Ok(&tenant.rows[index].answer));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod aggregates;
 mod apply;
 mod arrows;
 mod auth;
@@ -17,6 +18,7 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod owned;
 mod pages;
 mod script;
 mod support;

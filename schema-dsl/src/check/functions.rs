@@ -1,5 +1,6 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
+pub(crate) mod aggregate;
 mod conflict;
 
 use indexmap::IndexMap;
@@ -16,7 +17,7 @@ use crate::function::{
     Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
 };
 use crate::model::{Column, Origin, Table};
-use crate::name::{Name, SYSTEM_COLUMNS};
+use crate::name::{Name, OWNER_COLUMN, SYSTEM_COLUMNS};
 use crate::value::Typed;
 
 /// The functions as far as they can be understood, sorted by name.
@@ -55,14 +56,35 @@ fn function(
     let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
     let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
     let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
-    let drops_conditions =
-        matches!(declared.body, definition::Body::QueryRows { .. } | definition::Body::CountRows { .. });
+    must_be_owned(ground, declared, &pointer, diagnostics);
+    let drops_conditions = matches!(
+        declared.body,
+        definition::Body::QueryRows { .. }
+            | definition::Body::CountRows { .. }
+            | definition::Body::AggregateRows { .. }
+    );
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
     let body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
-    Some(Function { name: name?, access, scan_allowed, arguments, body })
+    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, body })
+}
+
+/// Refuses `own` where rows belong to no user.
+fn must_be_owned(
+    ground: Ground<'_>,
+    declared: &definition::Function,
+    pointer: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let table = declared.body.table();
+    let is_not_owned = ground.definition.tables.get(table).is_some_and(|table| !table.owned);
+    if declared.own && is_not_owned {
+        let message = format!("`own` asks for the caller's rows, but rows of table `{table}` belong to no user");
+        let hint = format!("declare table `{table}` as `:owned()`, or filter on a column such as `author`");
+        diagnostics.push(Diagnostic::new("not_owned", pointer_to(pointer, "own"), message).with_hint(hint));
+    }
 }
 
 /// What the parts of one function are read with.
@@ -96,6 +118,10 @@ impl<'a> Reading<'_, 'a, '_> {
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
                 Some(Body::CountRows { table: table.name.clone(), filter: self.filter(table, filter.as_ref())? })
+            }
+            definition::Body::AggregateRows { table, filter, group_by, select, having, order_by, limit } => {
+                let (filter, having, limit) = (filter.as_ref(), having.as_ref(), limit.as_ref());
+                self.aggregate(&aggregate::Declared { table, filter, group_by, select, having, order_by, limit })
             }
             definition::Body::InsertRow { table, values, on_conflict, unique, fields } => {
                 let table = self.table(table)?;
@@ -248,7 +274,7 @@ impl<'a> Reading<'_, 'a, '_> {
 
     fn value(&mut self, table: &'a Table, name: &str, operand: &Operand, write: Write) -> Option<Assignment> {
         let pointer = pointer_to(&pointer_to(self.pointer, "values"), name);
-        if SYSTEM_COLUMNS.contains(&name) {
+        if SYSTEM_COLUMNS.contains(&name) || (name == OWNER_COLUMN && table.owner().is_some()) {
             let message = format!("column `{name}` is filled by the gateway");
             self.diagnostics.push(Diagnostic::new("system_column", pointer, message).with_hint("leave it out"));
             return None;
@@ -325,7 +351,8 @@ impl Write {
 
 /// The limit's maximum is what its argument's type came to allow.
 fn with_argument_maxima(mut body: Body, arguments: &[Argument]) -> Body {
-    if let Body::QueryRows { limit: Limit::Argument { argument, max }, .. } = &mut body
+    if let Body::QueryRows { limit: Limit::Argument { argument, max }, .. }
+    | Body::AggregateRows { limit: Limit::Argument { argument, max }, .. } = &mut body
         && let Some(Argument { column_type: ColumnType::Integer { max: Some(bound), .. }, .. }) =
             arguments.get(*argument)
     {

@@ -1,6 +1,7 @@
 //! Definitions from JSON as the document has it, without the reader's complaints, so that checks
 //! can be shown what the reader would never let through; and the checks' answers as lines.
 
+use rowgate_schema_dsl::aggregate::{Aggregate, AggregateFunction};
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
@@ -101,6 +102,7 @@ fn a_table(value: &Value) -> Table {
     Table {
         columns: members(&value["columns"]).map(|(name, column)| (name.clone(), a_column(column))).collect(),
         storage: word(&value["storage"], &Scope::ALL, Scope::as_str).unwrap_or_default(),
+        owned: value["owned"] == true,
         indexes: rules("indexes"),
         uniques: rules("uniques"),
     }
@@ -178,6 +180,15 @@ fn a_function(value: &Value) -> Function {
         },
         "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
+        "aggregateRows" => Body::AggregateRows {
+            table: table(),
+            filter: filter(),
+            group_by: value.get("groupBy").map(texts).unwrap_or_default(),
+            select: members(&value["select"]).map(|(name, value)| (name.clone(), an_aggregate(value))).collect(),
+            having: value.get("having").map(a_filter),
+            order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
+            limit: operand("limit"),
+        },
         "insertRow" => Body::InsertRow {
             table: table(),
             values: values(),
@@ -190,7 +201,13 @@ fn a_function(value: &Value) -> Function {
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), scan, body }
+    Function { access: word(&value["access"], &Role::ALL, Role::as_str), own: value["own"] == true, scan, body }
+}
+
+fn an_aggregate(value: &Value) -> Aggregate {
+    let (word, column) = members(value).next().unwrap();
+    let function = AggregateFunction::ALL.into_iter().find(|function| function.as_str() == word).unwrap();
+    Aggregate { function, column: column.as_str().map(str::to_owned) }
 }
 
 fn an_order(value: &Value) -> Order {

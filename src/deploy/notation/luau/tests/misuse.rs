@@ -34,7 +34,7 @@ fn columns_and_tables() {
     y = v.json():default({ a = arg("x") }),
     z = v.string:max(3),
     fine = v.string(),
-  }):index("by_a"):indexx("b", { "a" }):max(3):rows(100):owned():storage()
+  }):index("by_a"):indexx("b", { "a" }):max(3):rows(100):owned(true):owned():storage()
     :index("twice", { "a" })
     :index("twice", { "b" }),
   votes = { rule = v.id("rules") },
@@ -112,9 +112,6 @@ fn columns_and_tables() {
     server/schema.luau:29: error[not_yet_served]: `:rows` is part of the language, but not served yet by this version
       hint: leave it out for now
       at /tables/rules
-    server/schema.luau:29: error[not_yet_served]: `:owned` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /tables/rules
     server/schema.luau:29: error[unknown_method]: there is no `:indexx` here
       hint: did you mean `:index`?
       at /tables/rules
@@ -127,6 +124,12 @@ fn columns_and_tables() {
     server/schema.luau:29: error[wrong_argument]: `storage` takes one word
       hint: write `:storage("instance")`
       at /tables/rules
+    server/schema.luau:29: error[duplicate_name]: `owned` is given twice
+      hint: keep one of them
+      at /tables/rules/owned
+    server/schema.luau:29: error[wrong_argument]: `owned` takes no argument
+      hint: write `:owned()`
+      at /tables/rules/owned
     server/schema.luau:31: error[duplicate_name]: `index` is given twice for `twice`
       hint: rename one of them
       at /tables/rules/indexes/twice
@@ -173,7 +176,7 @@ functions.i = queryRows("rules", { filter = all(filter("a", "=", 1), nil, 3) })
 functions.j = queryRows("rules", { limit = filter("a", "=", 1), table = "x" })
 functions.k = queryRows("rules", { filter = filter("a", "in", { arg("x") }) })
 functions.l = mutation({ handler = function() end })
-functions.m = aggregateRows("votes", { select = { n = count() } })
+functions.m = aggregateRows("votes", { select = { n = count, a = count(1, 2), b = sum(), c = arg("c"), d = min("a"):max(1) }, limit = count() })
 functions.n = function() end
 functions.o = queryRows
 functions.p = arg("x")
@@ -228,9 +231,21 @@ return functions"#,
     server/functions.luau:13: error[not_yet_served]: `mutation` is part of the language, but not served yet by this version
       hint: leave it out for now
       at /functions/l
-    server/functions.luau:14: error[not_yet_served]: `aggregateRows` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /functions/m
+    server/functions.luau:14: error[builder_expected]: `count(…)` is made of rows, which only `select = { … }` of aggregateRows takes
+      at /functions/m/limit
+    server/functions.luau:14: error[wrong_argument]: `count` takes at most 1 arguments, got 2
+      hint: write `count()`
+      at /functions/m/select/a
+    server/functions.luau:14: error[wrong_argument]: `sum` lacks its column
+      hint: write `sum("column")`
+      at /functions/m/select/b
+    server/functions.luau:14: error[builder_expected]: expected `count()`, or `sum`, `avg`, `min` or `max` of a column such as `sum("score")`, got `arg(…)`
+      at /functions/m/select/c
+    server/functions.luau:14: error[unknown_method]: `min(…)` has no methods, so no `max`
+      at /functions/m/select/d
+    server/functions.luau:14: error[builder_not_called]: `count` is a builder that was not called
+      hint: write `count(…)`
+      at /functions/m/select/n
     server/functions.luau:15: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got a Lua function
       at /functions/n
     server/functions.luau:16: error[builder_not_called]: `queryRows` is a builder that was not called
