@@ -74,7 +74,7 @@ fn writes_to_ones_own() {
     "#);
     let values = json!({ "text": { "arg": "text" }, "n": { "arg": "n" } });
     assert_snapshot!(sql(json!({ "kind": "upsertRow", "own": true, "unique": "one_text", "values": values, "fields": ["n"] })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO UPDATE SET "n" = (CASE WHEN ($6) THEN "excluded"."n" ELSE "t"."n" END), "updated_at" = now(), "version" = "t"."version" + 1 WHERE "t"."owner_id" = $3 RETURNING "n"
+    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO UPDATE SET "n" = (CASE WHEN ($6) THEN "excluded"."n" ELSE "t"."n" END), "updated_at" = now(), "version" = "t"."version" + 1 WHERE "t"."owner_id" = $3 RETURNING "n", "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
