@@ -48,6 +48,7 @@ pub enum Code {
     ReferenceMissing,
     RowReferenced,
     ValueRefused,
+    QuotaRowsExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
@@ -60,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 37] = [
+    pub const ALL: [Code; 38] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -92,6 +93,7 @@ impl Code {
         Code::ReferenceMissing,
         Code::RowReferenced,
         Code::ValueRefused,
+        Code::QuotaRowsExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
@@ -134,6 +136,7 @@ impl Code {
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
+            Code::QuotaRowsExceeded => "quota_rows_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",

@@ -255,6 +255,6 @@ fn first_scan(node: &Node) -> Option<&Node> {
 }
 
 /// How many rows a scope of the table may hold.
-fn quota(_table: &Table) -> Option<u32> {
-    None
+fn quota(table: &Table) -> Option<u32> {
+    table.rows_max
 }

@@ -562,6 +562,11 @@ async fn catalog(client: &Client, model: &Model) -> Vec<String> {
              SELECT concat_ws(' ', conrelid::regclass::text, conname, pg_get_constraintdef(oid))
              FROM pg_constraint WHERE connamespace = $1::text::regnamespace
              UNION ALL
+             SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+             WHERE c.relnamespace = $1::text::regnamespace AND NOT t.tgisinternal
+             UNION ALL
+             SELECT prosrc FROM pg_proc WHERE pronamespace = $1::text::regnamespace
+             UNION ALL
              SELECT indexdef FROM pg_indexes WHERE schemaname = $1::text
              ORDER BY line",
             &[&model.postgres_schema],

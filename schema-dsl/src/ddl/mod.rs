@@ -8,6 +8,7 @@
 
 mod constraint;
 mod literal;
+pub mod quota;
 mod raw;
 mod shape;
 
@@ -40,17 +41,35 @@ pub struct DdlStatement {
 
 /// The statements of `changes`, which lead to `after`; a refused change has none.
 pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
-    let statements = changes.iter().filter_map(|change| {
-        let (sql, subject) = statement(&after.postgres_schema, change)?;
-        Some(DdlStatement { sql, pointer: change.pointer(), subject })
+    let statements = changes.iter().filter(|change| change.is_additive()).flat_map(|change| {
+        let (statements, subject) = match counting(&after.postgres_schema, change) {
+            Some(of_counts) => of_counts,
+            None => statement(&after.postgres_schema, change)
+                .map_or_else(Default::default, |(sql, subject)| (vec![sql], subject)),
+        };
+        let of_change = move |sql| DdlStatement { sql, pointer: change.pointer(), subject: subject.clone() };
+        statements.into_iter().map(of_change)
     });
     DdlPlan { statements: statements.collect() }
 }
 
+/// The statements of a change of what counts rows.
+fn counting(schema: &str, change: &Change<'_>) -> Option<(Vec<String>, String)> {
+    let of = |table: &Table| format!("the quota of table `{}`", table.name);
+    let all = || "the counts of rows".to_owned();
+    Some(match change {
+        Change::CreateCounts { .. } => (quota::create_counts(schema), all()),
+        Change::DropCounts { .. } => (quota::drop_counts(schema), all()),
+        Change::CountRows { table, rows_max, has_rows } => {
+            (quota::count(schema, table, *rows_max, *has_rows), of(table))
+        }
+        Change::ChangeQuota { table, rows_max } => (vec![quota::limit(schema, table, *rows_max)], of(table)),
+        Change::ForgetCount { table } => (quota::forget(schema, table), of(table)),
+        _ => return None,
+    })
+}
+
 fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
-    if !change.is_additive() {
-        return None;
-    }
     let of =
         |kind: &str, name: &dyn std::fmt::Display, table: &Table| format!("{kind} `{name}` of table `{}`", table.name);
     let statement = match change {
@@ -80,7 +99,12 @@ fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
         Change::DropReferenceIndex { table, column } => {
             (drop_reference_index(schema, table, column), of("index under the reference", &column.name, table))
         }
-        Change::DropTable { .. }
+        Change::CreateCounts { .. }
+        | Change::DropCounts { .. }
+        | Change::CountRows { .. }
+        | Change::ChangeQuota { .. }
+        | Change::ForgetCount { .. }
+        | Change::DropTable { .. }
         | Change::ChangeScope { .. }
         | Change::DropOwner { .. }
         | Change::DropColumn { .. }
