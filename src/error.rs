@@ -54,6 +54,7 @@ pub enum Code {
     StatementTimeout,
     // Batch: of several calls answered together.
     BatchRolledBack,
+    AnswerTooLarge,
     BatchAnswerTooLarge,
     // The gateway's own fault.
     Internal,
@@ -61,7 +62,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 38] = [
+    pub const ALL: [Code; 39] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -98,6 +99,7 @@ impl Code {
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
         Code::BatchRolledBack,
+        Code::AnswerTooLarge,
         Code::BatchAnswerTooLarge,
         Code::Internal,
     ];
@@ -141,6 +143,7 @@ impl Code {
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
             Code::BatchRolledBack => "batch_rolled_back",
+            Code::AnswerTooLarge => "answer_too_large",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::Internal => "internal",
         }

@@ -80,6 +80,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database unavailable"),
         Code::StatementTimeout => (StatusCode::GATEWAY_TIMEOUT, "statement timeout"),
         Code::BatchRolledBack => (StatusCode::FAILED_DEPENDENCY, "rolled back with its batch"),
+        Code::AnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "answer too large"),
         Code::BatchAnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "batch's answers too large"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }

@@ -83,7 +83,7 @@ async fn what_a_full_scope_still_does() {
     let row = vote(gateway, "vote", &first, 1).await.ok();
     // A conflict takes no room, whatever is done about it.
     for _ in 0..4 {
-        assert_eq!(vote(gateway, "voteOnce", &first, 1).await.ok(), row);
+        assert_eq!(vote(gateway, "voteOnce", &first, 1).await.ok()["id"], row["id"]);
         assert_eq!(vote(gateway, "vote", &first, 1).await.problem().1, "unique_conflict");
         vote(gateway, "setVote", &first, 1).await.ok();
     }
@@ -182,4 +182,17 @@ async fn a_small_quota_bounds_a_scan() {
         let refused = refusals(&model, &certified, &std::collections::BTreeSet::new());
         assert_eq!(refused.is_empty(), is_bounded, "{refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_has_a_largest_length() {
+    let gateway = TestGateway::with(&poll(None), |config| config.http.answer_bytes_max = 1_000).await;
+    let rule = rule(&gateway).await;
+    let long = "x".repeat(2_000);
+    let added = gateway.call("vote", json!({ "rule": rule, "who": long })).await.ok();
+    assert_eq!(added["who"], json!(long), "what was written is answered");
+    assert_eq!(gateway.call("votes", json!({})).await.problem(), (413, "answer_too_large".to_owned()));
+    assert_eq!(gateway.call("countVotes", json!({})).await.ok(), json!(1));
+    gateway.call("dropVote", json!({ "id": added["id"] })).await.ok();
+    assert_eq!(gateway.call("votes", json!({})).await.ok(), json!([]));
 }

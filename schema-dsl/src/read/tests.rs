@@ -293,7 +293,6 @@ fn tables() {
         "indexes": { "by_text": "text", "by_more": ["text", 1] }, "uniques": [],
     })), @"
     /tables/rules/index: error[unknown_option]: `index` is not an option of a table; did you mean `indexes`?
-    /tables/rules/rows: error[not_yet_served]: `rows` is not served yet; leave it out for now
     /tables/rules/storage: error[unknown_storage]: `install` is not a storage; did you mean `instance`?
     /tables/rules/indexes/by_text: error[wrong_type]: expected an array of column names, got the text `text`
     /tables/rules/indexes/by_more/1: error[wrong_type]: expected a column's name, got the number `1`
@@ -650,7 +649,7 @@ fn a_quota_is_a_number_of_rows() {
     for written in [json!(0), json!(-1), json!(1.5), json!(1_000_000_001), json!("many"), json!(true)] {
         assert_eq!(complaints(written.clone()).0, None, "{written}");
     }
-    insta::assert_snapshot!(complaints(json!(0)).1, @"");
+    insta::assert_snapshot!(complaints(json!(0)).1, @"/tables/t/rows: error[wrong_type]: expected a number of rows from 1 to 1000000000, got the number `0`");
 }
 
 fn document_of(tables: Value) -> Value {
