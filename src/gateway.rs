@@ -25,7 +25,7 @@ use crate::db::run::run;
 use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
-use crate::plan::answer::Text;
+use crate::plan::answer::{Room, Text};
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
@@ -282,13 +282,16 @@ impl Gateway {
         let plan = &function.plan;
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
+        // What was written was, and is answered.
+        let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
+        let room = Room { bytes: expected, bytes_max };
         let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        let mut ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), room, within).await;
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
             && failure.code == Code::RowNotFound
         {
             let looking = ready.looking(guard, call.identity)?;
-            let looked = run(lanes, &guard.look, looking.statement, &looking.parameters, None, 0, within).await;
+            let looked = run(lanes, &guard.look, looking.statement, &looking.parameters, None, room, within).await;
             ran = looked.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
         }
         stages.database = began.elapsed().saturating_sub(stages.plan);
