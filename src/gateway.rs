@@ -226,7 +226,7 @@ impl Gateway {
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, statement, &parameters, expected, within).await;
+        let ran = run(lanes, install.extension.role.as_ref(), plan, statement, &parameters, expected, within).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.

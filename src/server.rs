@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::db::connect::{AddressError, Connector};
 use crate::db::{migrate, pool};
 use crate::error::Failure;
@@ -58,7 +58,14 @@ impl Server {
         let pool = pool::open(&connector, &config.database).map_err(|error| StartError::Other(error.to_string()))?;
         {
             let client = pool.get().await.map_err(|error| StartError::Database(pool_error(&error)))?;
-            migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
+            let migrated = migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
+            if config.database.roles == Roles::PerExtension && !migrated.missing.is_empty() {
+                tracing::warn!(
+                    statements = migrated.missing.len(),
+                    "rights are missing or too many for the wall between extensions to hold; `rowgate roles` prints \
+                     what a superuser has to run once"
+                );
+            }
         }
         let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;

@@ -2,6 +2,7 @@
 //!
 //! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
 //! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
+//! [`wall`] makes a role for each extension, [`rights`] what these must not have.
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
 
@@ -13,6 +14,8 @@ pub mod migrate;
 pub mod parameter;
 pub mod pipeline;
 pub mod pool;
+pub mod rights;
 pub mod run;
 pub mod shadow;
 pub mod sqlstate;
+pub mod wall;

@@ -16,12 +16,13 @@ use crate::plan::statement::Statement;
 /// A database that ends sessions again and again is given up by a call at last.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Runs `statement` of `plan` on one of `lanes` and answers with its JSON text.
+/// Runs `statement` of `plan` in `role` on one of `lanes` and answers with its JSON text.
 ///
 /// A read whose connection is lost is sent again; a write is only when the database cannot
 /// have run it.
 pub async fn run(
     lanes: &Lanes,
+    role: Option<&Arc<str>>,
     plan: &Arc<Plan>,
     statement: &Statement,
     parameters: &[Parameter<'_>],
@@ -34,7 +35,7 @@ pub async fn run(
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
-        let request = Request { plan, statement, parameters, role: None, answer_bytes, deadline };
+        let request = Request { plan, statement, parameters, role, answer_bytes, deadline };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,
