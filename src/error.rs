@@ -19,6 +19,7 @@ pub enum Code {
     BodyTooDeep,
     BodyTooLarge,
     RequestTimeout,
+    BatchTooLarge,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -40,6 +41,7 @@ pub enum Code {
     OverlayMissing,
     // Arguments.
     ArgumentsInvalid,
+    CursorInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     UniqueConflict,
@@ -49,13 +51,16 @@ pub enum Code {
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
+    // Batch: of several calls answered together.
+    BatchRolledBack,
+    BatchAnswerTooLarge,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 37] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -63,6 +68,7 @@ impl Code {
         Code::BodyTooDeep,
         Code::BodyTooLarge,
         Code::RequestTimeout,
+        Code::BatchTooLarge,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -80,6 +86,7 @@ impl Code {
         Code::IdentityRequired,
         Code::OverlayMissing,
         Code::ArgumentsInvalid,
+        Code::CursorInvalid,
         Code::RowNotFound,
         Code::UniqueConflict,
         Code::ReferenceMissing,
@@ -88,6 +95,8 @@ impl Code {
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
+        Code::BatchRolledBack,
+        Code::BatchAnswerTooLarge,
         Code::Internal,
     ];
 
@@ -101,6 +110,7 @@ impl Code {
             Code::BodyTooDeep => "body_too_deep",
             Code::BodyTooLarge => "body_too_large",
             Code::RequestTimeout => "request_timeout",
+            Code::BatchTooLarge => "batch_too_large",
             Code::TokenMissing => "token_missing",
             Code::TokenMalformed => "token_malformed",
             Code::TokenAlgorithmRefused => "token_algorithm_refused",
@@ -118,6 +128,7 @@ impl Code {
             Code::IdentityRequired => "identity_required",
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
+            Code::CursorInvalid => "cursor_invalid",
             Code::RowNotFound => "row_not_found",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",
@@ -126,6 +137,8 @@ impl Code {
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
+            Code::BatchRolledBack => "batch_rolled_back",
+            Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::Internal => "internal",
         }
     }

@@ -222,6 +222,8 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
             Binding::Given(place) => format!("whether {} is given", argument(place)),
             Binding::Identity { field, .. } => format!("the caller's {}", field.as_str()),
             Binding::Literal(_) => "the author's literal".to_owned(),
+            Binding::Cursor(key) => format!("column {} of the order in the cursor's row", key + 1),
+            Binding::PageRows => "one row more than the page has".to_owned(),
         })
         .collect()
 }

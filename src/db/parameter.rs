@@ -25,6 +25,9 @@ pub enum Parameter<'a> {
         anchor: Anchor,
     },
     Bool(bool),
+    Int8(i64),
+    /// Bytes as Postgres sent them for a value of the same type.
+    Raw(&'a [u8]),
     Null,
 }
 
@@ -49,6 +52,8 @@ impl ToSql for Parameter<'_> {
             }
             Parameter::Text(text) => out.put_slice(text.as_bytes()),
             Parameter::Bool(value) => out.put_u8(u8::from(*value)),
+            Parameter::Int8(number) => out.put_i64(*number),
+            Parameter::Raw(bytes) => out.put_slice(bytes),
             Parameter::Null => return Ok(IsNull::Yes),
         }
         Ok(IsNull::No)

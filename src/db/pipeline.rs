@@ -30,6 +30,7 @@ use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, RawRow};
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// Room for what is received; a longer message is given more until it was read.
@@ -52,10 +53,13 @@ pub struct Connection {
 }
 
 /// What a call sends.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
     pub parameters: &'a [Parameter<'a>],
+    /// Of a page: which one.
+    pub turn: Option<&'a Turn>,
     /// The database role it runs in; the session's own where there is none.
     pub role: Option<&'a Arc<str>>,
     /// Room made for the answer at once.
@@ -173,7 +177,7 @@ impl Connection {
         let (reply, answered) = oneshot::channel();
         let call = Awaiting {
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.answer_bytes),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
             is_bound: false,
             trouble: None,
             deadline: request.deadline,

@@ -227,7 +227,11 @@ async fn a_deploy_is_told_when_it_is_committed() {
 async fn what_is_recorded_is_loaded() {
     let database = TestDatabase::new().await;
     let mut client = database.client().await;
-    assert_eq!(record::load_all(&client).await.unwrap(), record::Everything::default());
+    let empty = record::load_all(&client).await.unwrap();
+    let cursor_key = empty.cursor_key.clone();
+    assert_eq!(cursor_key.as_ref().map(|secret| secret.0.len()), Some(32));
+    assert_eq!(format!("{cursor_key:?}"), "Some(CursorSecret)");
+    assert_eq!(empty, record::Everything { cursor_key, ..record::Everything::default() });
     deploy(&mut client, &document("1", rules())).await.unwrap();
     let mut install = install();
     record::insert_install(&client, &install).await.unwrap();
@@ -263,7 +267,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
     let second = database.gateway_client().await;
     let (one, other) = tokio::join!(rowgate::db::migrate::migrate(&first), rowgate::db::migrate::migrate(&second));
     let applied = [one.unwrap().applied, other.unwrap().applied].concat();
-    assert_eq!(applied, ["gateway", "database_roles"]);
+    assert_eq!(applied, ["gateway", "repeatable", "database_roles"]);
     assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
 
     first.batch_execute("UPDATE rowgate.migrations SET sha256 = 'x'").await.unwrap();

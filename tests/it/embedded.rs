@@ -302,7 +302,11 @@ fn start_holder(directory: &Path) -> (Child, [u32; 2]) {
 
 async fn hold(directory: &Path) {
     let cluster = Cluster::start(durable(directory)).await.unwrap();
-    connect(&cluster.connection_string()).await.batch_execute("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n").await.unwrap();
+    connect(&cluster.connection_string())
+        .await
+        .batch_execute("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n")
+        .await
+        .unwrap();
     println!("held by {} {}", cluster.server_pid(), cluster.supervisor_pid());
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).unwrap();
 }
