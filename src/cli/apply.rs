@@ -7,7 +7,9 @@ use clap::Args;
 use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::certificate::{AllowScan, failed};
 use crate::cli::output::{self, Style, counted};
-use crate::cli::{Failed, database, read_config};
+use crate::cli::{Failed, database, own_name, read_config};
+use crate::config::Roles;
+use crate::db::rights;
 use crate::deploy::apply::{ApplyError, Patience, apply};
 use crate::registry::recall;
 
@@ -42,6 +44,10 @@ pub(super) async fn run(options: &Apply) -> Result<(), Failed> {
         }
     };
     let mut client = database::open(&config.database).await?;
+    if config.database.roles == Roles::PerExtension && !rights::missing(&client).await?.is_empty() {
+        let typed = own_name();
+        output::note(&format!("the wall between extensions does not hold yet; see `{typed} roles`"));
+    }
     let terms = options.allow_scan.terms(Patience::default(), config.database.roles);
     let name = &loaded.definition.extension.name;
     match apply(&mut client, &loaded.definition, &loaded.model, recall, &terms).await {

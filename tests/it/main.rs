@@ -23,4 +23,5 @@ mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod wall;
 mod writes;
