@@ -110,6 +110,8 @@ struct Awaiting {
     answer: Answer,
     /// Whether its parameters were accepted: it may have run.
     is_bound: bool,
+    /// Whether it was said to have run to its end.
+    is_complete: bool,
     trouble: Option<Trouble>,
     deadline: Instant,
     reply: Option<oneshot::Sender<Result<Vec<u8>, Trouble>>>,
@@ -179,6 +181,7 @@ impl Connection {
             plan: request.plan.clone(),
             answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
             is_bound: false,
+            is_complete: false,
             trouble: None,
             deadline: request.deadline,
             reply: Some(reply),
@@ -262,6 +265,11 @@ impl Pipe {
                     call.is_bound = true;
                 }
             }
+            b'C' => {
+                if let Some(call) = self.awaited.front_mut().and_then(|awaited| awaited.call.as_mut()) {
+                    call.is_complete = true;
+                }
+            }
             b'E' => {
                 let refusal = Refusal::read(body);
                 match self.awaited.front_mut() {
@@ -277,13 +285,18 @@ impl Pipe {
                 }
             }
             b'Z' => match self.awaited.pop_front() {
-                Some(Awaited { call: Some(call), .. }) => call.finish(),
+                Some(Awaited { call: Some(call), .. }) if call.is_complete || call.trouble.is_some() => call.finish(),
+                Some(awaited @ Awaited { call: Some(_), .. }) => {
+                    // It is told with the others that the session is lost.
+                    self.awaited.push_front(awaited);
+                    return Err(io::Error::other("an answer ended before its statement did"));
+                }
                 Some(Awaited { call: None, .. }) => {}
                 None => return Err(io::Error::other("an answer came to nothing asked")),
             },
-            // Parsed, closed, no data, command complete, empty query, portal suspended, settings,
+            // Parsed, closed, no data, empty query, portal suspended, settings,
             // notices, notifications: nothing is decided by them.
-            b'1' | b'3' | b'n' | b'C' | b'I' | b's' | b'S' | b'N' | b'A' => {}
+            b'1' | b'3' | b'n' | b'I' | b's' | b'S' | b'N' | b'A' => {}
             _ => return Err(io::Error::other("an unknown message came")),
         }
         Ok(())

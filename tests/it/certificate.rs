@@ -296,7 +296,8 @@ async fn a_suggested_index_is_enough() {
 #[tokio::test]
 async fn nothing_of_the_shadow_stays() {
     let database = TestDatabase::new().await;
-    let mut client = database.gateway_client().await;
+    // Nobody else may see what a session has prepared.
+    let mut client = database.client().await;
     let model = modelled(json!({ "f": query(json!([]), json!("score")) }));
     for _ in 0..2 {
         certify(&mut client, &model).await.unwrap_or_else(|error| panic!("{error}"));

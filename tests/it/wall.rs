@@ -22,7 +22,7 @@ use crate::support::TestDatabase;
 use crate::support::gateway::{TestGateway, answer, config, document};
 
 const FIRST: Uuid = Uuid::from_u128(0x0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f);
-const SECOND: Uuid = Uuid::from_u128(0x5eb0_0000_0000_4000_8000_000000000002);
+const SECOND: Uuid = Uuid::from_u128(0x5eb0_0000_0000_4000_8000_0000_0000_0002);
 
 fn notes(extension: Uuid) -> Value {
     let mut document = document(
