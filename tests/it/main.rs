@@ -18,6 +18,7 @@ mod hostile;
 mod http;
 mod limits;
 mod pages;
+mod pipeline;
 mod support;
 mod transaction;
 mod types;
