@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Function, Limit};
+use crate::function::{Absence, Argument, Body, Function, Limit, Selected};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -64,6 +64,14 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
+        Body::AggregateRows { groups, select, limit, .. } => {
+            let groups_max = match limit {
+                _ if groups.is_empty() => 1,
+                Limit::Literal(rows) => *rows,
+                Limit::Argument { max, .. } => *max,
+            };
+            json!({ "type": "array", "items": group_schema(table, groups, select), "maxItems": groups_max })
+        }
         Body::DeleteRow { .. } => json!({
             "type": "object",
             "properties": { "id": row_id(table.name.as_str()) },
@@ -100,6 +108,31 @@ pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
     let names: Vec<&str> = fields.iter().map(Name::as_str).collect();
     json_schema!({
         "description": format!("a row of table {}", table.name),
+        "type": "object",
+        "properties": properties,
+        "required": names,
+        "additionalProperties": false
+    })
+}
+
+/// A group as aggregateRows answers it.
+fn group_schema(table: &Table, groups: &[Name], select: &[Selected]) -> Schema {
+    let mut properties = Map::new();
+    for column in table.columns_named(groups) {
+        properties.insert(column.name.to_string(), column_schema(table, column).to_value());
+    }
+    for selected in select {
+        let schema = if selected.is_long() {
+            json_schema!({ "type": "integer", "description": "may have more digits than 64 bits hold" })
+        } else {
+            json_schema_of(&selected.column_type)
+        };
+        let schema = if selected.optional { or_null(schema) } else { schema };
+        properties.insert(selected.name.to_string(), schema.to_value());
+    }
+    let names: Vec<String> = properties.keys().cloned().collect();
+    json_schema!({
+        "description": format!("a group of rows of table {}", table.name),
         "type": "object",
         "properties": properties,
         "required": names,
@@ -264,6 +297,7 @@ const fn deed(body: &Body) -> &'static str {
         Body::QueryRows { .. } => "find rows",
         Body::GetRow { .. } => "get a row",
         Body::CountRows { .. } => "count rows",
+        Body::AggregateRows { .. } => "sum up rows",
         Body::InsertRow { .. } => "insert a row",
         Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",

@@ -40,7 +40,8 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
     best(model, |body| match body {
         Body::QueryRows { .. } => Some(0),
         Body::CountRows { .. } => Some(1),
-        Body::GetRow { .. } => Some(2),
+        Body::AggregateRows { .. } => Some(2),
+        Body::GetRow { .. } => Some(3),
         Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => None,
     })
 }
@@ -51,7 +52,7 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
         Body::InsertRow { .. } | Body::UpsertRow { .. } => Some(0),
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
-        Body::QueryRows { .. } | Body::CountRows { .. } | Body::GetRow { .. } => None,
+        Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! A function of which a needed part is broken is left out whole: nothing refers to functions,
 //! and half a function draws complaints that its author did not earn.
 
+mod aggregate;
 mod write;
 
 use indexmap::IndexMap;
@@ -23,6 +24,7 @@ enum Kind {
     QueryRows,
     GetRow,
     CountRows,
+    AggregateRows,
     InsertRow,
     UpsertRow,
     PatchRow,
@@ -36,6 +38,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("queryRows", Kind::QueryRows),
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
+        ("aggregateRows", Kind::AggregateRows),
         ("insertRow", Kind::InsertRow),
         ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
@@ -46,6 +49,8 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("listrows", "queryRows"),
         ("findrow", "getRow"),
         ("count", "countRows"),
+        ("aggregate", "aggregateRows"),
+        ("grouprows", "aggregateRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
         ("upsert", "upsertRow"),
@@ -55,7 +60,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
     ],
-    later: &["insertRows", "aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["insertRows", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -139,6 +144,7 @@ impl Kind {
             Kind::QueryRows => "queryRows",
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
+            Kind::AggregateRows => "aggregateRows",
             Kind::InsertRow => "insertRow",
             Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
@@ -165,6 +171,20 @@ impl Kind {
             Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
             Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::AggregateRows => &[
+                "kind",
+                "table",
+                "filter",
+                "groupBy",
+                "select",
+                "having",
+                "orderBy",
+                "orderDir",
+                "limit",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::InsertRow => {
                 &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
             }
@@ -216,7 +236,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
     match kind {
         Kind::QueryRows => Some(Body::QueryRows {
             table,
-            filter: optional_filter(map, at, complaints),
+            filter: optional_filter(map, "filter", at, complaints),
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
@@ -227,7 +247,19 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let fields = names(map, "fields", at, complaints);
             Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
         }
-        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
+        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, "filter", at, complaints) }),
+        Kind::AggregateRows => Some(Body::AggregateRows {
+            table,
+            filter: optional_filter(map, "filter", at, complaints),
+            group_by: match map.get("groupBy") {
+                Some(Value::String(column)) => vec![column.clone()],
+                Some(_) | None => names(map, "groupBy", at, complaints),
+            },
+            select: aggregate::select(map, at, complaints),
+            having: optional_filter(map, "having", at, complaints),
+            order_by: orders(map, at, complaints),
+            limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
+        }),
         Kind::InsertRow => {
             let fields = names(map, "fields", at, complaints);
             let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
@@ -337,8 +369,8 @@ fn direction(value: &Value, at: &str, complaints: &mut Complaints) -> Direction 
     choice(value, at, &DIRECTIONS, complaints).unwrap_or_else(Option::unwrap_or_default)
 }
 
-fn optional_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
-    map.get("filter").and_then(|value| filter(value, &pointer_to(at, "filter"), 0, complaints))
+fn optional_filter(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Option<Filter> {
+    map.get(member).and_then(|value| filter(value, &pointer_to(at, member), 0, complaints))
 }
 
 /// Reads a condition; one that is broken is left out of its group.

@@ -10,7 +10,9 @@ use crate::plan::{Constraint, ConstraintKind};
 pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
     let assignments: &[Assignment] = match &function.body {
         Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } | Body::PatchRow { values, .. } => values,
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Vec::new(),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Vec::new();
+        }
         Body::DeleteRow { .. } => &[],
     };
     let pointers = |columns: &[&str]| -> Vec<String> {

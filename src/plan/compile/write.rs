@@ -53,7 +53,9 @@ pub(super) fn statement(
                 .returning(Query::returning().column(Alias::new("id")));
             parameters.statement(&delete)
         }
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Err(CompileError::Table),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Err(CompileError::Table);
+        }
     })
 }
 

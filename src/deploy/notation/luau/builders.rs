@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 31] = [
+pub(super) const SERVED: [&str; 37] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -26,6 +26,7 @@ pub(super) const SERVED: [&str; 31] = [
     "queryRows",
     "getRow",
     "countRows",
+    "aggregateRows",
     "insertRow",
     "upsertRow",
     "patchRow",
@@ -34,6 +35,11 @@ pub(super) const SERVED: [&str; 31] = [
     "identity",
     "now",
     "increment",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
     "filter",
     "all",
     "any",
@@ -41,8 +47,7 @@ pub(super) const SERVED: [&str; 31] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 11] =
-    ["query", "mutation", "action", "aggregateRows", "insertRows", "transaction", "count", "sum", "avg", "min", "max"];
+pub(super) const NOT_YET_SERVED: [&str; 5] = ["query", "mutation", "action", "insertRows", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -99,7 +104,10 @@ pub(super) fn is_validator(name: &str) -> bool {
 }
 
 pub(super) fn is_function(name: &str) -> bool {
-    matches!(name, "queryRows" | "getRow" | "countRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow")
+    matches!(
+        name,
+        "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow"
+    )
 }
 
 /// Message and hint for a name that nothing has.
