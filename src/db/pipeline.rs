@@ -64,7 +64,8 @@ pub struct Request<'a> {
     pub role: Option<&'a Arc<str>>,
     /// Room made for the answer at once.
     pub answer_bytes: usize,
-    /// When its caller is told that it took too long.
+    /// When its caller is told that it took too long; one before that of a call sent earlier may be
+    /// noticed as late as that.
     pub deadline: Instant,
 }
 

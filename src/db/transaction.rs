@@ -257,7 +257,16 @@ impl Open<'_> {
                 self.stage = Stage::Begun;
                 Err(failure)
             }
-            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+            (Err(error), _) => {
+                let failure = self.failed(&error, plan);
+                // What is refused before the first statement is nothing that the caller gave.
+                if failure.code == Code::DatabaseUnavailable {
+                    return Err(failure);
+                }
+                let detail = "the gateway could not begin the transaction";
+                Err(Failure { code: Code::Internal, detail: detail.into(), ..failure })
+            }
+            (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
         }
     }
 

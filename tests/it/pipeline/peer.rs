@@ -189,14 +189,14 @@ impl Session {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Option<()> {
+        if self.faults.close_at == Some(0) {
+            return None;
+        }
         let mut rest = bytes.to_vec();
         while !rest.is_empty() {
             let start = self.seen.lock().unwrap().sent;
             let mut count = rest.len().min(self.faults.pieces_of);
             for stop in [self.faults.cut_at, self.faults.close_at].into_iter().flatten() {
-                if stop == start && self.faults.close_at == Some(stop) {
-                    return None;
-                }
                 if stop > start {
                     count = count.min(stop - start);
                 }
@@ -209,6 +209,9 @@ impl Session {
             self.stream.write_all(&rest[..count]).await.ok()?;
             rest.drain(..count);
             self.seen.lock().unwrap().sent += count;
+            if self.faults.close_at == Some(start + count) {
+                return None;
+            }
             if self.faults.pieces_of < usize::MAX || self.faults.cut_at == Some(start + count) {
                 // The other side takes what there is before more comes.
                 for _ in 0..8 {
