@@ -245,6 +245,7 @@ impl Gateway {
             parameters: &parameters,
             turn: ready.turn.as_ref(),
             role: found.install.extension.role.as_ref(),
+            alone: false,
             answer_bytes: expected,
             deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
         };

@@ -15,10 +15,12 @@ const ATTEMPTS_MAX: u32 = 5;
 pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Vec<u8>, Failure> {
     let Request { plan, statement, .. } = request;
     let mut attempts_left = ATTEMPTS_MAX;
+    let mut alone = false;
     loop {
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
+        let request = Request { alone, ..request };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,
@@ -28,7 +30,11 @@ pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Vec<u8>, Failure
             Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
                 (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
             }
-            Trouble::Answer(failure) => return Err(failure),
+            Trouble::Answer(failure) => return Err(plan.met(failure)),
+            Trouble::Skipped => {
+                alone = true;
+                (true, sqlstate::unavailable(false))
+            }
             Trouble::TimedOut => {
                 return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
             }

@@ -42,8 +42,8 @@ fn echo() -> Arc<Plan> {
 }
 
 /// A connection to `peer`, and what its driver ended with.
-fn connect(peer: &Peer) -> (Arc<Connection>, tokio::task::JoinHandle<std::io::Error>) {
-    let (connection, driver) = Connection::new(Box::new(peer.stream()), NonZeroUsize::new(8).unwrap());
+fn connect(peer: &Peer, shares: bool) -> (Arc<Connection>, tokio::task::JoinHandle<std::io::Error>) {
+    let (connection, driver) = Connection::new(Box::new(peer.stream()), NonZeroUsize::new(8).unwrap(), shares);
     (connection, tokio::spawn(driver.run()))
 }
 
@@ -58,7 +58,16 @@ async fn call(connection: &Connection, plan: &Arc<Plan>, text: &str, role: Optio
         });
     }
     let deadline = Instant::now() + WITHIN;
-    let request = Request { plan, statement, parameters: &parameters, turn: None, role, answer_bytes: 64, deadline };
+    let request = Request {
+        plan,
+        statement,
+        parameters: &parameters,
+        turn: None,
+        role,
+        alone: false,
+        answer_bytes: 64,
+        deadline,
+    };
     let answer = tokio::time::timeout(WITHIN * 2, connection.call(request)).await.expect("a call never ended")?;
     let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer, json!([{ "text": text }]), "an answer of another call, or of none");
@@ -66,8 +75,8 @@ async fn call(connection: &Connection, plan: &Arc<Plan>, text: &str, role: Optio
 }
 
 /// Five calls at once, the third of which is refused by the peer; what became of each.
-async fn five(peer: &Peer) -> Vec<Result<(), Trouble>> {
-    let (plan, (connection, driver)) = (echo(), connect(peer));
+async fn five(peer: &Peer, shares: bool) -> Vec<Result<(), Trouble>> {
+    let (plan, (connection, driver)) = (echo(), connect(peer, shares));
     let texts = ["one", "two", "refuse", "four", "five"];
     let results = join_all(texts.map(|text| call(&connection, &plan, text, None))).await;
     drop(connection);
@@ -79,46 +88,51 @@ fn is_refused(result: &Result<(), Trouble>) -> bool {
     matches!(result, Err(Trouble::Refused { began: true, .. }))
 }
 
+/// It came to no answer, and the caller knows.
 fn is_lost(result: &Result<(), Trouble>) -> bool {
-    matches!(result, Err(Trouble::Lost { sent: true }))
+    matches!(result, Err(Trouble::Lost { sent: true } | Trouble::Skipped))
 }
 
-/// All five as they should be.
+/// All five as they should be; what shares a transaction with one that is refused is not run behind it.
 #[track_caller]
-fn assert_whole(results: &[Result<(), Trouble>], when: &str) {
+fn assert_whole(results: &[Result<(), Trouble>], shares: bool, when: &str) {
     for (place, result) in results.iter().enumerate() {
-        let is_right = if place == 2 { is_refused(result) } else { result.is_ok() };
+        let is_right = match place {
+            2 => is_refused(result),
+            3 | 4 if shares => matches!(result, Err(Trouble::Skipped)),
+            _ => result.is_ok(),
+        };
         assert!(is_right, "{when}: call {place} came to {result:?}");
     }
 }
 
+/// How many bytes the peer sends where nothing goes wrong.
+async fn whole(shares: bool) -> usize {
+    let peer = Peer::new();
+    assert_whole(&five(&peer, shares).await, shares, "as it should be");
+    peer.sent()
+}
+
 #[tokio::test]
 async fn answers_cut_at_every_byte_are_put_together() {
-    let length = {
-        let peer = Peer::new();
-        assert_whole(&five(&peer).await, "uncut");
-        peer.sent()
-    };
-    assert!(length > 200, "{length}");
-    for at in 0..length {
-        assert_whole(&five(&Peer::new().cut_at(at)).await, &format!("cut at {at}"));
+    for shares in [false, true] {
+        for at in 0..whole(shares).await {
+            assert_whole(&five(&Peer::new().cut_at(at), shares).await, shares, &format!("cut at {at}"));
+        }
+        assert_whole(&five(&Peer::new().pieces_of(1), shares).await, shares, "byte by byte");
+        assert_whole(&five(&Peer::new().room_of(7), shares).await, shares, "with little room to send in");
     }
-    assert_whole(&five(&Peer::new().pieces_of(1)).await, "byte by byte");
-    assert_whole(&five(&Peer::new().room_of(7)).await, "with little room to send in");
 }
 
 #[tokio::test]
 async fn a_close_at_any_byte_fails_what_is_unanswered_and_nothing_else() {
-    let length = {
-        let peer = Peer::new();
-        assert_whole(&five(&peer).await, "open");
-        peer.sent()
-    };
-    for at in 0..length {
-        let results = five(&Peer::new().close_at(at)).await;
-        let answered = results.iter().take_while(|result| result.is_ok() || is_refused(result)).count();
-        assert!(results[answered..].iter().all(is_lost), "closed at {at}: {results:?}");
-        assert!(answered < 5, "closed at {at}: {results:?}");
+    for shares in [false, true] {
+        for at in 0..whole(shares).await {
+            let results = five(&Peer::new().close_at(at), shares).await;
+            let answered = results.iter().take_while(|result| result.is_ok() || is_refused(result)).count();
+            assert!(results[answered..].iter().all(is_lost), "closed at {at}: {results:?}");
+            assert!(answered < 5, "closed at {at}: {results:?}");
+        }
     }
 }
 
@@ -137,7 +151,7 @@ async fn a_message_that_cannot_be_ends_the_connection() {
         // In front of each message of the five answers.
         for place in 0.. {
             let peer = Peer::new().insert(place, &bytes);
-            let results = five(&peer).await;
+            let results = five(&peer, false).await;
             if !peer.inserted() {
                 assert!(place > 15, "{what}: {place}");
                 break;
@@ -160,7 +174,7 @@ async fn what_the_server_says_besides_changes_nothing() {
     ] {
         for place in 0.. {
             let peer = Peer::new().insert(place, &bytes);
-            assert_whole(&five(&peer).await, &format!("{} at {place}", char::from(bytes[0])));
+            assert_whole(&five(&peer, false).await, false, &format!("{} at {place}", char::from(bytes[0])));
             if !peer.inserted() {
                 break;
             }
@@ -170,17 +184,13 @@ async fn what_the_server_says_besides_changes_nothing() {
 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_leaves_no_call_waiting() {
-    let length = {
-        let peer = Peer::new();
-        five(&peer).await;
-        peer.sent()
-    };
+    let length = whole(false).await;
     let plan = echo();
     for at in 0..length {
         // Of a number, a length or a letter: what it makes of the rest is anybody's guess, and the
         // peer closes behind it.
         let peer = Peer::new().flip(at, 1 << (at % 8)).close_at(length);
-        let (connection, driver) = connect(&peer);
+        let (connection, driver) = connect(&peer, false);
         let calls = ["one", "two", "refuse", "four", "five"].map(|text| {
             let (connection, plan) = (connection.clone(), plan.clone());
             tokio::spawn(async move { call(&connection, &plan, text, None).await })
@@ -200,7 +210,7 @@ async fn a_flipped_bit_anywhere_leaves_no_call_waiting() {
 #[tokio::test]
 async fn rows_longer_than_the_room_for_them_are_received() {
     let (plan, peer) = (echo(), Peer::new());
-    let (connection, _driver) = connect(&peer);
+    let (connection, _driver) = connect(&peer, false);
     // Around the 64 KiB that are received at once, and far beyond.
     for length in [1 << 16, 200_000, 3 << 20].into_iter().chain((1 << 16) - 24..(1 << 16) + 4) {
         let long = "x".repeat(length);
@@ -214,7 +224,7 @@ async fn rows_longer_than_the_room_for_them_are_received() {
 #[tokio::test]
 async fn a_refused_role_fails_no_connection_and_is_tried_again() {
     let (plan, peer) = (echo(), Peer::new());
-    let (connection, driver) = connect(&peer);
+    let (connection, driver) = connect(&peer, false);
     let [good, bad]: [Arc<str>; 2] = [Arc::from("good"), Arc::from("bad")];
     for _ in 0..3 {
         call(&connection, &plan, "a", Some(&good)).await.unwrap();
@@ -234,7 +244,7 @@ async fn a_refused_role_fails_no_connection_and_is_tried_again() {
 #[tokio::test]
 async fn answers_that_nobody_waits_for_are_not_given_to_others() {
     let (plan, peer) = (echo(), Peer::new().held());
-    let (connection, _driver) = connect(&peer);
+    let (connection, _driver) = connect(&peer, false);
     let late = {
         let (connection, plan) = (connection.clone(), plan.clone());
         tokio::spawn(async move {
@@ -242,8 +252,16 @@ async fn answers_that_nobody_waits_for_are_not_given_to_others() {
             let parameters = [Parameter::Null, Parameter::Null];
             let deadline = Instant::now() + Duration::from_millis(30);
             let (turn, role, answer_bytes) = (None, None, 64);
-            let request =
-                Request { plan: &plan, statement, parameters: &parameters, turn, role, answer_bytes, deadline };
+            let request = Request {
+                plan: &plan,
+                statement,
+                parameters: &parameters,
+                turn,
+                role,
+                alone: false,
+                answer_bytes,
+                deadline,
+            };
             connection.call(request).await
         })
     };

@@ -131,12 +131,16 @@ struct Session {
 impl Session {
     async fn serve(&mut self, asked: watch::Sender<usize>, mut released: watch::Receiver<bool>) -> Option<()> {
         let mut answers: Vec<Vec<u8>> = Vec::new();
-        let mut refused = false;
+        // Behind an error Postgres reads on to the next Sync and does nothing.
+        let (mut refused, mut skips) = (false, false);
         loop {
             let letter = self.stream.read_u8().await.ok()?;
             let length = self.stream.read_u32().await.ok()? as usize - 4;
             let mut body = vec![0; length];
             self.stream.read_exact(&mut body).await.ok()?;
+            if skips && letter != b'S' {
+                continue;
+            }
             match letter {
                 b'Q' => {
                     let text = String::from_utf8(body[..body.len() - 1].to_vec()).unwrap();
@@ -157,8 +161,12 @@ impl Session {
                         answers.push(message(b'D', &row));
                     }
                 }
-                b'E' => answers.push(if refused { error("23514") } else { message(b'C', b"SELECT 1\0") }),
+                b'E' => {
+                    skips = refused;
+                    answers.push(if refused { error("23514") } else { message(b'C', b"SELECT 1\0") });
+                }
                 b'S' => {
+                    skips = false;
                     answers.push(message(b'Z', b"I"));
                     asked.send_modify(|asked| *asked += 1);
                 }
