@@ -21,6 +21,7 @@ mod limits;
 mod owned;
 mod pages;
 mod pipeline;
+mod script;
 mod support;
 mod transaction;
 mod types;
