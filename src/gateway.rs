@@ -27,6 +27,7 @@ use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::Plan;
+use crate::plan::answer::Room;
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
@@ -239,6 +240,8 @@ impl Gateway {
         let plan = &function.plan;
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
+        // What was written was, and is answered.
+        let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
         let request = Request {
             plan,
             statement: ready.statement,
@@ -246,7 +249,7 @@ impl Gateway {
             turn: ready.turn.as_ref(),
             role: found.install.extension.role.as_ref(),
             alone: false,
-            answer_bytes: expected,
+            room: Room { bytes: expected, bytes_max },
             deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
         };
         let ran = run(lanes, request).await;

@@ -121,7 +121,7 @@ impl Wall {
         let Some(schema) = transaction.query_opt(SCHEMA_OWNER, &[&postgres_schema]).await? else { return Ok(false) };
         let schema_owner: String = schema.try_get(0)?;
         let (schema, owner) = (quoted(postgres_schema), quoted(&self.owner));
-        let tables = transaction.query(TABLES_OF_OTHERS, &[&postgres_schema, &self.owner]).await?;
+        let others = transaction.query(OF_OTHERS, &[&postgres_schema, &self.owner]).await?;
         let must_be_ours = |what: String, by: String| {
             if by == self.gateway { Ok(()) } else { Err(WallError::Foreign { what, by, owner: self.owner.clone() }) }
         };
@@ -130,16 +130,15 @@ impl Wall {
             // Only who may make tables in it can be given some.
             transaction.batch_execute(&format!("GRANT CREATE ON SCHEMA {schema} TO {owner}")).await?;
         }
-        for row in &tables {
-            let (table, by): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            must_be_ours(format!("the table `{table}` of `{postgres_schema}`"), by)?;
-            let change = format!("ALTER TABLE {schema}.{} OWNER TO {owner}", quoted(&table));
+        for row in &others {
+            let (what, by, change): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            must_be_ours(format!("{what} of `{postgres_schema}`"), by)?;
             transaction.batch_execute(&change).await?;
         }
         if schema_owner != self.owner {
             transaction.batch_execute(&format!("ALTER SCHEMA {schema} OWNER TO {owner}")).await?;
         }
-        Ok(schema_owner != self.owner || !tables.is_empty())
+        Ok(schema_owner != self.owner || !others.is_empty())
     }
 
     /// From here to [`Wall::step_back`] the transaction runs as the tables' owner.
@@ -228,11 +227,19 @@ SELECT format('GRANT USAGE ON LANGUAGE %I TO %I', lanname, $1::text) FROM pg_cat
 const SCHEMA_OWNER: &str = "
 SELECT pg_get_userbyid(nspowner)::text FROM pg_catalog.pg_namespace WHERE nspname = $1::text";
 
-const TABLES_OF_OTHERS: &str = "
-SELECT c.relname::text, pg_get_userbyid(c.relowner)::text
+/// Tables, and the functions of their triggers.
+const OF_OTHERS: &str = "
+SELECT format('the table `%s`', c.relname), pg_get_userbyid(c.relowner)::text,
+       format('ALTER TABLE %I.%I OWNER TO %I', n.nspname, c.relname, $2::text)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p') AND pg_get_userbyid(c.relowner) <> $2::text
- ORDER BY c.relname";
+UNION ALL
+SELECT format('the function `%s`', p.proname), pg_get_userbyid(p.proowner)::text,
+       format('ALTER FUNCTION %I.%I(%s) OWNER TO %I', n.nspname, p.proname,
+              pg_get_function_identity_arguments(p.oid), $2::text)
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = $1::text AND pg_get_userbyid(p.proowner) <> $2::text
+ ORDER BY 1";
 
 /// The statements that are missing, the Postgres schema's first.
 const GRANTS: &str = "

@@ -12,6 +12,7 @@ use rowgate::db::parameter::Parameter;
 use rowgate::db::pipeline::Request;
 use rowgate::db::run::run;
 use rowgate::error::Code;
+use rowgate::plan::answer::Room;
 use rowgate::server::{Server, StartError};
 use rowgate_schema_dsl::definition::Role;
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ use crate::hostile::notes;
 use crate::support::gateway::{Answer, TestGateway, answer, config, deploy};
 use crate::support::wire::exchange_open;
 
+const ROOM: Room = Room { bytes: 64, bytes_max: usize::MAX };
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks until `done`, and fails when it never comes true.
@@ -226,8 +228,8 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let role = snapshot.installs[&gateway.install.id].extension.role.as_ref();
     let count = || {
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        let (turn, alone, answer_bytes, parameters) = (None, false, 64, &parameters);
-        run(&lanes, Request { plan, statement, parameters, turn, role, alone, answer_bytes, deadline })
+        let (turn, alone, room, parameters) = (None, false, ROOM, &parameters);
+        run(&lanes, Request { plan, statement, parameters, turn, role, alone, room, deadline })
     };
     assert_eq!(count().await.unwrap(), b"1");
 

@@ -21,6 +21,7 @@ mod limits;
 mod owned;
 mod pages;
 mod pipeline;
+mod quota;
 mod script;
 mod support;
 mod transaction;

@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use rowgate::db::parameter::Parameter;
 use rowgate::db::pipeline::{Connection, Request, Trouble};
 use rowgate::plan::Plan;
+use rowgate::plan::answer::Room;
 use rowgate::plan::compile::compile;
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::read::read;
@@ -25,6 +26,8 @@ use crate::support::gateway::document;
 
 /// Whatever happens, a call is over by then; a test that runs into it has found one that is not.
 const WITHIN: Duration = Duration::from_secs(20);
+
+const ROOM: Room = Room { bytes: 64, bytes_max: usize::MAX };
 
 /// A function whose one row has the one argument in it: an answer says whose it is.
 fn echo() -> Arc<Plan> {
@@ -58,16 +61,8 @@ async fn call(connection: &Connection, plan: &Arc<Plan>, text: &str, role: Optio
         });
     }
     let deadline = Instant::now() + WITHIN;
-    let request = Request {
-        plan,
-        statement,
-        parameters: &parameters,
-        turn: None,
-        role,
-        alone: false,
-        answer_bytes: 64,
-        deadline,
-    };
+    let request =
+        Request { plan, statement, parameters: &parameters, turn: None, role, alone: false, room: ROOM, deadline };
     let answer = tokio::time::timeout(WITHIN * 2, connection.call(request)).await.expect("a call never ended")?;
     let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer, json!([{ "text": text }]), "an answer of another call, or of none");
@@ -251,17 +246,9 @@ async fn answers_that_nobody_waits_for_are_not_given_to_others() {
             let statement = &plan.variants[0];
             let parameters = [Parameter::Null, Parameter::Null];
             let deadline = Instant::now() + Duration::from_millis(30);
-            let (turn, role, answer_bytes) = (None, None, 64);
-            let request = Request {
-                plan: &plan,
-                statement,
-                parameters: &parameters,
-                turn,
-                role,
-                alone: false,
-                answer_bytes,
-                deadline,
-            };
+            let (turn, role, room) = (None, None, ROOM);
+            let request =
+                Request { plan: &plan, statement, parameters: &parameters, turn, role, alone: false, room, deadline };
             connection.call(request).await
         })
     };

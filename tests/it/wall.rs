@@ -27,7 +27,7 @@ const SECOND: Uuid = Uuid::from_u128(0x5eb0_0000_0000_4000_8000_0000_0000_0002);
 fn notes(extension: Uuid) -> Value {
     let mut document = document(
         json!({
-            "notes": { "columns": { "text": { "type": "string" } } },
+            "notes": { "columns": { "text": { "type": "string" } }, "rows": 1000 },
             "replies": { "columns": { "note": { "type": "id", "table": "notes", "onDelete": "cascade" } } },
         }),
         json!({
