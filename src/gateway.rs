@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
+use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::Transactions;
@@ -284,15 +285,23 @@ impl Gateway {
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         // What was written was, and is answered.
         let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
-        let room = Room { bytes: expected, bytes_max };
-        let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), room, within).await;
+        let request = Request {
+            plan,
+            statement: ready.statement,
+            parameters: &parameters,
+            turn: ready.turn.as_ref(),
+            role: found.install.extension.role.as_ref(),
+            alone: false,
+            room: Room { bytes: expected, bytes_max },
+            deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
+        };
+        let mut ran = run(lanes, request).await;
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
             && failure.code == Code::RowNotFound
         {
-            let looking = ready.looking(guard, call.identity)?;
-            let looked = run(lanes, &guard.look, looking.statement, &looking.parameters, None, room, within).await;
-            ran = looked.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
+            let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+            let looked = run(lanes, Request { plan: &guard.look, statement, parameters: &parameters, ..request });
+            ran = looked.await.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
         }
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;

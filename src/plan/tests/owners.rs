@@ -83,7 +83,7 @@ fn writes_to_ones_own() {
       $6 bool = whether n is given
     "#);
     assert_snapshot!(sql(json!({ "kind": "upsertRow", "unique": "one_each", "values": values, "fields": ["n"] })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO UPDATE SET "text" = "excluded"."text", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "n"
+    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO UPDATE SET "text" = "excluded"."text", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "n", "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
