@@ -91,7 +91,7 @@ fn writes_to_ones_own() {
       $5 int8 = argument n or Int8(0)
     "#);
     assert_snapshot!(sql(json!({ "kind": "insertRow", "own": true, "onConflict": "ignore", "unique": "one_text", "values": values, "fields": ["n"] })), @r#"
-    WITH "new" ("n") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO NOTHING RETURNING "n") SELECT "n" FROM "new" UNION ALL (SELECT "n" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "text" = $4)
+    WITH "new" ("n", "version") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO NOTHING RETURNING "n", "version") SELECT "n", "version" FROM "new" UNION ALL (SELECT "n", "version" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "text" = $4)
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
@@ -99,7 +99,7 @@ fn writes_to_ones_own() {
       $5 int8 = argument n or Int8(0)
     "#);
     assert_snapshot!(sql(json!({ "kind": "insertRow", "onConflict": "ignore", "unique": "one_each", "values": values, "fields": ["n"] })), @r#"
-    WITH "new" ("n") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO NOTHING RETURNING "n") SELECT "n" FROM "new" UNION ALL (SELECT "n" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "n" = $5)
+    WITH "new" ("n", "version") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO NOTHING RETURNING "n", "version") SELECT "n", "version" FROM "new" UNION ALL (SELECT "n", "version" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "n" = $5)
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
