@@ -42,6 +42,7 @@ pub enum Code {
     ArgumentsInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
+    TooManyRows,
     UniqueConflict,
     ReferenceMissing,
     RowReferenced,
@@ -55,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 34] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -81,6 +82,7 @@ impl Code {
         Code::OverlayMissing,
         Code::ArgumentsInvalid,
         Code::RowNotFound,
+        Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
         Code::RowReferenced,
@@ -119,6 +121,7 @@ impl Code {
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
             Code::RowNotFound => "row_not_found",
+            Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",

@@ -208,7 +208,7 @@ impl Gateway {
         }
         let _in_flight = self.enter()?;
         let scope_key = install.scope_key(plan.scope)?;
-        let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?.with_ids(Uuid::now_v7);
         if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
             let names = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place));
             let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
@@ -291,6 +291,12 @@ fn parameter<'a>(
             given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
         }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
+        Binding::RowIds => Parameter::Uuids(&given.row_ids),
+        Binding::RowIdsGiven(place) => Parameter::UuidsGiven { ids: &given.row_ids, rows: &given.rows, place: *place },
+        Binding::Rows { place, or, as_text } => {
+            Parameter::Rows { rows: &given.rows, place: *place, or, as_text: *as_text }
+        }
+        Binding::RowsGiven(place) => Parameter::RowsGiven { rows: &given.rows, place: *place },
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {
             (Some(IdentityValue::Text(text)), _) => Parameter::Text(text),

@@ -69,6 +69,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::OverlayMissing => (StatusCode::CONFLICT, "no overlay"),
         Code::ArgumentsInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid arguments"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
+        Code::TooManyRows => (StatusCode::CONFLICT, "too many rows"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),
         Code::ReferenceMissing => (StatusCode::CONFLICT, "reference to a missing row"),
         Code::RowReferenced => (StatusCode::CONFLICT, "row still referred to"),

@@ -209,6 +209,22 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
     },
+    /// A new row for each element of the argument `rows`, of which the values' arguments are the
+    /// members; the answer is the rows.
+    InsertRows {
+        table: String,
+        values: IndexMap<String, Operand>,
+        #[serde(default, skip_serializing_if = "OnConflict::is_error")]
+        on_conflict: OnConflict,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unique: Option<String>,
+        /// Rows that one call may bring; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// A new row, or new values for the row that a unique rule says is there; the answer is the row.
     UpsertRow {
         table: String,
@@ -227,8 +243,28 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
     },
+    /// New values for some columns of every row that the filter accepts; the answer is the rows.
+    PatchRows {
+        table: String,
+        filter: Filter,
+        values: IndexMap<String, Operand>,
+        /// Where the filter accepts more rows, nothing is changed; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// The row with this `id` goes; the answer is `{ "id" }`.
     DeleteRow { table: String, id: Operand },
+    /// Every row that the filter accepts goes; the answer is `[{ "id" }, …]`.
+    DeleteRows {
+        table: String,
+        filter: Filter,
+        /// Where the filter accepts more rows, none goes; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
+    },
 }
 
 impl Body {
@@ -239,9 +275,12 @@ impl Body {
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
+            Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
+            Body::DeleteRows { .. } => "deleteRows",
         }
     }
 }

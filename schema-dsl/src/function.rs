@@ -11,6 +11,8 @@ use crate::value::Typed;
 
 /// Rows a query answers at most, and the limit where none is declared.
 pub const QUERY_ROWS_MAX: u32 = 1_000;
+/// Rows a call writes at most, and the maximum where none is declared.
+pub const WRITE_ROWS_MAX: u32 = 1_000;
 /// Rows an offset may skip: a larger one walks what nobody reads.
 pub const OFFSET_ROWS_MAX: u32 = 100_000;
 /// Optional arguments that drop a condition of their statement, in one function: each doubles the
@@ -57,6 +59,19 @@ pub enum Absence {
     Dropped,
 }
 
+/// The one argument of a function that takes many rows: an array of objects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowsArgument {
+    /// What each object has; sorted by name.
+    pub members: Vec<Argument>,
+    pub rows_max: u32,
+}
+
+impl RowsArgument {
+    /// What callers call it.
+    pub const NAME: &str = "rows";
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     QueryRows {
@@ -86,6 +101,15 @@ pub enum Body {
         fields: Vec<Name>,
         conflict: Conflict,
     },
+    /// A new row for each of the call's; the arguments of the values are members of it.
+    InsertRows {
+        table: Name,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        conflict: Conflict,
+        rows: RowsArgument,
+    },
     /// An [`Body::InsertRow`] that updates on conflict, by its own name.
     UpsertRow {
         table: Name,
@@ -102,9 +126,24 @@ pub enum Body {
         /// The columns answered, in their order.
         fields: Vec<Name>,
     },
+    /// Where the filter accepts more than `rows_max` rows, nothing is changed.
+    PatchRows {
+        table: Name,
+        filter: Filter,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        rows_max: u32,
+    },
     DeleteRow {
         table: Name,
         id: Source,
+    },
+    /// Where the filter accepts more than `rows_max` rows, none goes.
+    DeleteRows {
+        table: Name,
+        filter: Filter,
+        rows_max: u32,
     },
 }
 
@@ -115,9 +154,12 @@ impl Body {
             | Body::GetRow { table, .. }
             | Body::CountRows { table, .. }
             | Body::InsertRow { table, .. }
+            | Body::InsertRows { table, .. }
             | Body::UpsertRow { table, .. }
             | Body::PatchRow { table, .. }
-            | Body::DeleteRow { table, .. } => table,
+            | Body::PatchRows { table, .. }
+            | Body::DeleteRow { table, .. }
+            | Body::DeleteRows { table, .. } => table,
         }
     }
 
@@ -125,7 +167,29 @@ impl Body {
     pub const fn writes(&self) -> bool {
         match self {
             Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => false,
-            Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
+            Body::InsertRow { .. }
+            | Body::InsertRows { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => true,
+        }
+    }
+
+    /// The argument that holds many rows, where there is one.
+    pub const fn rows(&self) -> Option<&RowsArgument> {
+        match self {
+            Body::InsertRows { rows, .. } => Some(rows),
+            Body::QueryRows { .. }
+            | Body::GetRow { .. }
+            | Body::CountRows { .. }
+            | Body::InsertRow { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => None,
         }
     }
 
@@ -136,9 +200,12 @@ impl Body {
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
+            Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
+            Body::DeleteRows { .. } => "deleteRows",
         }
     }
 }

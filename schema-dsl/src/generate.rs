@@ -13,7 +13,7 @@ use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
     OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
-use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX};
+use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
 
 /// A sound definition with up to four tables of up to ten columns, and up to eight functions.
@@ -254,7 +254,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
     let mut budget = Budget { arguments: 0, optional: 0 };
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
-    let body = match choices.below(6) {
+    let body = match choices.below(8) {
         1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
         3 => insertion(choices, name, table, &mut budget),
@@ -265,6 +265,16 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
         }
         5 => Body::DeleteRow { table: name, id: row(choices) },
+        6 => {
+            let filter = needed_filter(choices, table, &mut budget);
+            let max_rows = rows_max(choices);
+            let values = patched(choices, table, &mut budget);
+            Body::PatchRows { table: name, filter, values, max_rows, fields: fields(choices, table) }
+        }
+        7 => {
+            let filter = needed_filter(choices, table, &mut budget);
+            Body::DeleteRows { table: name, filter, max_rows: rows_max(choices) }
+        }
         _ => Body::QueryRows {
             table: name,
             filter: optional_filter(choices, table, &mut budget),
@@ -301,6 +311,20 @@ fn fields(choices: &mut Choices<'_>, table: &Table) -> Vec<String> {
     let visible = table.columns.iter().filter(|(_, column)| !column.private).map(|(name, _)| name.as_str());
     let visible = ["version", "id"].into_iter().chain(visible);
     if choices.below(3) < 2 { Vec::new() } else { visible.filter(|_| choices.flag()).map(str::to_owned).collect() }
+}
+
+/// How many rows a write may be of.
+fn rows_max(choices: &mut Choices<'_>) -> Option<u32> {
+    let rows = 1 + choices.below(WRITE_ROWS_MAX as usize);
+    choices.some(u32::try_from(rows).unwrap_or(WRITE_ROWS_MAX))
+}
+
+/// A filter of a write, none of whose arguments may be left out.
+fn needed_filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Filter {
+    let optional = std::mem::replace(&mut budget.optional, OPTIONAL_ARGUMENTS_MAX);
+    let filter = filter(choices, table, budget, 0).unwrap_or(Filter::All { all: Vec::new() });
+    budget.optional = optional;
+    filter
 }
 
 fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {
@@ -400,13 +424,30 @@ fn insertion(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mu
     let rules = table.uniques.iter().filter(|(_, rule)| rule.iter().all(|column| values.contains_key(column)));
     let known: Vec<String> = columns.map(|(name, _)| name.clone()).chain(rules.map(|(name, _)| name.clone())).collect();
     let fields = fields(choices, table);
-    match (choices.below(4), choices.pick(&known)) {
+    let required = |column: &String| table.columns.get(column).is_some_and(|column| !column.validator.optional);
+    let of_rule = |unique: &String| match table.uniques.get(unique) {
+        Some(rule) => rule.iter().all(required),
+        None => required(unique),
+    };
+    let max_rows = rows_max(choices);
+    match (choices.below(7), choices.pick(&known)) {
         (1, Some(unique)) => Body::UpsertRow { table: name, unique, values, fields },
         (2, unique @ Some(_)) => {
             Body::InsertRow { table: name, values, on_conflict: OnConflict::Ignore, unique, fields }
         }
         (3, unique @ Some(_)) => {
             Body::InsertRow { table: name, values, on_conflict: OnConflict::Update, unique, fields }
+        }
+        (4, Some(unique)) if of_rule(&unique) => {
+            let unique = Some(unique);
+            Body::InsertRows { table: name, values, on_conflict: OnConflict::Ignore, unique, max_rows, fields }
+        }
+        (5, unique @ Some(_)) => {
+            Body::InsertRows { table: name, values, on_conflict: OnConflict::Update, unique, max_rows, fields }
+        }
+        (6, _) => {
+            let on_conflict = OnConflict::Error;
+            Body::InsertRows { table: name, values, on_conflict, unique: None, max_rows, fields }
         }
         _ => Body::InsertRow { table: name, values, on_conflict: OnConflict::Error, unique: None, fields },
     }

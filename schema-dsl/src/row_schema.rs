@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Function, Limit};
+use crate::function::{Absence, Argument, Body, Function, Limit, RowsArgument};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -21,13 +21,15 @@ pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The arguments object of a call.
 pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for argument in &function.arguments {
-        properties.insert(argument.name.to_string(), argument_schema(argument).to_value());
-        if argument.absence == Absence::Refused {
-            required.push(argument.name.to_string());
-        }
+    let (mut properties, mut required) = members(&function.arguments);
+    if let Some(RowsArgument { members: of_row, rows_max }) = function.body.rows() {
+        let (of_row, of_row_required) = members(of_row);
+        let row = json!({
+            "type": "object", "properties": of_row, "required": of_row_required, "additionalProperties": false
+        });
+        let rows = json!({ "type": "array", "items": row, "minItems": 1, "maxItems": rows_max });
+        properties.insert(RowsArgument::NAME.to_owned(), rows);
+        required.push(RowsArgument::NAME.to_owned());
     }
     let table = function.body.table();
     let description = format!(
@@ -62,13 +64,15 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
         | Body::InsertRow { fields, .. }
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
+        Body::InsertRows { fields, rows: RowsArgument { rows_max, .. }, .. }
+        | Body::PatchRows { fields, rows_max, .. } => {
+            json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max })
+        }
+        Body::DeleteRows { rows_max, .. } => {
+            json!({ "type": "array", "items": only_id(table), "maxItems": rows_max })
+        }
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
-        Body::DeleteRow { .. } => json!({
-            "type": "object",
-            "properties": { "id": row_id(table.name.as_str()) },
-            "required": ["id"],
-            "additionalProperties": false
-        }),
+        Body::DeleteRow { .. } => only_id(table),
     };
     let mut members = Map::new();
     members.insert("$schema".to_owned(), DIALECT.into());
@@ -168,6 +172,23 @@ pub fn json_of(value: &Typed) -> Value {
     }
 }
 
+/// The properties for `arguments`, and the names of those that every call gives.
+fn members(arguments: &[Argument]) -> (Map<String, Value>, Vec<String>) {
+    let properties = arguments.iter().map(|argument| (argument.name.to_string(), argument_schema(argument).to_value()));
+    let required = arguments.iter().filter(|argument| argument.absence == Absence::Refused);
+    (properties.collect(), required.map(|argument| argument.name.to_string()).collect())
+}
+
+/// What is left to say of a row that went.
+fn only_id(table: &Table) -> Value {
+    json!({
+        "type": "object",
+        "properties": { "id": row_id(table.name.as_str()) },
+        "required": ["id"],
+        "additionalProperties": false
+    })
+}
+
 fn argument_schema(argument: &Argument) -> Schema {
     let schema = json_schema_of(&argument.column_type);
     // Where null is no value of its own it means absence, so it is taken wherever absence is.
@@ -253,8 +274,11 @@ const fn deed(body: &Body) -> &'static str {
         Body::GetRow { .. } => "get a row",
         Body::CountRows { .. } => "count rows",
         Body::InsertRow { .. } => "insert a row",
+        Body::InsertRows { .. } => "insert rows",
         Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",
+        Body::PatchRows { .. } => "change rows",
         Body::DeleteRow { .. } => "delete a row",
+        Body::DeleteRows { .. } => "delete rows",
     }
 }

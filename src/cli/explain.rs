@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
+use rowgate_schema_dsl::value::Typed;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -203,7 +204,12 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
 
 /// What each parameter of the statement is bound to.
 fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
-    let arguments = loaded.model.functions.first().map(|function| function.arguments.as_slice()).unwrap_or_default();
+    let function = loaded.model.functions.first();
+    let arguments = function.map(|function| match function.body.rows() {
+        Some(rows) => rows.members.as_slice(),
+        None => function.arguments.as_slice(),
+    });
+    let arguments = arguments.unwrap_or_default();
     let argument = |place: &usize| {
         arguments
             .get(*place)
@@ -220,6 +226,11 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
             Binding::Pattern { argument: place, .. } => format!("the pattern made of {}", argument(place)),
             Binding::Element { argument: place, .. } => format!("the list of {} alone", argument(place)),
             Binding::Given(place) => format!("whether {} is given", argument(place)),
+            Binding::RowIds => "a new id for each row".to_owned(),
+            Binding::Rows { place, or: Typed::Null, .. } => format!("{} of each row", argument(place)),
+            Binding::Rows { place, .. } => format!("{} of each row, or the column's default", argument(place)),
+            Binding::RowsGiven(place) => format!("whether {} is given, for each row", argument(place)),
+            Binding::RowIdsGiven(place) => format!("the new ids of the rows with {}", argument(place)),
             Binding::Identity { field, .. } => format!("the caller's {}", field.as_str()),
             Binding::Literal(_) => "the author's literal".to_owned(),
         })

@@ -41,7 +41,13 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
         Body::QueryRows { .. } => Some(0),
         Body::CountRows { .. } => Some(1),
         Body::GetRow { .. } => Some(2),
-        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => None,
+        Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => None,
     })
 }
 
@@ -51,6 +57,8 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
         Body::InsertRow { .. } | Body::UpsertRow { .. } => Some(0),
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
+        // Many rows are no first thing to show.
+        Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } => None,
         Body::QueryRows { .. } | Body::CountRows { .. } | Body::GetRow { .. } => None,
     })
 }

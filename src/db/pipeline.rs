@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::db::handshake::Stream;
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_of};
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
@@ -173,7 +173,7 @@ impl Connection {
         let (reply, answered) = oneshot::channel();
         let call = Awaiting {
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.answer_bytes),
+            answer: Answer::begin(&request.plan.shape, request.answer_bytes).of_rows(rows_min(request)),
             is_bound: false,
             trouble: None,
             deadline: request.deadline,
@@ -186,6 +186,11 @@ impl Connection {
     fn locked(&self) -> MutexGuard<'_, Pipe> {
         self.pipe.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many rows there must be, where fewer mean that another call was in the way.
+fn rows_min(request: &Request<'_>) -> usize {
+    if request.plan.repeats_when_empty { rows_of(request.parameters) } else { 0 }
 }
 
 impl Pipe {

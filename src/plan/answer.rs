@@ -38,6 +38,7 @@ pub struct RawRow<'a> {
 pub struct Answer {
     text: Vec<u8>,
     rows: usize,
+    rows_min: usize,
 }
 
 /// Writes one row as a JSON object.
@@ -96,7 +97,14 @@ impl Answer {
             Shape::Rows(_) => text.push(b'['),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0 }
+        Answer { text, rows: 0, rows_min: 0 }
+    }
+
+    /// The same answer, which is none with fewer rows.
+    #[must_use]
+    pub fn of_rows(mut self, rows_min: usize) -> Answer {
+        self.rows_min = rows_min;
+        self
     }
 
     /// Adds the next row.
@@ -119,6 +127,9 @@ impl Answer {
     /// The whole text, once every row was added.
     pub fn end(mut self, shape: &Shape) -> Result<Vec<u8>, Failure> {
         match shape {
+            Shape::Rows(_) if self.rows < self.rows_min => {
+                return Err(Failure::new(Code::RowNotFound, "not all of the rows were found"));
+            }
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Row(_) if self.rows == 0 => {
                 return Err(Failure::new(Code::RowNotFound, "no row has this `id`"));

@@ -3,6 +3,7 @@
 //! Reads are compiled here, writes in [`write`].
 
 mod constraint;
+mod guard;
 mod insert;
 mod write;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::Direction;
-use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Limit, Order, Source};
+use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Limit, Order, Source};
 use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
@@ -57,11 +58,12 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         kind: function.body.word(),
         writes: function.body.writes(),
         scope: table.scope,
-        arguments: Arguments::new(&function.arguments),
+        arguments: function.body.rows().map_or_else(|| Arguments::new(&function.arguments), Arguments::of_rows),
         optional,
         variants,
         repeats_when_empty: insert::repeats_when_empty(function),
         needs_one_of: write::needs_one_of(function),
+        rows_max: write::rows_max(function),
         shape: shape(table, function),
         constraints: constraint::constraints(model, table, function),
     })
@@ -74,6 +76,9 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
+    /// Of a statement that has no variants: nothing is left out.
+    const EVERY: Given<'static> = Given { optional: &[], bits: 0 };
+
     /// Whether `source` is an argument that this variant is without.
     pub fn drops(&self, source: &Source) -> bool {
         let Source::Argument(index) = source else { return false };
@@ -157,16 +162,20 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
         }
-        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
-            write::statement(table, function, target, scope, parameters)?
-        }
+        Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => write::statement(table, function, target, scope, parameters)?,
     };
     Ok(statement)
 }
 
-fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
+fn dropped_argument(value: &Source, arguments: &[Argument]) -> Option<usize> {
     let Source::Argument(index) = value else { return None };
-    function.arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
+    arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
 }
 
 fn scope_is_callers(parameters: &mut Parameters) -> Expr {
@@ -244,12 +253,17 @@ fn readable(column: &Column) -> Expr {
 
 fn shape(table: &Table, function: &Function) -> Shape {
     match &function.body {
-        Body::QueryRows { fields, .. } => Shape::Rows(RowWriter::new(table.columns_named(fields))),
+        Body::QueryRows { fields, .. } | Body::InsertRows { fields, .. } | Body::PatchRows { fields, .. } => {
+            Shape::Rows(RowWriter::new(table.columns_named(fields)))
+        }
         Body::GetRow { fields, .. }
         | Body::InsertRow { fields, .. }
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
         Body::CountRows { .. } => Shape::Number,
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
+        Body::DeleteRows { .. } => {
+            Shape::Rows(RowWriter::new(table.columns.iter().filter(|column| column.name == "id")))
+        }
     }
 }

@@ -45,11 +45,13 @@ pub struct Plan {
     pub optional: Vec<usize>,
     /// One statement for each set of those arguments that may be given; see [`Plan::statement`].
     pub variants: Vec<Arc<Statement>>,
-    /// Whether no row means that another call was in the way a moment ago, so that running the
-    /// statement again finds what that one left.
+    /// Whether no row, or fewer rows than the call has, means that another call was in the way a
+    /// moment ago, so that running the statement again finds what that one left.
     pub repeats_when_empty: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
+    /// Rows that the filter of a write may accept; more are an error of the database.
+    pub rows_max: Option<u32>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,

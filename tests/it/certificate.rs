@@ -98,6 +98,43 @@ async fn what_an_index_bounds_is_let_pass() {
 }
 
 #[tokio::test]
+async fn writes_of_many_rows_are_bounded_by_an_index() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let values =
+        json!({ "text": { "arg": "text" }, "score": 1, "rank": 2, "revealed": true, "author": { "arg": "author" } });
+    let insert = |on_conflict: &str| json!({ "kind": "insertRows", "table": "rules", "values": values, "onConflict": on_conflict, "unique": "one_text" });
+    let patch =
+        |filter: Value| json!({ "kind": "patchRows", "table": "rules", "filter": filter, "values": { "rank": 3 } });
+    let delete = |filter: Value| json!({ "kind": "deleteRows", "table": "rules", "filter": filter, "maxRows": 5 });
+    for function in [
+        insert("ignore"),
+        insert("update"),
+        patch(compare("score", ">", json!(3))),
+        patch(compare("text", "=", json!("a"))),
+        delete(compare("author", "=", json!({ "arg": "a" }))),
+    ] {
+        let (model, certified) = certified(&mut client, function.clone()).await;
+        let [statement] = certified.certificate.statements.as_slice() else { panic!("{certified:?}") };
+        assert_eq!(statement.excesses, [], "{function} {certified:?}");
+        assert_eq!(refusals(&model, &[certified], &BTreeSet::new()), []);
+    }
+    let mut said = String::new();
+    for function in [patch(compare("rank", "=", json!({ "arg": "r" }))), delete(json!([]))] {
+        let (model, certified) = certified(&mut client, function).await;
+        for diagnostic in refusals(&model, &[certified], &BTreeSet::new()) {
+            said.push_str(&format!("{diagnostic}\n"));
+        }
+    }
+    insta::assert_snapshot!(said, @r#"
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    "#);
+}
+
+#[tokio::test]
 async fn what_nothing_bounds_is_refused_and_the_index_named() {
     let database = TestDatabase::new().await;
     let mut client = database.client().await;

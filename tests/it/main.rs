@@ -16,6 +16,7 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod rows;
 mod support;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]

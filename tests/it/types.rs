@@ -23,6 +23,7 @@ fn definition(columns: &Value) -> Value {
         json!({ "t": { "columns": optional } }),
         json!({
             "add": { "kind": "insertRow", "table": "t", "values": values },
+            "addRows": { "kind": "insertRows", "table": "t", "values": values },
             "get": { "kind": "getRow", "table": "t", "id": { "arg": "id" } },
             "all": { "kind": "queryRows", "table": "t" },
         }),
@@ -123,9 +124,14 @@ async fn values_at_the_edges_are_answered_as_they_are() {
         assert_eq!(nulls, if *sent == "null" { 21 } else { 20 }, "{}", added.text);
         let got = gateway.call_raw("get", format!("{{\"id\":{}}}", row["id"])).await;
         assert_eq!(got.text, added.text, "what get answers is not what insert did");
+        let both = gateway.call_raw("addRows", format!("{{\"rows\":[{{}},{{\"{column}\":{sent}}}]}}")).await;
+        assert_eq!(both.status, 200, "{column} {sent}: {}", both.text);
+        let rows: [Box<RawValue>; 2] = serde_json::from_str(&both.text).unwrap();
+        assert_eq!(members(rows[0].get())[*column].get(), "null");
+        assert_eq!(members(rows[1].get())[*column].get(), answered.unwrap_or(sent), "{column} {sent} among rows");
     }
     let all = gateway.call("all", json!({})).await.ok();
-    assert_eq!(all.as_array().unwrap().len(), cases.len());
+    assert_eq!(all.as_array().unwrap().len(), 3 * cases.len());
     gateway.server.stop().await;
 }
 

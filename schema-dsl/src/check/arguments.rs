@@ -336,9 +336,14 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }
         Body::GetRow { id, .. } | Body::DeleteRow { id, .. } => add("/id", id),
-        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
+        Body::InsertRow { values, .. } | Body::InsertRows { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
+        Body::PatchRows { filter, values, .. } => {
+            filter_operands(filter, "/filter", 1, &mut add);
+            values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
+        }
+        Body::DeleteRows { filter, .. } => filter_operands(filter, "/filter", 1, &mut add),
         Body::PatchRow { id, values, .. } => {
             add("/id", id);
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));

@@ -1,11 +1,13 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
+mod conditions;
 mod conflict;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::check::arguments::{Arguments, Need};
+use crate::check::functions::conflict::Many;
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
 use crate::check::{fields, filters, names};
@@ -13,7 +15,8 @@ use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{self, Definition, OnConflict, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{
-    Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
+    Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, RowsArgument,
+    Source, WRITE_ROWS_MAX,
 };
 use crate::model::{Column, Origin, Table};
 use crate::name::{Name, SYSTEM_COLUMNS};
@@ -57,7 +60,14 @@ fn function(
     let drops_conditions =
         matches!(declared.body, definition::Body::QueryRows { .. } | definition::Body::CountRows { .. });
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
-    let body = with_argument_maxima(body?, &arguments);
+    let mut body = with_argument_maxima(body?, &arguments);
+    conditions::needed(&body, &arguments, &pointer, diagnostics);
+    let arguments = if let Body::InsertRows { rows, .. } = &mut body {
+        rows.members = arguments;
+        Vec::new()
+    } else {
+        arguments
+    };
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
     Some(Function { name: name?, access, scan_allowed, arguments, body })
@@ -100,29 +110,51 @@ impl<'a> Reading<'_, 'a, '_> {
                 let assigned = self.values(table, values, write);
                 self.required(table, values);
                 let fields = self.fields(table, fields);
-                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref());
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref(), Many::Row);
                 Some(Body::InsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
+            }
+            definition::Body::InsertRows { table, values, on_conflict, unique, max_rows, fields } => {
+                let table = self.table(table)?;
+                let assigned = self.values(table, values, Write::Insert);
+                self.required(table, values);
+                let fields = self.fields(table, fields);
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref(), Many::Rows);
+                // The members are what the arguments come to.
+                let rows = RowsArgument { members: Vec::new(), rows_max: max_rows.unwrap_or(WRITE_ROWS_MAX) };
+                let table = table.name.clone();
+                Some(Body::InsertRows { table, values: assigned?, conflict: conflict?, fields, rows })
             }
             definition::Body::UpsertRow { table, unique, values, fields } => {
                 let table = self.table(table)?;
                 let assigned = self.values(table, values, Write::Upsert);
                 self.required(table, values);
                 let fields = self.fields(table, fields);
-                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique));
+                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique), Many::Row);
                 Some(Body::UpsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
             }
             definition::Body::PatchRow { table, id, values, fields } => {
                 let table = self.table(table)?;
                 let id = self.id(table, id);
-                if values.is_empty() {
-                    let message = "patchRow sets no column";
-                    let pointer = pointer_to(self.pointer, "values");
-                    let diagnostic = Diagnostic::new("nothing_to_write", pointer, message);
-                    self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
-                }
+                self.something("patchRow", values);
                 let values = self.values(table, values, Write::Patch);
                 let fields = self.fields(table, fields);
                 Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values?, fields })
+            }
+            definition::Body::PatchRows { table, filter, values, max_rows, fields } => {
+                let table = self.table(table)?;
+                let filter = self.condition(table, filter);
+                self.something("patchRows", values);
+                let values = self.values(table, values, Write::Patch);
+                let fields = self.fields(table, fields);
+                let rows_max = max_rows.unwrap_or(WRITE_ROWS_MAX);
+                let table = table.name.clone();
+                Some(Body::PatchRows { table, filter: filter?, values: values?, rows_max, fields })
+            }
+            definition::Body::DeleteRows { table, filter, max_rows } => {
+                let table = self.table(table)?;
+                let filter = self.condition(table, filter)?;
+                let rows_max = max_rows.unwrap_or(WRITE_ROWS_MAX);
+                Some(Body::DeleteRows { table: table.name.clone(), filter, rows_max })
             }
             definition::Body::DeleteRow { table, id } => {
                 let table = self.table(table)?;
@@ -144,6 +176,21 @@ impl<'a> Reading<'_, 'a, '_> {
         let Some(filter) = filter else { return Some(None) };
         let pointer = pointer_to(self.pointer, "filter");
         filters::filter(self.ground, table, filter, &pointer, self.arguments, self.diagnostics).map(Some)
+    }
+
+    /// Which rows are written.
+    fn condition(&mut self, table: &'a Table, filter: &definition::Filter) -> Option<crate::function::Filter> {
+        let pointer = pointer_to(self.pointer, "filter");
+        filters::filter(self.ground, table, filter, &pointer, self.arguments, self.diagnostics)
+    }
+
+    fn something(&mut self, word: &str, values: &IndexMap<String, Operand>) {
+        if values.is_empty() {
+            let message = format!("{word} sets no column");
+            let pointer = pointer_to(self.pointer, "values");
+            let diagnostic = Diagnostic::new("nothing_to_write", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
+        }
     }
 
     fn order(&mut self, table: &'a Table, declared: &[definition::Order]) -> Vec<Order> {

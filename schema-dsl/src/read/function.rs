@@ -24,9 +24,12 @@ enum Kind {
     GetRow,
     CountRows,
     InsertRow,
+    InsertRows,
     UpsertRow,
     PatchRow,
+    PatchRows,
     DeleteRow,
+    DeleteRows,
 }
 
 const KINDS: Choices<'static, Kind> = Choices {
@@ -37,9 +40,12 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
         ("insertRow", Kind::InsertRow),
+        ("insertRows", Kind::InsertRows),
         ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
+        ("patchRows", Kind::PatchRows),
         ("deleteRow", Kind::DeleteRow),
+        ("deleteRows", Kind::DeleteRows),
     ],
     synonyms: &[
         ("select", "queryRows"),
@@ -54,8 +60,14 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("updaterow", "patchRow"),
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
+        ("insertmany", "insertRows"),
+        ("createrows", "insertRows"),
+        ("updaterows", "patchRows"),
+        ("updatemany", "patchRows"),
+        ("removerows", "deleteRows"),
+        ("deletemany", "deleteRows"),
     ],
-    later: &["insertRows", "aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["aggregateRows", "transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -140,9 +152,12 @@ impl Kind {
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
             Kind::InsertRow => "insertRow",
+            Kind::InsertRows => "insertRows",
             Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
+            Kind::PatchRows => "patchRows",
             Kind::DeleteRow => "deleteRow",
+            Kind::DeleteRows => "deleteRows",
         }
     }
 
@@ -167,8 +182,24 @@ impl Kind {
             Kind::InsertRow => {
                 &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
             }
+            Kind::InsertRows => &[
+                "kind",
+                "table",
+                "values",
+                "maxRows",
+                "onConflict",
+                "unique",
+                "fields",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
             Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::PatchRows => {
+                &["kind", "table", "filter", "values", "maxRows", "fields", "scan", "access", "editorOnly"]
+            }
+            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -230,6 +261,29 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let fields = names(map, "fields", at, complaints);
             let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
             Some(Body::InsertRow { table, values: values(map, at, complaints)?, on_conflict, unique, fields })
+        }
+        Kind::InsertRows => {
+            let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
+            let max_rows = write::max_rows(map, at, complaints);
+            let fields = names(map, "fields", at, complaints);
+            Some(Body::InsertRows {
+                table,
+                values: values(map, at, complaints)?,
+                on_conflict,
+                unique,
+                max_rows,
+                fields,
+            })
+        }
+        Kind::PatchRows => {
+            let max_rows = write::max_rows(map, at, complaints);
+            let fields = names(map, "fields", at, complaints);
+            let (filter, values) = (required_filter(map, at, complaints), values(map, at, complaints));
+            Some(Body::PatchRows { table, filter: filter?, values: values?, max_rows, fields })
+        }
+        Kind::DeleteRows => {
+            let max_rows = write::max_rows(map, at, complaints);
+            Some(Body::DeleteRows { table, filter: required_filter(map, at, complaints)?, max_rows })
         }
         Kind::UpsertRow => {
             let fields = names(map, "fields", at, complaints);
@@ -337,6 +391,12 @@ fn direction(value: &Value, at: &str, complaints: &mut Complaints) -> Direction 
 
 fn optional_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
     map.get("filter").and_then(|value| filter(value, &pointer_to(at, "filter"), 0, complaints))
+}
+
+/// Which rows are meant: what changes rows does not mean all of them by saying nothing.
+fn required_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
+    required(map, "filter", "a condition on the rows; `[]` means every row", at, complaints)?;
+    optional_filter(map, at, complaints)
 }
 
 /// Reads a condition; one that is broken is left out of its group.

@@ -425,7 +425,7 @@ fn functions() {
     /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `upsertRow`, `patchRow` or `deleteRow`"#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "queryRows", "table": "rules", "limitt": 5, "page": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"

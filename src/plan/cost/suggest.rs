@@ -24,8 +24,10 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
     let (filter, order) = match &function.body {
         Body::QueryRows { filter, order_by, .. } => (filter.as_ref(), Some(order_by.as_slice())),
         Body::CountRows { filter, .. } => (filter.as_ref(), None),
+        Body::PatchRows { filter, .. } | Body::DeleteRows { filter, .. } => (Some(filter), None),
         Body::GetRow { .. }
         | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
         | Body::DeleteRow { .. } => {

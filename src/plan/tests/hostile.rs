@@ -56,6 +56,59 @@ fn sound_statements_are_proven() {
             r#"WITH "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1) ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a") SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2"#,
             r#"UPDATE "ext"."t" SET "a" = "a" + 1, "at" = now() WHERE "id" = $2 AND "scope_key" = $1"#,
             r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id""#,
+            r#"WITH "rows" ("n", "v") AS (SELECT unnest($2), unnest(CAST($3 AS numeric[]))) INSERT INTO "ext"."t" ("scope_key", "id", "a") SELECT $1, "n", CAST("v" AS bigint[]) FROM "rows" RETURNING "id""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)), "new" ("a", "k") AS (INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows" ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a", "a") SELECT "a", "n" FROM "rows" INNER JOIN "new" ON "k" = "n" UNION ALL SELECT "a", "n" FROM "rows" INNER JOIN "ext"."t" ON "a" = "n" WHERE "scope_key" = $1 ORDER BY "n""#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2 AND (1 / (CASE WHEN ((SELECT COUNT(*) FROM (SELECT "id" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2 LIMIT 11) AS "found") <= 10) THEN 1 ELSE 0 END)) = 1"#,
+        ],
+    );
+}
+
+#[test]
+fn guards_stand_in_their_one_place() {
+    check(
+        "expression",
+        &[
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN "a" <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE 1 / "a" = 1 AND "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND NOT (1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1)"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= "a" THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE "a" WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 1 THEN 1 ELSE 0 END) = 1"#,
+            r#"UPDATE "ext"."t" SET "a" = 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 1 THEN 1 ELSE 0 END) WHERE "scope_key" = $1"#,
+        ],
+    );
+    check(
+        "unscoped",
+        &[
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t") <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)), "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows") SELECT "a" FROM "rows" INNER JOIN "new" ON TRUE UNION ALL SELECT "a" FROM "rows" INNER JOIN "ext"."t" ON "scope_key" = $1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $2, "n" FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT "n", $1 FROM "rows""#,
+        ],
+    );
+}
+
+#[test]
+fn rows_are_made_of_bound_lists_alone() {
+    check(
+        "form",
+        &[
+            r#"WITH "rows" ("scope_key") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key") SELECT $1 FROM "rows""#,
+            r#"WITH "rows" AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key") SELECT $1 FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "a" FROM "ext"."t""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows" LEFT JOIN "ext"."t" ON TRUE"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") VALUES ($1, $2)"#,
+        ],
+    );
+    check(
+        "function",
+        &[
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, unnest($2) FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest("a")) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT generate_series($2, $3)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
         ],
     );
 }
@@ -283,6 +336,13 @@ proptest! {
     }
 }
 
+/// What is counted before anything is changed.
+fn condition_of_guard(sql: &str, condition: &str) -> String {
+    let guard = &sql[sql.find("1 / (CASE WHEN ").unwrap()..];
+    let start = guard.find(condition).unwrap();
+    format!("FROM{}", guard[..start].rsplit("FROM").next().unwrap()) + condition
+}
+
 /// The statement with its scope changed in each way that a mistake of the compiler might.
 fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let sql = &statement.sql;
@@ -291,9 +351,14 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let mut altered: Vec<(&'static str, String)> = Vec::new();
     if sql.contains("INSERT INTO") {
         altered.push(("column dropped", sql.replacen("\"scope_key\"", "\"other\"", 1)));
-        altered.push(("value replaced", sql.replacen(&format!("(${place},"), "($999,", 1)));
-        altered
-            .push(("value wrapped", sql.replacen(&format!("(${place},"), &format!("(COALESCE(NULL, ${place}),"), 1)));
+        // The first of VALUES, or of what is selected from the call's rows.
+        let value = |by: &str| {
+            let of_values = sql.replacen(&format!("(${place},"), &format!("({by},"), 1);
+            of_values.replacen(&format!("SELECT ${place},"), &format!("SELECT {by},"), 1)
+        };
+        altered.push(("value replaced", value("$999")));
+        altered.push(("value wrapped", value(&format!("COALESCE(NULL, ${place})"))));
+        altered.push(("value moved", value(&format!("\"id\", ${place}"))));
         altered.push(("conflict", sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING")));
         altered.push(("second row", sql.replace(" RETURNING", ", (NULL, NULL) RETURNING")));
         if sql.contains(" ON CONFLICT ") {
@@ -305,7 +370,34 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
             altered.push(("scope assigned on conflict", sql.replacen(" DO UPDATE SET ", &assigned, 1)));
         }
     }
-    if !sql.starts_with("INSERT") {
+    if sql.starts_with("WITH \"rows\"") {
+        let table = sql.split("INSERT INTO ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        altered.push(("rows of a table", sql.replacen("FROM \"rows\"", &format!("FROM {table}"), 1)));
+        altered.push(("rows and a table", sql.replacen("FROM \"rows\"", &format!("FROM \"rows\", {table}"), 1)));
+        altered.push(("rows joined", sql.replacen("FROM \"rows\"", &format!("FROM \"rows\" JOIN {table} ON TRUE"), 1)));
+        altered.push((
+            "rows read from a table",
+            sql.replacen("(SELECT unnest(", &format!("(SELECT * FROM {table}) UNION (SELECT unnest("), 1),
+        ));
+        altered
+            .push(("a column called as the scope", sql.replacen("\"rows\" (\"new id\"", "\"rows\" (\"scope_key\"", 1)));
+        altered.push(("rows without names", sql.replacen("\"rows\" (\"new id\"", "\"rows\" (\"new id\", \"more\"", 1)));
+        altered.push(("another function", sql.replacen("unnest(", "generate_series(", 1)));
+        altered.push(("unnested elsewhere", sql.replacen(" RETURNING ", " RETURNING unnest($1), ", 1)));
+    }
+    if sql.contains("1 / (CASE WHEN ") {
+        let of_guard = condition_of_guard(sql, &condition);
+        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&of_guard, by, 1)));
+        replaced("guard of other scopes", &of_guard.replacen(&condition, "TRUE", 1));
+        replaced("guard of another scope", &of_guard.replacen(&condition, "\"scope_key\" = $999", 1));
+        replaced("guard or", &of_guard.replacen(&condition, &format!("({condition} OR TRUE)"), 1));
+        altered.push(("guard of the row", sql.replacen("1 / (CASE WHEN ", "1 / (CASE WHEN \"id\" IS NULL OR ", 1)));
+        altered.push(("divided by the row", sql.replacen("1 / (CASE WHEN ", "\"version\" / (CASE WHEN ", 1)));
+        altered.push(("guard beside the scope", sql.replacen(" AND 1 / ", " OR 1 / ", 1)));
+        altered.push(("count elsewhere", sql.replacen(" RETURNING ", " RETURNING 1 / \"version\", ", 1)));
+    }
+    let of_rows_alone = sql.contains("INSERT INTO") && !sql.contains(" UNION ALL ");
+    if !of_rows_alone {
         assert!(sql.contains(&condition), "{sql}");
         let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
         replaced("dropped", "TRUE");

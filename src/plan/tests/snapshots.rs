@@ -53,6 +53,12 @@ fn shown(plan: &Plan) -> String {
                 Binding::Literal(value) => format!("{value:?}"),
                 Binding::Scope => "scope".to_owned(),
                 Binding::NewId => "new id".to_owned(),
+                Binding::RowIds => "new ids".to_owned(),
+                Binding::Rows { place, or, as_text } => {
+                    format!("each {} or {or:?}{}", name(place), if *as_text { " as text" } else { "" })
+                }
+                Binding::RowIdsGiven(place) => format!("new ids of those with {}", name(place)),
+                Binding::RowsGiven(place) => format!("whether each {} is given", name(place)),
             };
             text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));
         }

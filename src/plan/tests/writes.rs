@@ -45,3 +45,15 @@ fn insert_row_that_is_there() {
       $4 text = argument kind or Text("fun")
     "#);
 }
+
+#[test]
+fn rows_that_are_inserted() {
+    let values = json!({
+        "text": { "arg": "text" }, "price": { "arg": "price" }, "kind": { "arg": "kind" }, "due": { "arg": "due" },
+        "day": { "now": true }, "tags": { "arg": "tags" }, "author": { "identity": "userId" },
+    });
+    assert_snapshot!(sql(json!({
+        "kind": "insertRows", "table": "t", "values": values, "onConflict": "update", "unique": "one_text", "fields": ["id"],
+    })), @r#"
+    "#);
+}
