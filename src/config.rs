@@ -34,6 +34,10 @@ pub struct Http {
     pub workers: usize,
     pub body_bytes_max: usize,
     pub json_depth_max: usize,
+    /// Calls in one batch.
+    pub batch_calls_max: usize,
+    /// All answers of one batch together.
+    pub batch_answer_bytes_max: usize,
     pub header_bytes_max: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
@@ -56,6 +60,8 @@ impl Default for Http {
             workers: 0,
             body_bytes_max: 1 << 20,
             json_depth_max: 64,
+            batch_calls_max: 50,
+            batch_answer_bytes_max: 8 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
             body_read_timeout_ms: 10_000,
@@ -91,7 +97,9 @@ pub struct Database {
     pub read_lanes: usize,
     /// Connections for writes, per worker; a commit waits for its flush, so one lane is not enough.
     pub write_lanes: usize,
-    /// Pooled connections for deploys, listeners and transactions, over all workers.
+    /// Connections for transactions, per worker, opened when first needed.
+    pub transaction_connections_max: usize,
+    /// Pooled connections for deploys, keys and the registry, over all workers.
     pub pool_connections_max: usize,
     pub pool_wait_timeout_ms: u64,
     pub connect_timeout_ms: u64,
@@ -106,6 +114,7 @@ impl Default for Database {
             url: None,
             read_lanes: 1,
             write_lanes: 8,
+            transaction_connections_max: 4,
             pool_connections_max: 8,
             pool_wait_timeout_ms: 2_000,
             connect_timeout_ms: 5_000,
@@ -243,10 +252,13 @@ impl Config {
         for (name, value) in [
             ("http.body_bytes_max", self.http.body_bytes_max),
             ("http.json_depth_max", self.http.json_depth_max),
+            ("http.batch_calls_max", self.http.batch_calls_max),
+            ("http.batch_answer_bytes_max", self.http.batch_answer_bytes_max),
             ("http.connections_max", self.http.connections_max),
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
             ("database.read_lanes", self.database.read_lanes),
             ("database.write_lanes", self.database.write_lanes),
+            ("database.transaction_connections_max", self.database.transaction_connections_max),
             ("database.pool_connections_max", self.database.pool_connections_max),
             ("database.statements_per_connection_max", self.database.statements_per_connection_max),
             ("auth.cached_tokens_max", self.auth.cached_tokens_max),

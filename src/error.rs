@@ -19,6 +19,7 @@ pub enum Code {
     BodyTooDeep,
     BodyTooLarge,
     RequestTimeout,
+    BatchTooLarge,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -40,6 +41,7 @@ pub enum Code {
     OverlayMissing,
     // Arguments.
     ArgumentsInvalid,
+    CursorInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     TooManyRows,
@@ -50,13 +52,16 @@ pub enum Code {
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
+    // Batch: of several calls answered together.
+    BatchRolledBack,
+    BatchAnswerTooLarge,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 34] = [
+    pub const ALL: [Code; 38] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -64,6 +69,7 @@ impl Code {
         Code::BodyTooDeep,
         Code::BodyTooLarge,
         Code::RequestTimeout,
+        Code::BatchTooLarge,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -81,6 +87,7 @@ impl Code {
         Code::IdentityRequired,
         Code::OverlayMissing,
         Code::ArgumentsInvalid,
+        Code::CursorInvalid,
         Code::RowNotFound,
         Code::TooManyRows,
         Code::UniqueConflict,
@@ -90,6 +97,8 @@ impl Code {
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
+        Code::BatchRolledBack,
+        Code::BatchAnswerTooLarge,
         Code::Internal,
     ];
 
@@ -103,6 +112,7 @@ impl Code {
             Code::BodyTooDeep => "body_too_deep",
             Code::BodyTooLarge => "body_too_large",
             Code::RequestTimeout => "request_timeout",
+            Code::BatchTooLarge => "batch_too_large",
             Code::TokenMissing => "token_missing",
             Code::TokenMalformed => "token_malformed",
             Code::TokenAlgorithmRefused => "token_algorithm_refused",
@@ -120,6 +130,7 @@ impl Code {
             Code::IdentityRequired => "identity_required",
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
+            Code::CursorInvalid => "cursor_invalid",
             Code::RowNotFound => "row_not_found",
             Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
@@ -129,6 +140,8 @@ impl Code {
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
+            Code::BatchRolledBack => "batch_rolled_back",
+            Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::Internal => "internal",
         }
     }

@@ -3,6 +3,8 @@
 //! It knows no HTTP type: tests, benches, the command line and every transport call this one
 //! function. Each worker brings its own [`Worker`] with connections of its own.
 
+mod batch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,10 +22,14 @@ use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
 use crate::db::pool;
 use crate::db::run::run;
+use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
+use crate::plan::Plan;
 use crate::plan::argument::Given;
-use crate::plan::statement::Binding;
+use crate::plan::cursor::CursorKey;
+use crate::plan::page::{Side, Turn};
+use crate::plan::statement::{Binding, Statement};
 use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::telemetry::Metrics;
@@ -42,6 +48,7 @@ pub struct Gateway {
 pub struct Worker {
     reads: Lanes,
     writes: Lanes,
+    pub transactions: Transactions,
 }
 
 /// One call of one function.
@@ -64,6 +71,12 @@ pub struct Reply {
     pub stages: Stages,
 }
 
+impl Default for Reply {
+    fn default() -> Self {
+        Reply { result: Ok(Vec::new()), decision: None, stages: Stages::default() }
+    }
+}
+
 /// Time spent in each stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stages {
@@ -71,6 +84,46 @@ pub struct Stages {
     pub plan: Duration,
     /// Binding, the database, and writing the answer.
     pub database: Duration,
+}
+
+/// What a call names, kept to its end whatever is deployed meanwhile.
+struct Found {
+    install: Install,
+    function: Arc<Function>,
+    /// Where the function answers pages.
+    cursor_key: Option<Arc<CursorKey>>,
+}
+
+impl Found {
+    /// Counts what became of the call.
+    fn count(&self, result: &Result<Vec<u8>, Failure>, began: Instant) {
+        match result {
+            Ok(_) => self.function.metrics.succeeded(began.elapsed()),
+            Err(failure) => self.function.metrics.failed(failure.code, began.elapsed()),
+        }
+    }
+}
+
+/// A call with its arguments read and its statement chosen.
+struct Ready<'a> {
+    install: &'a Install,
+    plan: &'a Plan,
+    scope_key: Uuid,
+    given: Given,
+    turn: Option<Turn>,
+    statement: &'a Statement,
+}
+
+impl Ready<'_> {
+    /// What is bound, in the order of the statement's parameters.
+    fn parameters<'a>(&'a self, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
+        let Ready { install, scope_key, given, turn, statement, .. } = self;
+        let mut parameters = Vec::with_capacity(statement.bindings.len());
+        for binding in &statement.bindings {
+            parameters.push(parameter(binding, *scope_key, given, turn.as_ref(), identity, install)?);
+        }
+        Ok(parameters)
+    }
 }
 
 /// Counts a call as under way until dropped, also when the caller goes away.
@@ -89,6 +142,7 @@ impl Worker {
         Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
+            transactions: Transactions::new(connector, database),
         }
     }
 
@@ -151,39 +205,63 @@ impl Gateway {
     /// Answers one call.
     pub async fn call(&self, worker: &Worker, call: Call<'_>) -> Reply {
         let began = Instant::now();
-        let mut reply = Reply { result: Ok(Vec::new()), decision: None, stages: Stages::default() };
+        let mut reply = Reply::default();
         let snapshot = self.registry.load();
-        let (install, function) = match resolve(&snapshot, &call) {
+        let found = self.find(&snapshot, &call);
+        drop(snapshot);
+        let found = match found {
             Ok(found) => found,
             Err(failure) => {
-                self.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
                 reply.result = Err(failure);
                 return reply;
             }
         };
-        let function = Arc::clone(function);
-        let install = install.clone();
-        drop(snapshot);
-        reply.result =
-            self.serve(worker, &call, &install, &function, began, &mut reply.decision, &mut reply.stages).await;
-        match &reply.result {
-            Ok(_) => function.metrics.succeeded(began.elapsed()),
-            Err(failure) => function.metrics.failed(failure.code, began.elapsed()),
-        }
+        reply.result = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        found.count(&reply.result, began);
         reply
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn serve(
         &self,
         worker: &Worker,
         call: &Call<'_>,
-        install: &Install,
-        function: &Function,
+        found: &Found,
         began: Instant,
         decision: &mut Option<Decision>,
         stages: &mut Stages,
     ) -> Result<Vec<u8>, Failure> {
+        let _in_flight = self.admit(call, found, decision)?;
+        let ready = self.ready(call, found)?;
+        let parameters = ready.parameters(call.identity)?;
+        stages.plan = began.elapsed();
+        let Found { function, .. } = found;
+        let plan = &function.plan;
+        let lanes = if plan.writes { &worker.writes } else { &worker.reads };
+        let expected = function.answer_bytes.load(Ordering::Relaxed);
+        let within = Duration::from_millis(self.config.http.call_timeout_ms);
+        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        stages.database = began.elapsed().saturating_sub(stages.plan);
+        let text = ran?;
+        // Written only where it moved, so that workers do not share a line of memory for it.
+        if text.len() > expected || text.len() < expected / 4 {
+            let room = text.len() + text.len() / 8;
+            function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
+        }
+        Ok(text)
+    }
+
+    /// What `call` names, or why it names nothing.
+    fn find(&self, snapshot: &Snapshot, call: &Call<'_>) -> Result<Found, Failure> {
+        let (install, function) = resolve(snapshot, call).inspect_err(|failure| {
+            self.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+        })?;
+        let cursor_key = function.plan.page().and(snapshot.cursor_key.clone());
+        Ok(Found { install: install.clone(), function: function.clone(), cursor_key })
+    }
+
+    /// Decides access and limits, and counts the call as under way.
+    fn admit(&self, call: &Call<'_>, found: &Found, decision: &mut Option<Decision>) -> Result<InFlight<'_>, Failure> {
+        let Found { install, function, .. } = found;
         let plan = &function.plan;
         if call.identity.role < plan.access {
             return Err(Failure::new(
@@ -206,7 +284,13 @@ impl Gateway {
         if decided.is_refused() {
             return Err(decided.into_failure());
         }
-        let _in_flight = self.enter()?;
+        self.enter()
+    }
+
+    /// Reads the arguments and chooses the statement for them.
+    fn ready<'a>(&self, call: &Call<'_>, found: &'a Found) -> Result<Ready<'a>, Failure> {
+        let Found { install, function, cursor_key } = found;
+        let plan = &function.plan;
         let scope_key = install.scope_key(plan.scope)?;
         let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?.with_ids(Uuid::now_v7);
         if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
@@ -215,26 +299,15 @@ impl Gateway {
             let detail = format!("nothing to change; give at least one of {}", names.join(", "));
             return Err(Failure::new(Code::ArgumentsInvalid, detail));
         }
+        let turn = match (plan.page(), cursor_key) {
+            (Some(page), Some(key)) => Some(page.turn(&given, install.id, key)?),
+            (Some(_), None) => return Err(Failure::new(Code::Internal, "the gateway has no key for cursors")),
+            (None, _) => None,
+        };
         let statement = plan
-            .statement(&given)
+            .statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side))
             .ok_or_else(|| Failure::new(Code::Internal, "the gateway has no statement for these arguments"))?;
-        let mut parameters = Vec::with_capacity(statement.bindings.len());
-        for binding in &statement.bindings {
-            parameters.push(parameter(binding, scope_key, &given, call.identity, install)?);
-        }
-        stages.plan = began.elapsed();
-        let lanes = if plan.writes { &worker.writes } else { &worker.reads };
-        let expected = function.answer_bytes.load(Ordering::Relaxed);
-        let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, statement, &parameters, expected, within).await;
-        stages.database = began.elapsed().saturating_sub(stages.plan);
-        let text = ran?;
-        // Written only where it moved, so that workers do not share a line of memory for it.
-        if text.len() > expected || text.len() < expected / 4 {
-            let room = text.len() + text.len() / 8;
-            function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
-        }
-        Ok(text)
+        Ok(Ready { install, plan, scope_key, given, turn, statement })
     }
 
     /// Admits one more call, or refuses it at once.
@@ -274,6 +347,7 @@ fn parameter<'a>(
     binding: &'a Binding,
     scope_key: Uuid,
     given: &'a Given,
+    turn: Option<&'a Turn>,
     identity: &'a Identity,
     install: &Install,
 ) -> Result<Parameter<'a>, Failure> {
@@ -297,6 +371,8 @@ fn parameter<'a>(
             Parameter::Rows { rows: &given.rows, place: *place, or, as_text: *as_text }
         }
         Binding::RowsGiven(place) => Parameter::RowsGiven { rows: &given.rows, place: *place },
+        Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
+        Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {
             (Some(IdentityValue::Text(text)), _) => Parameter::Text(text),

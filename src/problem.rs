@@ -51,6 +51,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::BodyTooDeep => (StatusCode::BAD_REQUEST, "body nested too deep"),
         Code::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
         Code::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request took too long to arrive"),
+        Code::BatchTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too many calls in a batch"),
         Code::TokenMissing => (StatusCode::UNAUTHORIZED, "no token"),
         Code::TokenMalformed => (StatusCode::UNAUTHORIZED, "malformed token"),
         Code::TokenAlgorithmRefused => (StatusCode::UNAUTHORIZED, "token algorithm refused"),
@@ -68,6 +69,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::IdentityRequired => (StatusCode::FORBIDDEN, "identity required"),
         Code::OverlayMissing => (StatusCode::CONFLICT, "no overlay"),
         Code::ArgumentsInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid arguments"),
+        Code::CursorInvalid => (StatusCode::BAD_REQUEST, "invalid cursor"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
         Code::TooManyRows => (StatusCode::CONFLICT, "too many rows"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),
@@ -77,12 +79,14 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::DatabaseBusy => (StatusCode::SERVICE_UNAVAILABLE, "row busy"),
         Code::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database unavailable"),
         Code::StatementTimeout => (StatusCode::GATEWAY_TIMEOUT, "statement timeout"),
+        Code::BatchRolledBack => (StatusCode::FAILED_DEPENDENCY, "rolled back with its batch"),
+        Code::BatchAnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "batch's answers too large"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }
 }
 
-/// The response to a failed request for the path `instance`.
-pub fn response(failure: &Failure, instance: &str, request_id: &str) -> Response<Body> {
+/// The status of a failed call of the path `instance`, and the problem as JSON text.
+pub fn body(failure: &Failure, instance: &str, request_id: &str) -> (StatusCode, Vec<u8>) {
     let (status, title) = status(failure.code);
     let type_of_code = format!("{TYPE_BASE}{}", failure.code);
     let problem = Problem {
@@ -104,7 +108,12 @@ pub fn response(failure: &Failure, instance: &str, request_id: &str) -> Response
             .collect(),
         violated_policies: &failure.violated_policies,
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    (status, serde_json::to_vec(&problem).unwrap_or_default())
+}
+
+/// The response to a failed request for the path `instance`.
+pub fn response(failure: &Failure, instance: &str, request_id: &str) -> Response<Body> {
+    let (status, body) = body(failure, instance, request_id);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -76,13 +76,30 @@ pub struct Everything {
     pub installs: Vec<Install>,
     pub api_keys: Vec<ApiKey>,
     pub admin_keys: Vec<AdminKey>,
+    /// The secret that every gateway of the database seals cursors with.
+    pub cursor_key: Option<CursorSecret>,
 }
 
-/// Everything deployed, in four queries sent at once; each list is ordered by id.
+/// The secret under cursors; it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CursorSecret(pub Vec<u8>);
+
+impl std::fmt::Debug for CursorSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorSecret")
+    }
+}
+
+/// Everything deployed, in five queries sent at once; each list is ordered by id.
 pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> {
-    let (extensions, installs, api_keys, admin_keys) =
-        futures_util::try_join!(extensions(client), installs(client), api_keys(client), admin_keys(client))?;
-    Ok(Everything { extensions, installs, api_keys, admin_keys })
+    let (extensions, installs, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
+        extensions(client),
+        installs(client),
+        api_keys(client),
+        admin_keys(client),
+        cursor_key(client)
+    )?;
+    Ok(Everything { extensions, installs, api_keys, admin_keys, cursor_key })
 }
 
 /// All extensions with their current definition.
@@ -318,6 +335,12 @@ pub async fn revoke_admin_key(client: &impl GenericClient, id: Uuid) -> Result<b
         )
         .await?;
     Ok(revoked > 0)
+}
+
+/// The secret that cursors are sealed with, made by the migration that brought it.
+pub async fn cursor_key(client: &impl GenericClient) -> Result<Option<CursorSecret>, Error> {
+    let row = client.query_opt("SELECT cursor_key FROM rowgate.settings", &[]).await?;
+    row.map(|row| row.try_get(0).map(CursorSecret)).transpose()
 }
 
 fn extension_of(row: &Row) -> Result<Extension, Error> {

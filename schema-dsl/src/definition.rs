@@ -178,6 +178,9 @@ pub enum Body {
         limit: Option<Operand>,
         #[serde(skip_serializing_if = "Option::is_none")]
         offset: Option<Operand>,
+        /// Answers `{ "rows", "cursor", "previous" }`, and takes `cursor` to go on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        page: bool,
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,

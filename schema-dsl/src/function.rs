@@ -25,6 +25,9 @@ pub const FILTER_COMPARISONS_MAX: usize = 64;
 /// Elements of a list given to `in`.
 pub const IN_ELEMENTS_MAX: usize = 1_000;
 
+/// The argument that a paged query takes without declaring it.
+pub const CURSOR: &str = "cursor";
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
     pub name: Name,
@@ -80,6 +83,8 @@ pub enum Body {
         order_by: Vec<Order>,
         limit: Limit,
         offset: Option<Source>,
+        /// Where it answers pages: the place of [`CURSOR`] in [`Function::arguments`].
+        page: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
     },

@@ -275,14 +275,16 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             let filter = needed_filter(choices, table, &mut budget);
             Body::DeleteRows { table: name, filter, max_rows: rows_max(choices) }
         }
-        _ => Body::QueryRows {
-            table: name,
-            filter: optional_filter(choices, table, &mut budget),
-            order_by: orders(choices, table),
-            limit: rows(choices, &mut budget, QUERY_ROWS_MAX),
-            offset: rows(choices, &mut budget, OFFSET_ROWS_MAX),
-            fields: fields(choices, table),
-        },
+        _ => {
+            let filter = optional_filter(choices, table, &mut budget);
+            let order_by = orders(choices, table);
+            let limit = rows(choices, &mut budget, QUERY_ROWS_MAX);
+            let offset = rows(choices, &mut budget, OFFSET_ROWS_MAX);
+            let nullable = order_by.iter().filter_map(|order| table.columns.get(&order.column));
+            let nullable = nullable.filter(|column| column.validator.optional).count();
+            let page = offset.is_none() && budget.optional + nullable <= OPTIONAL_ARGUMENTS_MAX && choices.flag();
+            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields: fields(choices, table) }
+        }
     };
     Function { access, scan: None, body }
 }

@@ -53,12 +53,13 @@ pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
 pub fn result_schema(function: &Function, model: &Model) -> Schema {
     let Some(table) = model.table(function.body.table().as_str()) else { return json_schema!(true) };
     let schema = match &function.body {
-        Body::QueryRows { limit, fields, .. } => {
+        Body::QueryRows { limit, page, fields, .. } => {
             let rows_max = match limit {
                 Limit::Literal(rows) => *rows,
                 Limit::Argument { max, .. } => *max,
             };
-            json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max })
+            let rows = json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max });
+            if page.is_some() { page_schema(rows) } else { rows }
         }
         Body::GetRow { fields, .. }
         | Body::InsertRow { fields, .. }
@@ -81,6 +82,17 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
         members.extend(described);
     }
     Schema::from(members)
+}
+
+/// A page: rows, and where to go on from them in either direction.
+fn page_schema(rows: Value) -> Value {
+    let cursor = |of: &str| json!({ "description": format!("`cursor` of the {of} page; null where there is none"), "type": ["string", "null"] });
+    json!({
+        "type": "object",
+        "properties": { "rows": rows, "cursor": cursor("next"), "previous": cursor("previous") },
+        "required": ["rows", "cursor", "previous"],
+        "additionalProperties": false
+    })
 }
 
 /// A row as declarative functions answer it: these columns of it.

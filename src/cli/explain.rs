@@ -233,6 +233,8 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
             Binding::RowIdsGiven(place) => format!("the new ids of the rows with {}", argument(place)),
             Binding::Identity { field, .. } => format!("the caller's {}", field.as_str()),
             Binding::Literal(_) => "the author's literal".to_owned(),
+            Binding::Cursor(key) => format!("column {} of the order in the cursor's row", key + 1),
+            Binding::PageRows => "one row more than the page has".to_owned(),
         })
         .collect()
 }

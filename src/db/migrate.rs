@@ -15,8 +15,10 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// Any number, the same in every gateway.
 const LOCK_KEY: i64 = 0x726f_7767_6174_6501;
 
-const MIGRATIONS: [Migration; 1] =
-    [Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") },
+    Migration { version: 2, name: "repeatable", sql: include_str!("../../migrations/0002_repeatable.sql") },
+];
 
 struct Migration {
     version: i32,

@@ -2,6 +2,7 @@
 //!
 //! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
 //! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
+//! [`transaction`] does the same with several plans, all or nothing.
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
 
@@ -14,5 +15,7 @@ pub mod parameter;
 pub mod pipeline;
 pub mod pool;
 pub mod run;
+pub mod session;
 pub mod shadow;
 pub mod sqlstate;
+pub mod transaction;

@@ -11,6 +11,8 @@ use rowgate_schema_dsl::like::{Anchor, pattern};
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
+use crate::plan::Plan;
+
 /// One bound value.
 #[derive(Debug, Clone, Copy)]
 pub enum Parameter<'a> {
@@ -47,14 +49,20 @@ pub enum Parameter<'a> {
         rows: &'a [Vec<Option<Typed>>],
         place: usize,
     },
+    Int8(i64),
+    /// Bytes as Postgres sent them for a value of the same type.
+    Raw(&'a [u8]),
     Null,
 }
 
-/// How many rows the call has that `parameters` are of.
-pub fn rows_of(parameters: &[Parameter<'_>]) -> usize {
-    let ids =
-        parameters.iter().find_map(|parameter| if let Parameter::Uuids(ids) = parameter { Some(ids) } else { None });
-    ids.map_or(1, |ids| ids.len())
+/// How many rows `plan` must answer, where fewer mean that another call was in the way: as many as
+/// the call has.
+pub fn rows_min(plan: &Plan, parameters: &[Parameter<'_>]) -> usize {
+    if !plan.repeats_when_empty {
+        return 0;
+    }
+    let ids = |parameter: &Parameter<'_>| if let Parameter::Uuids(ids) = parameter { Some(ids.len()) } else { None };
+    parameters.iter().find_map(ids).unwrap_or(1)
 }
 
 /// Microseconds from 1970 to 2000, where Postgres counts from.
@@ -84,6 +92,8 @@ impl ToSql for Parameter<'_> {
                 rows::values(rows, *place, or, *as_text, wire_type, out)?;
             }
             Parameter::RowsGiven { rows, place } => rows::given(rows, *place, out)?,
+            Parameter::Int8(number) => out.put_i64(*number),
+            Parameter::Raw(bytes) => out.put_slice(bytes),
             Parameter::Null => return Ok(IsNull::Yes),
         }
         Ok(IsNull::No)

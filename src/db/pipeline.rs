@@ -25,11 +25,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::db::handshake::Stream;
-use crate::db::parameter::{Parameter, rows_of};
+use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, RawRow};
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// Room for what is received; a longer message is given more until it was read.
@@ -56,6 +57,8 @@ pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
     pub parameters: &'a [Parameter<'a>],
+    /// Of a page: which one.
+    pub turn: Option<&'a Turn>,
     /// The database role it runs in; the session's own where there is none.
     pub role: Option<&'a Arc<str>>,
     /// Room made for the answer at once.
@@ -173,7 +176,8 @@ impl Connection {
         let (reply, answered) = oneshot::channel();
         let call = Awaiting {
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.answer_bytes).of_rows(rows_min(request)),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes)
+                .of_rows(rows_min(request.plan, request.parameters)),
             is_bound: false,
             trouble: None,
             deadline: request.deadline,
@@ -186,11 +190,6 @@ impl Connection {
     fn locked(&self) -> MutexGuard<'_, Pipe> {
         self.pipe.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How many rows there must be, where fewer mean that another call was in the way.
-fn rows_min(request: &Request<'_>) -> usize {
-    if request.plan.repeats_when_empty { rows_of(request.parameters) } else { 0 }
 }
 
 impl Pipe {

@@ -11,6 +11,7 @@ use crate::db::pipeline::{Request, Trouble};
 use crate::db::sqlstate;
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
+use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
 /// A database that ends sessions again and again is given up by a call at last.
@@ -25,6 +26,7 @@ pub async fn run(
     plan: &Arc<Plan>,
     statement: &Statement,
     parameters: &[Parameter<'_>],
+    turn: Option<&Turn>,
     answer_bytes: usize,
     within: Duration,
 ) -> Result<Vec<u8>, Failure> {
@@ -34,7 +36,7 @@ pub async fn run(
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
-        let request = Request { plan, statement, parameters, role: None, answer_bytes, deadline };
+        let request = Request { plan, statement, parameters, turn, role: None, answer_bytes, deadline };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,

@@ -38,6 +38,16 @@ impl Refusal {
         refusal
     }
 
+    /// What the driver was told, where the database refused.
+    pub fn of(error: &tokio_postgres::Error) -> Option<Refusal> {
+        error.as_db_error().map(|refusal| Refusal {
+            code: refusal.code().clone(),
+            message: refusal.message().to_owned(),
+            constraint: refusal.constraint().map(str::to_owned),
+            column: refusal.column().map(str::to_owned),
+        })
+    }
+
     /// The failure that this, got while `plan` ran, is to the caller.
     pub fn failure(&self, plan: &Plan) -> Failure {
         // A session may be ended after its commit and before it could say so.
@@ -50,6 +60,12 @@ impl Refusal {
         // Only this one of the feature_not_supported family is raised before the statement runs.
         let stale_plan = self.code == SqlState::FEATURE_NOT_SUPPORTED && self.message.contains("cached plan");
         stale_plan || self.code == SqlState::INVALID_SQL_STATEMENT_NAME
+    }
+
+    /// Whether the database undid the transaction for the sake of another: done once more it may
+    /// succeed.
+    pub fn is_undone(&self) -> bool {
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(&self.code)
     }
 
     /// Whether the connection is about to go: whatever is sent on it next is lost.
@@ -70,6 +86,12 @@ pub fn unavailable(writes: bool) -> Failure {
         "the database cannot be reached right now"
     };
     Failure::new(Code::DatabaseUnavailable, detail).with_retry_after_s(1)
+}
+
+/// The failure of a transaction that [`Refusal::is_undone`] once more than there was time for.
+pub fn undone() -> Failure {
+    let detail = "the row is being changed by others; nothing was written";
+    Failure::new(Code::DatabaseBusy, detail).with_retry_after_s(1)
 }
 
 /// How rows that exist already contradict a declaration that is being added.
@@ -150,8 +172,7 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         || *code == SqlState::T_R_SERIALIZATION_FAILURE
         || *code == SqlState::T_R_DEADLOCK_DETECTED
     {
-        Failure::new(Code::DatabaseBusy, "the row is being changed by others; nothing was written")
-            .with_retry_after_s(1)
+        undone()
     } else if ["53", "57", "58"].iter().any(|class| code.code().starts_with(class)) || code.code().starts_with("08") {
         Failure::new(Code::DatabaseUnavailable, "the database cannot serve this right now").with_retry_after_s(1)
     } else {

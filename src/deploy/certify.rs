@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rowgate_schema_dsl::ddl::ddl;
 use rowgate_schema_dsl::diagnostic::{Diagnostic, nearest, pointer_to};
 use rowgate_schema_dsl::diff::diff;
-use rowgate_schema_dsl::function::{Absence, Body, Function};
+use rowgate_schema_dsl::function::{Absence, Body, CURSOR, Function};
 use rowgate_schema_dsl::model::{Model, Origin};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::plan::compile::{CompileError, compile};
 use crate::plan::cost::suggest::{Suggestion, suggestion};
 use crate::plan::cost::tree::{self, Node};
 use crate::plan::cost::{Certificate, Excess, SCAN_ROWS_MAX, judge};
+use crate::plan::page::Page;
 
 /// One function's certificate, with what it was judged by.
 #[derive(Debug, Clone)]
@@ -57,12 +58,16 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
         let name = function.name.to_string();
         let mut certificate = Certificate { function: name.clone(), statements: Vec::new() };
         let mut nodes = Vec::with_capacity(plan.variants.len());
-        for bits in 0..plan.variants.len() {
+        let sides = plan.page().map_or(1, Page::side_count);
+        for place in 0..plan.variants.len() {
+            let bits = place / sides;
             let answer = explained.next().unwrap_or_default();
             let node = tree::read(&answer).ok_or_else(|| CertifyError::Unreadable(name.clone()))?;
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
             let given = given.filter_map(|(_, place)| function.arguments.get(*place));
-            let given = given.map(|argument| argument.name.to_string()).collect();
+            // Of a page, the statements behind the first go on from a cursor's row.
+            let cursor = (place % sides > 0).then(|| CURSOR.to_owned());
+            let given = given.map(|argument| argument.name.to_string()).chain(cursor).collect();
             certificate.statements.push(judge(model, function, given, &node));
             nodes.push(node);
         }
@@ -158,8 +163,21 @@ fn written(name: &str, columns: &[String]) -> String {
 }
 
 fn called_with(function: &Function, given: &[String]) -> String {
-    let optional =
-        function.arguments.iter().any(|argument| argument.absence == Absence::Dropped && !function.body.writes());
+    let page = match &function.body {
+        Body::QueryRows { page, .. } => *page,
+        Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => None,
+    };
+    // A first page is nothing that a caller leaves something out for.
+    let mut arguments = function.arguments.iter().enumerate().filter(|(place, _)| Some(*place) != page);
+    let optional = arguments.any(|(_, one)| one.absence == Absence::Dropped && !function.body.writes());
     match given {
         [] if !optional => String::new(),
         [] => ", called without its optional arguments,".to_owned(),

@@ -33,12 +33,12 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
 #[derive(Default)]
-struct Answered {
-    decision: Option<Decision>,
-    auth: Duration,
-    stages: Stages,
+pub(super) struct Answered {
+    pub(super) decision: Option<Decision>,
+    pub(super) auth: Duration,
+    pub(super) stages: Stages,
     /// Whether a part of the body may still be on its way.
-    body_left: bool,
+    pub(super) body_left: bool,
 }
 
 /// The install and the function that a plain path names; `None` for any other path, and for one
@@ -74,9 +74,24 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let id = RequestId::of(&parts.headers);
-    let instance = parts.uri.path();
     let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
     let result = answer(shared, client, install_id, function, parts, &mut body, &mut answered).await;
+    respond(shared, parts, body, id, answered, result).await
+}
+
+/// The response to a request that came to `result`.
+pub(super) async fn respond<B>(
+    shared: &Shared,
+    parts: &Parts,
+    mut body: B,
+    id: RequestId,
+    answered: Answered,
+    result: Result<Vec<u8>, Failure>,
+) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let instance = parts.uri.path();
     let mut response = match result {
         Ok(body) => {
             let mut response = Response::new(Body::from(body));
@@ -119,25 +134,49 @@ async fn answer<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let Asked { install_id, identity, body: arguments } =
+        asked(shared, client, install_id, request, body, answered).await.map_err(|failure| refused(shared, failure))?;
     let gateway = &shared.gateway;
-    if request.method != Method::POST {
-        return Err(refused(shared, Failure::new(Code::MethodNotAllowed, "functions are called by POST")));
-    }
-    let began = Instant::now();
-    let identity = authenticate(shared, client, &request.headers).await.map_err(|failure| refused(shared, failure))?;
-    answered.auth = began.elapsed();
-    // A path that holds no UUID names no install.
-    let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
-    let install_id = install_id
-        .ok_or_else(|| refused(shared, Failure::new(Code::InstallUnknown, "the path's install id is not a UUID")))?;
-    let arguments = read(shared, &request.headers, body).await.map_err(|failure| refused(shared, failure))?;
-    answered.body_left = false;
-    must_be_json(&request.headers, &arguments).map_err(|failure| refused(shared, failure))?;
     let call = Call { install_id, function, identity: &identity, arguments: &arguments };
     let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.decision = decision;
     answered.stages = stages;
     result
+}
+
+/// What every request to an install brings.
+pub(super) struct Asked {
+    pub(super) install_id: Uuid,
+    pub(super) identity: Arc<Identity>,
+    pub(super) body: Bytes,
+}
+
+/// Reads a request to an install: who calls, which install, with what body.
+pub(super) async fn asked<B>(
+    shared: &Shared,
+    client: IpAddr,
+    install_id: &str,
+    request: &Parts,
+    body: &mut B,
+    answered: &mut Answered,
+) -> Result<Asked, Failure>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    if request.method != Method::POST {
+        return Err(Failure::new(Code::MethodNotAllowed, "functions are called by POST"));
+    }
+    let began = Instant::now();
+    let identity = authenticate(shared, client, &request.headers).await?;
+    answered.auth = began.elapsed();
+    // A path that holds no UUID names no install.
+    let install_id = Uuid::try_parse(install_id).ok().filter(|_| install_id.len() == 36);
+    let install_id =
+        install_id.ok_or_else(|| Failure::new(Code::InstallUnknown, "the path's install id is not a UUID"))?;
+    let body = read(shared, &request.headers, body).await?;
+    answered.body_left = false;
+    must_be_json(&request.headers, &body)?;
+    Ok(Asked { install_id, identity, body })
 }
 
 async fn authenticate(shared: &Shared, client: IpAddr, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
@@ -228,13 +267,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Counts a request that was refused before the gateway saw it.
-fn refused(shared: &Shared, failure: Failure) -> Failure {
+pub(super) fn refused(shared: &Shared, failure: Failure) -> Failure {
     shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
     failure
 }
 
 /// A failure is logged once, here; what the caller did wrong only where one asks for it.
-fn log(failure: &Failure, instance: &str, id: &RequestId) {
+pub(super) fn log(failure: &Failure, instance: &str, id: &RequestId) {
     let (code, request_id, reason) = (failure.code.as_str(), id.as_str(), failure.log.as_deref().unwrap_or_default());
     match failure.code {
         Code::Internal => {

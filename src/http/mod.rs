@@ -1,8 +1,9 @@
 //! The public listener: one thread, one runtime, one socket and one set of connections per core.
 //!
-//! [`worker`] accepts and drives connections, [`function`] answers calls of functions. What a
+//! [`worker`] accepts and drives connections, [`function`] answers calls of functions, [`batch`] several at once. What a
 //! request means is decided in `gateway`; what a failure looks like, in `problem`.
 
+mod batch;
 pub mod cors;
 pub mod function;
 pub mod request_id;
@@ -42,6 +43,7 @@ impl Entry {
         let cors = Cors::new(&shared.gateway.config.http.cors_origins);
         let router = Router::new()
             .route("/v1/extension-functions/{install_id}/{function}", any(function::call_routed))
+            .route("/v1/extension-functions/{install_id}", any(batch::call_routed))
             .fallback(unknown)
             .with_state(shared.clone());
         Entry { shared, cors, router }

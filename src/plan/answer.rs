@@ -10,12 +10,15 @@ use rowgate_schema_dsl::column_type::PostgresType;
 use rowgate_schema_dsl::model::Column;
 
 use crate::error::{Code, Failure};
+use crate::plan::page::{Page, Turn, Turning};
 
 /// What a plan's rows become.
 #[derive(Debug)]
 pub enum Shape {
     /// An array of rows.
     Rows(RowWriter),
+    /// Rows with a cursor in either direction.
+    Page(Box<Page>),
     /// One row; where there is none, the call fails with `row_not_found`.
     Row(RowWriter),
     /// The one `bigint` of the one row.
@@ -39,6 +42,7 @@ pub struct Answer {
     text: Vec<u8>,
     rows: usize,
     rows_min: usize,
+    turning: Option<Box<Turning>>,
 }
 
 /// Writes one row as a JSON object.
@@ -90,14 +94,16 @@ impl<'a> RawRow<'a> {
 }
 
 impl Answer {
-    /// An answer of `shape`, with room for `bytes`.
-    pub fn begin(shape: &Shape, bytes: usize) -> Answer {
+    /// An answer of `shape`, with room for `bytes`; `turn` is of a page.
+    pub fn begin(shape: &Shape, turn: Option<&Turn>, bytes: usize) -> Answer {
         let mut text = Vec::with_capacity(bytes);
+        let mut turning = None;
         match shape {
             Shape::Rows(_) => text.push(b'['),
+            Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, rows_min: 0 }
+        Answer { text, rows: 0, rows_min: 0, turning }
     }
 
     /// The same answer, which is none with fewer rows.
@@ -117,6 +123,10 @@ impl Answer {
                 }
                 writer.write(&mut self.text, |_| row.next_field())
             }
+            Shape::Page(page) => match &mut self.turning {
+                Some(turning) => turning.row(page, &mut self.text, self.rows, row),
+                None => Err(Unreadable(0)),
+            },
             // There is one; what a broken plan had beyond it is not the caller's.
             Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
             Shape::Row(writer) => writer.write(&mut self.text, |_| row.next_field()),
@@ -131,6 +141,10 @@ impl Answer {
                 return Err(Failure::new(Code::RowNotFound, "not all of the rows were found"));
             }
             Shape::Rows(_) => self.text.push(b']'),
+            Shape::Page(page) => match self.turning {
+                Some(turning) => turning.end(page, &mut self.text),
+                None => return Err(Unreadable(0).into()),
+            },
             Shape::Row(_) if self.rows == 0 => {
                 return Err(Failure::new(Code::RowNotFound, "no row has this `id`"));
             }

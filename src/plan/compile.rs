@@ -5,22 +5,23 @@
 mod constraint;
 mod guard;
 mod insert;
+mod page;
 mod write;
 
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
-use rowgate_schema_dsl::definition::Direction;
-use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Limit, Order, Source};
+use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Limit, Source};
 use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Order as Sort, Query, SelectStatement, Value};
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, Value};
 
 use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
+use crate::plan::page::{Page, Side};
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
@@ -46,12 +47,18 @@ pub enum CompileError {
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
-    let mut variants = Vec::with_capacity(1 << optional.len());
+    let sides = match &function.body {
+        Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
+        _ => vec![Side::First],
+    };
+    let mut variants = Vec::with_capacity(sides.len() << optional.len());
     for bits in 0..1usize << optional.len() {
-        let given = Given { optional: &optional, bits };
-        let statement = statement(model, table, function, &given)?;
-        proof::prove(&statement, &model.postgres_schema)?;
-        variants.push(Arc::new(statement));
+        for side in &sides {
+            let given = Given { optional: &optional, bits, side: *side };
+            let statement = statement(model, table, function, &given)?;
+            proof::prove(&statement, &model.postgres_schema)?;
+            variants.push(Arc::new(statement));
+        }
     }
     Ok(Plan {
         access: function.access,
@@ -64,7 +71,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         repeats_when_empty: insert::repeats_when_empty(function),
         needs_one_of: write::needs_one_of(function),
         rows_max: write::rows_max(function),
-        shape: shape(table, function),
+        shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
     })
 }
@@ -73,11 +80,12 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
 pub struct Given<'a> {
     optional: &'a [usize],
     bits: usize,
+    side: Side,
 }
 
 impl Given<'_> {
     /// Of a statement that has no variants: nothing is left out.
-    const EVERY: Given<'static> = Given { optional: &[], bits: 0 };
+    const EVERY: Given<'static> = Given { optional: &[], bits: 0, side: Side::First };
 
     /// Whether `source` is an argument that this variant is without.
     pub fn drops(&self, source: &Source) -> bool {
@@ -88,7 +96,10 @@ impl Given<'_> {
 
 fn droppable(function: &Function) -> impl Iterator<Item = usize> {
     let arguments = function.arguments.iter().enumerate();
-    arguments.filter(|(_, argument)| argument.absence == Absence::Dropped).map(|(place, _)| place)
+    let cursor = if let Body::QueryRows { page, .. } = &function.body { *page } else { None };
+    arguments
+        .filter(move |(place, argument)| argument.absence == Absence::Dropped && cursor != Some(*place))
+        .map(|(place, _)| place)
 }
 
 /// An expression for `value` as a `column_type`.
@@ -119,11 +130,14 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = scope_is_callers(&mut parameters);
     let statement = match &function.body {
-        Body::QueryRows { filter, order_by, limit, offset, fields, .. } => {
+        Body::QueryRows { filter, order_by, limit, offset, page, fields, .. } => {
+            let fields = page::columns(table, order_by, fields, page.is_some())?;
             let mut select = Query::select();
-            select.exprs(answered(table, fields)).from(target);
+            select.exprs(answered(table, &fields)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
-            order(&mut select, table, order_by);
+            page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
+            // One row more than a page holds tells whether there is another.
+            let more = u64::from(page.is_some());
             if let Some(offset) = offset {
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
@@ -134,18 +148,20 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             }
             match limit {
                 Limit::Literal(rows) => {
-                    select.limit(u64::from(*rows));
+                    select.limit(u64::from(*rows) + more);
                     parameters.statement(&select)
                 }
                 Limit::Argument { argument, max } => {
                     // The planner takes a bound LIMIT for a tenth of the table; the literal within
                     // tells it the truth, and rows are still fetched only as the outer one asks.
-                    select.limit(u64::from(*max));
+                    select.limit(u64::from(*max) + more);
                     let mut outer = Query::select();
                     outer
                         .columns(fields.iter().map(|name| Alias::new(name.as_str())))
                         .from_subquery(select, Alias::new("page"))
-                        .limit(parameters.bind_number(Binding::Argument(*argument)));
+                        .limit(
+                            parameters.bind_number(page.map_or(Binding::Argument(*argument), |_| Binding::PageRows)),
+                        );
                     parameters.statement(&outer)
                 }
             }
@@ -202,28 +218,6 @@ fn filtered(
     Ok(all)
 }
 
-/// The author's order, then `id` in the direction of its last column, so that the order is total
-/// and an index that ends in `id` serves it whole.
-///
-/// Columns are named with their table: without it Postgres would order by what is answered under
-/// that name, which of a decimal is its text.
-fn order(select: &mut SelectStatement, table: &Table, order_by: &[Order]) {
-    let of_table = |column: &str| (Alias::new(table.name.as_str()), Alias::new(column));
-    let sort = |direction| match direction {
-        Direction::Asc => Sort::Asc,
-        Direction::Desc => Sort::Desc,
-    };
-    let mut last = Direction::Asc;
-    for Order { column, direction } in order_by {
-        select.order_by(of_table(column.as_str()), sort(*direction));
-        last = *direction;
-        if *column == "id" {
-            return;
-        }
-    }
-    select.order_by(of_table("id"), sort(last));
-}
-
 /// The columns that a function answers with, numerics as text.
 fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
     table
@@ -251,8 +245,12 @@ fn readable(column: &Column) -> Expr {
     }
 }
 
-fn shape(table: &Table, function: &Function) -> Shape {
-    match &function.body {
+fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, CompileError> {
+    Ok(match &function.body {
+        Body::QueryRows { order_by, limit, page: Some(cursor), fields, .. } => {
+            let page = page::page(&model.postgres_schema, table, function, (order_by, limit, fields), *cursor)?;
+            Shape::Page(Box::new(page))
+        }
         Body::QueryRows { fields, .. } | Body::InsertRows { fields, .. } | Body::PatchRows { fields, .. } => {
             Shape::Rows(RowWriter::new(table.columns_named(fields)))
         }
@@ -265,5 +263,5 @@ fn shape(table: &Table, function: &Function) -> Shape {
         Body::DeleteRows { .. } => {
             Shape::Rows(RowWriter::new(table.columns.iter().filter(|column| column.name == "id")))
         }
-    }
+    })
 }

@@ -172,7 +172,10 @@ impl Judging<'_> {
         let Some(table) = node.relation.as_deref().and_then(|name| self.model.table(name)) else { return };
         let narrowing = narrowing(table, node);
         let rows = match &self.function.body {
-            Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, .. } => Some(*rows),
+            // A page reads one row more than it has.
+            Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, page, .. } => {
+                Some(*rows + u32::from(page.is_some()))
+            }
             _ => None,
         };
         let bound = match (narrowing.key, stopped, quota(table)) {

@@ -6,6 +6,7 @@
 //! | [`statement`] | a sea-query tree | SQL text, parameter types and where each parameter comes from |
 //! | [`proof`] | SQL text | a verdict, by other means than the compiler's: one Postgres schema, scope everywhere |
 //! | [`argument`] | a call's body | values in the order the plan wants, or every complaint at once |
+//! | [`page`], [`cursor`] | a call's cursor | which statement goes on from there; rows with a cursor in either direction |
 //! | [`answer`] | Postgres's binary rows | JSON text |
 //! | [`cost`] | Postgres's plan of a statement | what bounds the rows it reads, or the index to declare |
 //!
@@ -16,7 +17,9 @@ pub mod answer;
 pub mod argument;
 pub mod compile;
 pub mod cost;
+pub mod cursor;
 pub mod filter;
+pub mod page;
 pub mod proof;
 pub mod statement;
 #[cfg(test)]
@@ -28,6 +31,7 @@ use rowgate_schema_dsl::definition::{Role, Scope};
 
 use crate::plan::answer::Shape;
 use crate::plan::argument::{Arguments, Given};
+use crate::plan::page::{Page, Side};
 use crate::plan::statement::Statement;
 
 /// A compiled function.
@@ -43,7 +47,8 @@ pub struct Plan {
     pub arguments: Arguments,
     /// Arguments whose absence drops a condition: the places of a variant's bits.
     pub optional: Vec<usize>,
-    /// One statement for each set of those arguments that may be given; see [`Plan::statement`].
+    /// One statement for each set of those arguments that may be given, and of a paged function one
+    /// for each side of a page; see [`Plan::statement`].
     pub variants: Vec<Arc<Statement>>,
     /// Whether no row, or fewer rows than the call has, means that another call was in the way a
     /// moment ago, so that running the statement again finds what that one left.
@@ -58,11 +63,27 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The statement for what a call gave.
+    /// The statement for what a call gave; of a paged function that of the first page.
     pub fn statement(&self, given: &Given) -> Option<&Arc<Statement>> {
+        self.statement_of(given, Side::First)
+    }
+
+    /// The statement for what a call gave, on this side of a page.
+    pub fn statement_of(&self, given: &Given, side: Side) -> Option<&Arc<Statement>> {
         let places = self.optional.iter().enumerate();
-        let bits = places.filter(|(_, place)| given.has(**place)).fold(0, |bits, (bit, _)| bits | 1 << bit);
-        self.variants.get(bits)
+        let bits: usize = places.filter(|(_, place)| given.has(**place)).fold(0, |bits, (bit, _)| bits | 1 << bit);
+        match self.page() {
+            Some(page) => self.variants.get(bits * page.side_count() + page.side_place(side)),
+            None => self.variants.get(bits),
+        }
+    }
+
+    /// Of a function that answers pages.
+    pub fn page(&self) -> Option<&Page> {
+        match &self.shape {
+            Shape::Page(page) => Some(page),
+            Shape::Rows(_) | Shape::Row(_) | Shape::Number => None,
+        }
     }
 }
 

@@ -131,6 +131,8 @@ fn is_plain(expression: &Expr) -> bool {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Nested(_) | Expr::Case { .. } => {
             true
         }
+        // What is within is walked as well.
+        Expr::Tuple(_) => true,
         Expr::UnaryOp { op, .. } => matches!(op, UnaryOperator::Not | UnaryOperator::Minus),
         Expr::BinaryOp { op, .. } => matches!(
             op,

@@ -54,6 +54,10 @@ pub enum Binding {
     RowsGiven(usize),
     /// The fresh UUIDs of those of the call's rows that have the argument at this place, an array.
     RowIdsGiven(usize),
+    /// The value of this key in the row that a page goes on from.
+    Cursor(usize),
+    /// How many rows are fetched for a page: one more than are answered.
+    PageRows,
     /// A fact about the caller; as text where a text column takes it.
     Identity { field: IdentityField, text: bool },
     /// The author's own text: bound like any other, never pasted.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod arguments;
+mod cursors;
 mod hostile;
 mod properties;
 mod snapshots;

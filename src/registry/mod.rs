@@ -23,7 +23,8 @@ use crate::error::{Code, Failure};
 use crate::limit::Class;
 use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
-use crate::record::Everything;
+use crate::plan::cursor::CursorKey;
+use crate::record::{CursorSecret, Everything};
 use crate::telemetry::{FunctionMetrics, Metrics};
 
 /// Room that is made for any answer.
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub keys: HashMap<[u8; 32], ApiKey>,
     /// The operators' keys by their SHA-256.
     pub admin_keys: HashMap<[u8; 32], AdminKey>,
+    /// What cursors are sealed with; there from the first reading of the tables.
+    pub cursor_key: Option<Arc<CursorKey>>,
 }
 
 /// One deployed revision.
@@ -98,7 +101,10 @@ impl Install {
 impl Snapshot {
     /// Builds the snapshot of `records`; what cannot be served is taken from `before`.
     pub fn build(records: Everything, before: &Snapshot, metrics: &Metrics) -> Snapshot {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot { cursor_key: before.cursor_key.clone(), ..Snapshot::default() };
+        if let Some(CursorSecret(secret)) = &records.cursor_key {
+            snapshot.cursor_key = Some(Arc::new(CursorKey::new(secret)));
+        }
         for record in records.extensions {
             let known = before.extensions.get(&record.id);
             if let Some(known) = known

@@ -222,7 +222,11 @@ async fn a_deploy_is_told_when_it_is_committed() {
 async fn what_is_recorded_is_loaded() {
     let database = TestDatabase::new().await;
     let mut client = database.client().await;
-    assert_eq!(record::load_all(&client).await.unwrap(), record::Everything::default());
+    let empty = record::load_all(&client).await.unwrap();
+    let cursor_key = empty.cursor_key.clone();
+    assert_eq!(cursor_key.as_ref().map(|secret| secret.0.len()), Some(32));
+    assert_eq!(format!("{cursor_key:?}"), "Some(CursorSecret)");
+    assert_eq!(empty, record::Everything { cursor_key, ..record::Everything::default() });
     deploy(&mut client, &document("1", rules())).await.unwrap();
     let mut install = install();
     record::insert_install(&client, &install).await.unwrap();
@@ -258,7 +262,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
     let second = database.client().await;
     let (one, other) = tokio::join!(rowgate::db::migrate::migrate(&first), rowgate::db::migrate::migrate(&second));
     let applied = [one.unwrap().applied, other.unwrap().applied].concat();
-    assert_eq!(applied, ["gateway"]);
+    assert_eq!(applied, ["gateway", "repeatable"]);
     assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
 
     first.batch_execute("UPDATE rowgate.migrations SET sha256 = 'x'").await.unwrap();
@@ -266,7 +270,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
     insta::assert_snapshot!(edited, @"migration 1 was applied with other content than this binary has; restore the file it was made from");
     first.batch_execute("INSERT INTO rowgate.migrations VALUES (99, 'later', 'x')").await.unwrap();
     let newer = rowgate::db::migrate::migrate(&first).await.unwrap_err();
-    insta::assert_snapshot!(newer, @"the database is at version 99 of the gateway's tables, this binary knows 1; use a newer binary");
+    insta::assert_snapshot!(newer, @"the database is at version 99 of the gateway's tables, this binary knows 2; use a newer binary");
     // The lock is free again, whatever came of it.
     assert!(second.query_one("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())", &[]).await.unwrap().get::<_, bool>(0));
 }

@@ -83,6 +83,9 @@ async fn what_an_index_bounds_is_let_pass() {
         (count(compare("score", ">=", json!(3))), "rules_by_score_idx", range(&["score"])),
         (count(compare("score", "in", json!([3, 4]))), "rules_by_score_idx", range(&["score"])),
         (count(compare("author", "=", json!({ "arg": "a" }))), "rules_author_ref", range(&["author"])),
+        // A unique rule lets any number of rows have no value.
+        (count(compare("alias", "isNull", json!(true))), "rules_one_alias_key", range(&["alias"])),
+        (count(compare("alias", "=", json!("a"))), "rules_one_alias_key", key(&["alias"])),
         (count(any), "rules_by_score_idx", range(&["text", "score"])),
     ] {
         let (model, certified) = certified(&mut client, function.clone()).await;
@@ -201,6 +204,72 @@ async fn what_nothing_bounds_is_refused_and_the_index_named() {
       hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
     /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
       hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    "#);
+}
+
+fn paged(filter: Value, order: Value, limit: Value) -> Value {
+    let mut function = query(filter, order);
+    (function["page"], function["limit"]) = (json!(true), limit);
+    function
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_wherever_it_begins() {
+    let database = TestDatabase::new().await;
+    let mut client = database.client().await;
+    let asc = |column: &str| json!([column]);
+    let desc = |column: &str| json!([{ "column": column, "dir": "desc" }]);
+    let limit = json!({ "arg": "limit", "validator": { "type": "integer", "max": 50, "default": 20 } });
+    let optional = json!({ "column": "score", "op": ">", "value": { "arg": "s", "validator": { "type": "integer", "optional": true } } });
+    for (filter, order, limit, index, statements) in [
+        (json!([]), json!([]), json!(20), "rules_pkey", 3),
+        (json!([]), asc("score"), json!(20), "rules_by_score_idx", 3),
+        (json!([]), desc("score"), limit.clone(), "rules_by_score_idx", 3),
+        (compare("revealed", "=", json!(true)), desc("rank"), json!(20), "rules_by_rank_idx", 3),
+        (compare("rank", ">", json!(3)), asc("score"), json!(20), "rules_by_score_idx", 3),
+        (optional.clone(), asc("score"), limit.clone(), "rules_by_score_idx", 6),
+    ] {
+        let function = paged(filter, order, limit.clone());
+        let (model, certified) = certified(&mut client, function.clone()).await;
+        let found = &certified.certificate.statements;
+        assert_eq!(found.len(), statements, "{function}");
+        for (place, statement) in found.iter().enumerate() {
+            assert_eq!((statement.excesses.as_slice(), statement.sorts), (&[][..], false), "{function} {certified:?}");
+            assert_eq!(statement.given.iter().any(|name| name == "cursor"), place % 3 > 0, "{certified:?}");
+            let [read] = statement.reads.as_slice() else { panic!("{certified:?}") };
+            assert_eq!(read.index.as_deref(), Some(index), "{function} {certified:?}");
+            // One more than is answered is read.
+            let rows = if limit == json!(20) { 21 } else { 51 };
+            assert_eq!(read.bound, Bound::Limit { rows: Some(rows) }, "{function} {certified:?}");
+        }
+        assert_eq!(refusals(&model, &[certified], &BTreeSet::new()), []);
+    }
+
+    // What nothing bounds is told of the first page, and once.
+    let mut said = String::new();
+    for (filter, order) in [
+        (json!([]), asc("rank")),
+        (compare("author", "=", json!({ "arg": "a" })), desc("score")),
+        (json!([]), json!(["score", { "column": "rank", "dir": "desc" }])),
+        (json!([]), asc("alias")),
+    ] {
+        let (model, certified) = certified(&mut client, paged(filter, order, json!(20))).await;
+        for statement in &certified.certificate.statements {
+            assert!(!statement.excesses.is_empty(), "{statement:?}");
+        }
+        for diagnostic in refusals(&model, &[certified], &BTreeSet::new()) {
+            said.push_str(&format!("{diagnostic}\n"));
+        }
+    }
+    insta::assert_snapshot!(said, @r#"
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` may read the whole scope of table `rules` before it finds the rows that are asked for
+      hint: declare `:index("by_author_score", { "author", "score" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: order all columns in one direction, as an index does, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_sort]: function `f` sorts the rows of table `rules` before it can answer the first
+      hint: declare `:index("by_alias", { "alias" })` on table `rules`, or accept it by `scan = "allowed"`
     "#);
 }
 

@@ -359,12 +359,22 @@ fn query(random: &mut Random) -> (Value, Offered) {
             query["orderBy"].as_array_mut().unwrap().push(json!({ "column": column, "dir": dir }));
         }
     }
+    // Every third answers pages, which begin at no offset.
+    let paged = random.below(3) == 0;
+    if paged {
+        query["page"] = json!(true);
+    }
     if random.below(2) == 0 {
         let mut fields = vec![json!("id")];
         fields.extend(columns().iter().filter(|_| random.below(3) == 0).map(|(name, ..)| json!(name)));
         query["fields"] = json!(fields);
     }
     for member in ["limit", "offset"] {
+        if paged {
+            // The limit of each is asked for below.
+            query["limit"] = json!({ "arg": "limit" });
+            break;
+        }
         match random.below(3) {
             0 => query[member] = json!(random.below(12) + 1),
             1 => {
@@ -433,6 +443,49 @@ impl Tenant {
     }
 }
 
+/// All pages of a function as one answer, read forwards and, page by page the same, back again.
+async fn pages(
+    tenant: &Tenant,
+    test: &TestGateway,
+    worker: &Worker,
+    function: &str,
+    arguments: &Value,
+    limit: usize,
+) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["limit"] = json!(limit);
+    let mut read = Vec::new();
+    loop {
+        let page = tenant.call(test, worker, function, &arguments).await.unwrap();
+        let count = page["rows"].as_array().unwrap().len();
+        assert!(count <= limit && (count == limit || page["cursor"].is_null()), "{page}");
+        assert_eq!(page["previous"].is_null(), read.is_empty(), "{page}");
+        arguments["cursor"] = page["cursor"].clone();
+        read.push(page);
+        if arguments["cursor"].is_null() {
+            break;
+        }
+    }
+    for pair in read.windows(2).rev() {
+        arguments["cursor"] = pair[1]["previous"].clone();
+        let back = tenant.call(test, worker, function, &arguments).await.unwrap();
+        assert_eq!(back, pair[0], "{arguments}");
+    }
+    read.iter().flat_map(|page| page["rows"].as_array().unwrap().clone()).collect()
+}
+
+/// Each row of `answer` has the values it was inserted with, in the columns the query answers.
+fn are_as_inserted(tenant: &Tenant, query: &Value, answer: &Value) {
+    for row in answer.as_array().unwrap() {
+        let known = tenant.rows.iter().find(|known| known.answer["id"] == row["id"]).unwrap();
+        let mut known = known.answer.as_object().unwrap().clone();
+        if let Some(fields) = query["fields"].as_array() {
+            known.retain(|name, _| fields.iter().any(|field| field == name));
+        }
+        assert_eq!(Some(&known), row.as_object(), "it is not what was inserted");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -484,18 +537,18 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     offered.iter().map(|(name, values)| (name.clone(), random.pick(values).clone())).collect();
                 let mut counted = arguments.clone();
                 counted.retain(|name, _| name.starts_with('a'));
-                let (arguments, counted) = (Value::Object(arguments), Value::Object(counted));
-                let answer = tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap();
+                let (mut arguments, counted) = (Value::Object(arguments), Value::Object(counted));
+                let answer = if query["page"] == true {
+                    let limit = [1, 2, 7, 100][random.below(4)];
+                    let whole = pages(tenant, &test, &worker, &format!("q{index}"), &arguments, limit).await;
+                    arguments["limit"] = json!(1_000);
+                    whole
+                } else {
+                    tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap()
+                };
                 let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
                 assert_eq!(ids, expected(query, &tenant.rows, &arguments), "ROWGATE_SEED={seed} {query} {arguments}");
-                for row in answer.as_array().unwrap() {
-                    let known = tenant.rows.iter().find(|known| known.answer["id"] == row["id"]).unwrap();
-                    let mut known = known.answer.as_object().unwrap().clone();
-                    if let Some(fields) = query["fields"].as_array() {
-                        known.retain(|name, _| fields.iter().any(|field| field == name));
-                    }
-                    assert_eq!(Some(&known), row.as_object(), "it is not what was inserted");
-                }
+                are_as_inserted(tenant, query, &answer);
                 let accepts =
                     |row: &&Row| evaluate(&query["filter"], row, &counted).unwrap_or(Some(true)) == Some(true);
                 let count = tenant.call(&test, &worker, &format!("c{index}"), &counted).await.unwrap();

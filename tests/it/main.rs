@@ -5,6 +5,7 @@
 mod apply;
 mod arrows;
 mod auth;
+mod batch;
 mod call;
 mod certificate;
 mod cli;
@@ -16,8 +17,10 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod pages;
 mod rows;
 mod support;
+mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;

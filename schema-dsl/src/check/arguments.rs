@@ -11,7 +11,7 @@ use crate::check::{agreement, names, types};
 use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Body, Definition, Filter, Operand, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
-use crate::function::{Absence, Argument, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
+use crate::function::{Absence, Argument, CURSOR, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
 use crate::like;
 use crate::model::DefaultValue;
 use crate::value::Typed;
@@ -20,6 +20,8 @@ use crate::value::Typed;
 pub(crate) struct Arguments<'a> {
     /// By name, so that an argument's place here is its place in the function.
     by_name: BTreeMap<&'a str, Gathered<'a>>,
+    /// Whether `cursor` is the gateway's own, which drops no condition.
+    has_cursor: bool,
 }
 
 /// What is known of one argument.
@@ -103,10 +105,21 @@ impl<'a> Arguments<'a> {
         let arguments =
             by_name.iter().map(|(name, gathered)| ("argument", *name, pointer_to(&gathered.pointer, "arg")));
         names::distinct(arguments, diagnostics);
+        let has_cursor = matches!(body, Body::QueryRows { page: true, .. }) && !by_name.contains_key(CURSOR);
+        if has_cursor {
+            let pointer = format!("{pointer}/page");
+            by_name.insert(CURSOR, Gathered { pointer, ..Gathered::default() });
+        }
         for (place, gathered) in by_name.values_mut().enumerate() {
             gathered.place = place;
         }
-        Arguments { by_name }
+        Arguments { by_name, has_cursor }
+    }
+
+    /// Whether the author declared an argument that is named as the gateway's own; its first use.
+    pub(crate) fn declared_cursor(&self) -> Option<&str> {
+        let declared = self.by_name.get(CURSOR).filter(|_| !self.has_cursor);
+        declared.map(|gathered| gathered.pointer.as_str())
     }
 
     /// Notes a use of `name`; its place in [`crate::function::Function::arguments`].
@@ -136,6 +149,7 @@ impl<'a> Arguments<'a> {
         let dropped: Vec<String> = arguments
             .iter()
             .filter(|argument| argument.absence == Absence::Dropped)
+            .filter(|argument| !(self.has_cursor && argument.name == *CURSOR))
             .map(|argument| format!("`{}`", argument.name))
             .collect();
         if drops_conditions && dropped.len() > OPTIONAL_ARGUMENTS_MAX {

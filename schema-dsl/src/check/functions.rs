@@ -10,7 +10,7 @@ use crate::check::arguments::{Arguments, Need};
 use crate::check::functions::conflict::Many;
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
-use crate::check::{fields, filters, names};
+use crate::check::{fields, filters, names, pages};
 use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{self, Definition, OnConflict, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
@@ -56,11 +56,13 @@ fn function(
     let pointer = pointer_to("/functions", text);
     let name = names::name("function", text, &pointer, diagnostics);
     let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
+    let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
     let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
     let drops_conditions =
         matches!(declared.body, definition::Body::QueryRows { .. } | definition::Body::CountRows { .. });
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
-    let mut body = with_argument_maxima(body?, &arguments);
+    let mut body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
+    pages::variants(ground, &body, &arguments, &pointer, diagnostics);
     conditions::needed(&body, &arguments, &pointer, diagnostics);
     let arguments = if let Body::InsertRows { rows, .. } = &mut body {
         rows.members = arguments;
@@ -85,15 +87,16 @@ impl<'a> Reading<'_, 'a, '_> {
     fn body(&mut self, body: &definition::Body) -> Option<Body> {
         // Each part is read before the first that failed is given up on.
         match body {
-            definition::Body::QueryRows { table, filter, order_by, limit, offset, fields } => {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields } => {
                 let table = self.table(table)?;
                 let filter = self.filter(table, filter.as_ref());
                 let order_by = self.order(table, order_by);
-                let limit = self.limit(limit.as_ref());
+                let limit = self.limit(limit.as_ref(), *page);
                 let offset = self.offset(offset.as_ref());
                 let fields = self.fields(table, fields);
                 let table = table.name.clone();
-                Some(Body::QueryRows { table, filter: filter?, order_by, limit: limit?, offset: offset?, fields })
+                let (filter, limit, offset) = (filter?, limit?, offset?);
+                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields })
             }
             definition::Body::GetRow { table, id, fields } => {
                 let table = self.table(table)?;
@@ -223,10 +226,11 @@ impl<'a> Reading<'_, 'a, '_> {
         fields::fields(self.ground, table, declared, &pointer_to(self.pointer, "fields"), self.diagnostics)
     }
 
-    fn limit(&mut self, operand: Option<&Operand>) -> Option<Limit> {
+    fn limit(&mut self, operand: Option<&Operand>, is_page: bool) -> Option<Limit> {
         let Some(operand) = operand else { return Some(Limit::Literal(QUERY_ROWS_MAX)) };
-        // A caller may ask for no rows; an author who writes so has made a slip.
-        let min = if is_literal(operand) { 1 } else { 0 };
+        // A caller may ask for no rows, but a page of none leads nowhere; an author who writes so has
+        // made a slip.
+        let min = if is_literal(operand) || is_page { 1 } else { 0 };
         match self.paging("limit", operand, min, QUERY_ROWS_MAX, i64::from(QUERY_ROWS_MAX))? {
             Source::Literal(Typed::Int8(rows)) => u32::try_from(rows).ok().map(Limit::Literal),
             Source::Argument(argument) => Some(Limit::Argument { argument, max: QUERY_ROWS_MAX }),

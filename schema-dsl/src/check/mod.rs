@@ -17,6 +17,7 @@ mod ground;
 mod indexes;
 mod names;
 mod operands;
+mod pages;
 mod tables;
 mod types;
 

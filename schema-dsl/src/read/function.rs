@@ -140,7 +140,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["page", "expand", "own", "rateLimit", "description"];
+const LATER: &[&str] = &["expand", "own", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -171,6 +171,7 @@ impl Kind {
                 "orderDir",
                 "limit",
                 "offset",
+                "page",
                 "fields",
                 "scan",
                 "access",
@@ -250,6 +251,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
+            page: flag(map, "page", at, complaints),
             fields: names(map, "fields", at, complaints),
         }),
         Kind::GetRow => {

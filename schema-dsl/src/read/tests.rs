@@ -88,6 +88,7 @@ fn change() -> impl Strategy<Value = Change> {
         "orderDir",
         "limit",
         "offset",
+        "page",
         "access",
         "editorOnly",
         "scan",
@@ -427,11 +428,11 @@ fn functions() {
     "#);
     insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
     insta::assert_snapshot!(of_function(json!({
-        "kind": "queryRows", "table": "rules", "limitt": 5, "page": true, "values": {}, "access": "edtior", "editorOnly": "yes",
+        "kind": "queryRows", "table": "rules", "limitt": 5, "own": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
-    /functions/f/page: error[not_yet_served]: `page` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `fields`, `scan`, `access` or `editorOnly`
+    /functions/f/own: error[not_yet_served]: `own` is not served yet; leave it out for now
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `scan`, `access` or `editorOnly`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?

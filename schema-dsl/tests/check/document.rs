@@ -173,6 +173,7 @@ fn a_function(value: &Value) -> Function {
             order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
             limit: operand("limit"),
             offset: operand("offset"),
+            page: value["page"] == true,
             fields: fields(),
         },
         "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },

@@ -500,3 +500,43 @@ fn values() {
       the value for the increment of column `score` does not fit: expected an integer, without a fraction
     ");
 }
+
+#[test]
+fn pages() {
+    let page = |more: serde_json::Value| {
+        let mut query = json!({ "kind": "queryRows", "table": "rules", "page": true });
+        query.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        function(query)
+    };
+    assert_snapshot!(page(json!({ "orderBy": [{ "column": "score" }, { "column": "kind" }], "limit": { "arg": "limit" } })), @"
+    sound
+    ");
+    assert_snapshot!(page(json!({ "offset": 5 })), @"
+    page_with_offset /functions/f/offset
+      a page goes on after a row, so there is nothing to skip by `offset`
+      leave out `offset`, or `page`
+    ");
+    assert_snapshot!(page(json!({ "limit": { "arg": "limit", "validator": { "type": "integer", "min": 0 } } })), @"
+    argument_bounds /functions/f/limit/validator
+      the bounds of argument `limit` are wider than what `limit` takes
+      keep to 1 to 1000
+    ");
+    assert_snapshot!(page(json!({ "filter": { "column": "text", "op": "=", "value": { "arg": "cursor" } } })), @"
+    reserved_argument /functions/f/filter/value/arg
+      a function with `page` has an argument `cursor` of its own
+      give the argument another name
+    ");
+    assert_snapshot!(page(json!({ "filter": { "column": "text", "op": "=", "value": { "arg": "Cursor" } } })), @"
+    sound
+    ");
+    let optional = |index: usize| json!({ "column": "score", "op": "=", "value": { "arg": format!("a{index}"), "validator": { "type": "integer", "optional": true } } });
+    let filter: Vec<serde_json::Value> = (0..6).map(optional).collect();
+    assert_snapshot!(page(json!({ "filter": { "all": filter }, "orderBy": [{ "column": "kind" }] })), @"
+    too_many_optional_columns /functions/f/orderBy
+      the pages need too many statements: 1 optional columns in the order (`kind`) and 6 arguments that may be left out; at most 6 of both are accepted, as each doubles them
+      order by fewer columns that may be null
+    ");
+    assert_snapshot!(page(json!({ "filter": { "all": filter }, "orderBy": [{ "column": "id" }, { "column": "kind" }] })), @"
+    sound
+    ");
+}

@@ -26,6 +26,8 @@ pub struct Narrowing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
     Equal,
+    /// To null, which a unique rule lets any number of rows have.
+    Null,
     Loosely,
 }
 
@@ -94,8 +96,10 @@ fn along(columns: &[String], unique: bool, held: &[(String, Hold)]) -> Narrowing
     if !holds(SCOPE_COLUMN, Hold::Equal) {
         return Narrowing::default();
     }
-    let equal: Vec<String> = columns.iter().take_while(|column| holds(column, Hold::Equal)).cloned().collect();
-    let key = (unique && equal.len() == columns.len()).then(|| equal.clone());
+    let is_one = |column: &&String| holds(column, Hold::Equal) || holds(column, Hold::Null);
+    let equal: Vec<String> = columns.iter().take_while(is_one).cloned().collect();
+    let has_key = unique && columns.iter().all(|column| holds(column, Hold::Equal));
+    let key = has_key.then(|| equal.clone());
     let mut narrowed = equal.clone();
     narrowed.extend(columns.get(equal.len()).filter(|column| holds(column, Hold::Loosely)).cloned());
     Narrowing { key, equal, columns: narrowed }
@@ -124,7 +128,7 @@ fn collect(expression: &Expr, held: &mut Vec<(String, Hold)>) {
             held.extend(column(left).or_else(|| column(right)).map(|name| (name, hold)));
         }
         Expr::AnyOp { left, .. } => held.extend(column(left).map(|name| (name, Hold::Loosely))),
-        Expr::IsNull(inner) => held.extend(column(inner).map(|name| (name, Hold::Equal))),
+        Expr::IsNull(inner) => held.extend(column(inner).map(|name| (name, Hold::Null))),
         Expr::IsNotNull(inner) => held.extend(column(inner).map(|name| (name, Hold::Loosely))),
         _ => {}
     }
@@ -155,7 +159,11 @@ mod tests {
     #[test]
     fn conditions_are_read_as_postgres_writes_them() {
         let read = |condition: &str| -> Vec<String> {
-            let how = |hold| if hold == Hold::Equal { "=" } else { "~" };
+            let how = |hold| match hold {
+                Hold::Equal => "=",
+                Hold::Null => "0",
+                Hold::Loosely => "~",
+            };
             holds(condition).into_iter().map(|(name, hold)| format!("{name}{}", how(hold))).collect()
         };
         for (condition, expected) in [
@@ -165,7 +173,7 @@ mod tests {
             ("((t.scope_key = $1) AND (t.\"dueAt\" >= '2026-01-01'::date))", vec!["scope_key=", "dueAt~"]),
             ("((scope_key = $1) AND (ROW(n, id) > ROW($2, $3)))", vec!["scope_key=", "n~"]),
             ("((scope_key = $1) AND (text >= 'a'::text) AND (text < 'b'::text))", vec!["scope_key=", "text~", "text~"]),
-            ("((scope_key = $1) AND (a IS NULL) AND (b IS NOT NULL))", vec!["scope_key=", "a=", "b~"]),
+            ("((scope_key = $1) AND (a IS NULL) AND (b IS NOT NULL))", vec!["scope_key=", "a0", "b~"]),
             ("((scope_key = $1) AND (id = r.author))", vec!["scope_key=", "id="]),
             ("what is this?", vec![]),
         ] {

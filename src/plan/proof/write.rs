@@ -52,7 +52,7 @@ pub(super) fn bound_in_with(query: &Query, bindings: &[Binding]) -> Result<usize
     {
         return Err(Unproven::Form);
     }
-    let given = rows.map(|rows| bound_in_lists(rows)).transpose()?.unwrap_or(0);
+    let given = rows.map(bound_in_lists).transpose()?.unwrap_or(0);
     let rows = rows.map(|cte| cte.alias.name.value.as_str());
     match (query.body.as_ref(), new) {
         (SetExpr::Insert(Tree::Insert(insert)), None) => Ok(1 + given + bound_in_insert(insert, rows, bindings)?),

@@ -21,8 +21,12 @@ proptest! {
         let model = checked(&generate::definition(&choices));
         for function in &model.functions {
             let plan = compile(&model, function).unwrap();
-            prop_assert_eq!(plan.variants.len(), 1 << plan.optional.len());
-            for (bits, statement) in plan.variants.iter().enumerate() {
+            let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);
+            prop_assert_eq!(plan.variants.len(), sides << plan.optional.len());
+            for (place, statement) in plan.variants.iter().enumerate() {
+                let bits = place / sides;
+                let goes_on = statement.bindings.iter().any(|binding| matches!(binding, Binding::Cursor(_)));
+                prop_assert_eq!(goes_on, place % sides > 0, "{}", statement.sql);
                 let numbers = placeholders(&statement.sql);
                 prop_assert_eq!(numbers.len(), statement.bindings.len(), "{}", statement.sql);
                 prop_assert_eq!(numbers.first().copied(), Some(1));

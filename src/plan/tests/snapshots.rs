@@ -32,7 +32,9 @@ pub(super) fn sql(function: Value) -> String {
 fn shown(plan: &Plan) -> String {
     let name = |place: &usize| plan.arguments.name(*place).unwrap();
     let mut text = String::new();
-    for (bits, statement) in plan.variants.iter().enumerate() {
+    let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);
+    for (place, statement) in plan.variants.iter().enumerate() {
+        let bits = place / sides;
         if !plan.optional.is_empty() {
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
             let given: Vec<&str> = given.map(|(_, place)| name(place)).collect();
@@ -59,6 +61,8 @@ fn shown(plan: &Plan) -> String {
                 }
                 Binding::RowIdsGiven(place) => format!("new ids of those with {}", name(place)),
                 Binding::RowsGiven(place) => format!("whether each {} is given", name(place)),
+                Binding::Cursor(key) => format!("key {key} of the cursor"),
+                Binding::PageRows => "one row more than the page has".to_owned(),
             };
             text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));
         }
@@ -378,4 +382,88 @@ fn a_patch_of_absent_arguments_alone_needs_one_of_them() {
     assert_eq!(needs(json!({ "a": a, "b": { "increment": b } })), ["x", "y"]);
     assert_eq!(needs(json!({ "a": a, "b": { "increment": 1 } })), [""; 0]);
     assert_eq!(needs(json!({ "a": a, "b": { "arg": "y" } })), [""; 0]);
+}
+
+/// The statements of a page over `t`: what follows the columns, without those for other arguments.
+fn pages(order_by: Value) -> String {
+    let text = sql(json!({ "kind": "queryRows", "table": "t", "orderBy": order_by, "limit": 20, "page": true }));
+    let lines = text.lines().filter(|line| !line.starts_with("  $1 "));
+    lines.map(|line| line.split_once("WHERE ").map_or(line, |(_, rest)| rest)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn pages_go_on_after_a_row_and_before_it() {
+    assert_snapshot!(pages(json!([])), @r#"
+    "scope_key" = $1 ORDER BY "t"."id" ASC LIMIT 21
+    "scope_key" = $1 AND "id" > $2 ORDER BY "t"."id" ASC LIMIT 21
+      $2 uuid = key 0 of the cursor
+    "scope_key" = $1 AND "id" < $2 ORDER BY "t"."id" DESC LIMIT 21
+      $2 uuid = key 0 of the cursor
+    "#);
+    assert_snapshot!(pages(json!([{ "column": "score", "dir": "desc" }, { "column": "text", "dir": "desc" }])), @r#"
+    "scope_key" = $1 ORDER BY "t"."score" DESC, "t"."text" DESC, "t"."id" DESC LIMIT 21
+    "scope_key" = $1 AND ("score", "text", "id") < ($2, $3, $4) ORDER BY "t"."score" DESC, "t"."text" DESC, "t"."id" DESC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 text = key 1 of the cursor
+      $4 uuid = key 2 of the cursor
+    "scope_key" = $1 AND ("score", "text", "id") > ($2, $3, $4) ORDER BY "t"."score" ASC, "t"."text" ASC, "t"."id" ASC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 text = key 1 of the cursor
+      $4 uuid = key 2 of the cursor
+    "#);
+    assert_snapshot!(pages(json!([{ "column": "score", "dir": "desc" }, { "column": "text" }])), @r#"
+    "scope_key" = $1 ORDER BY "t"."score" DESC, "t"."text" ASC, "t"."id" ASC LIMIT 21
+    "scope_key" = $1 AND ("score" <= $2 AND ("score" < $2 OR ("score" = $2 AND ("text" > $3 OR ("text" = $3 AND "id" > $4))))) ORDER BY "t"."score" DESC, "t"."text" ASC, "t"."id" ASC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 text = key 1 of the cursor
+      $4 uuid = key 2 of the cursor
+    "scope_key" = $1 AND ("score" >= $2 AND ("score" > $2 OR ("score" = $2 AND ("text" < $3 OR ("text" = $3 AND "id" < $4))))) ORDER BY "t"."score" ASC, "t"."text" DESC, "t"."id" DESC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 text = key 1 of the cursor
+      $4 uuid = key 2 of the cursor
+    "#);
+    assert_snapshot!(pages(json!([{ "column": "price", "dir": "desc" }])), @r#"
+    "scope_key" = $1 ORDER BY "t"."price" DESC, "t"."id" DESC LIMIT 21
+    "scope_key" = $1 AND ("price" <= CAST($2 AS numeric) AND ("price" < CAST($2 AS numeric) OR ("price" = CAST($2 AS numeric) AND "id" < $3))) ORDER BY "t"."price" DESC, "t"."id" DESC LIMIT 21
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("price" IS NOT NULL OR ("price" IS NULL AND "id" < $2)) ORDER BY "t"."price" DESC, "t"."id" DESC LIMIT 21
+      $2 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("price" > CAST($2 AS numeric) OR "price" IS NULL OR ("price" = CAST($2 AS numeric) AND "id" > $3)) ORDER BY "t"."price" ASC, "t"."id" ASC LIMIT 21
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("price" IS NULL AND "id" > $2) ORDER BY "t"."price" ASC, "t"."id" ASC LIMIT 21
+      $2 uuid = key 1 of the cursor
+    "#);
+    assert_snapshot!(pages(json!(["rank"])), @r#"
+    "scope_key" = $1 ORDER BY "t"."rank" ASC, "t"."id" ASC LIMIT 21
+    "scope_key" = $1 AND ("rank" > $2 OR "rank" IS NULL OR ("rank" = $2 AND "id" > $3)) ORDER BY "t"."rank" ASC, "t"."id" ASC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("rank" IS NULL AND "id" > $2) ORDER BY "t"."rank" ASC, "t"."id" ASC LIMIT 21
+      $2 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("rank" <= $2 AND ("rank" < $2 OR ("rank" = $2 AND "id" < $3))) ORDER BY "t"."rank" DESC, "t"."id" DESC LIMIT 21
+      $2 int8 = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+    "scope_key" = $1 AND ("rank" IS NOT NULL OR ("rank" IS NULL AND "id" < $2)) ORDER BY "t"."rank" DESC, "t"."id" DESC LIMIT 21
+      $2 uuid = key 1 of the cursor
+    "#);
+    assert_snapshot!(sql(json!({
+        "kind": "queryRows", "table": "t", "orderBy": "score", "page": true,
+        "limit": { "arg": "limit", "validator": { "type": "integer", "max": 100, "default": 20 } },
+    })), @r#"
+    SELECT "id", "text", "score", "rank", "price", "kind", "due", "day", "tags", "open", "note", "created_at", "updated_at", "version" FROM (SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 ORDER BY "t"."score" ASC, "t"."id" ASC LIMIT 101) AS "page" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = one row more than the page has
+    SELECT "id", "text", "score", "rank", "price", "kind", "due", "day", "tags", "open", "note", "created_at", "updated_at", "version" FROM (SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 AND ("score", "id") > ($2, $3) ORDER BY "t"."score" ASC, "t"."id" ASC LIMIT 101) AS "page" LIMIT $4
+      $1 uuid = scope
+      $2 int8 = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
+    SELECT "id", "text", "score", "rank", "price", "kind", "due", "day", "tags", "open", "note", "created_at", "updated_at", "version" FROM (SELECT "id", "text", "score", "rank", CAST("price" AS text) AS "price", "kind", "due", "day", CAST("tags" AS text[]) AS "tags", "open", "note", "created_at", "updated_at", "version" FROM ext."t" WHERE "scope_key" = $1 AND ("score", "id") < ($2, $3) ORDER BY "t"."score" DESC, "t"."id" DESC LIMIT 101) AS "page" LIMIT $4
+      $1 uuid = scope
+      $2 int8 = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
+    "#);
 }

@@ -1,0 +1,98 @@
+//! A session of the driver's that one caller has for himself, with prepared statements of its own.
+//!
+//! What runs here may be followed by more in the same transaction, so each statement is waited for.
+//! Rows are handed to [`Answer`] as a lane would, and the last is given to the caller.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::TryStreamExt;
+use lru::LruCache;
+use tokio_postgres::{Client, Row};
+
+use crate::db::parameter::{Parameter, rows_min};
+use crate::error::Failure;
+use crate::plan::Plan;
+use crate::plan::answer::{Answer, Raw, RawRow, Unreadable};
+use crate::plan::page::Turn;
+use crate::plan::statement::Statement;
+
+/// The least recently used statement is closed when there are too many.
+pub(super) struct Session {
+    client: Client,
+    prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
+}
+
+/// Why a statement came to no answer.
+pub(super) enum Trouble {
+    /// The database refused it, or is gone.
+    Database(tokio_postgres::Error),
+    /// It ran, and its answer is a failure.
+    Answer(Failure),
+}
+
+impl Session {
+    pub(super) fn new(client: Client, statements_max: NonZeroUsize) -> Session {
+        Session { client, prepared: Mutex::new(LruCache::new(statements_max)) }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs one of the gateway's own words, such as `BEGIN`.
+    pub(super) async fn command(&self, command: &'static str) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(command).await
+    }
+
+    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row of it.
+    pub(super) async fn run(
+        &self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Trouble> {
+        let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
+        let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
+        let mut rows = std::pin::pin!(rows);
+        let mut answer = Answer::begin(&plan.shape, turn, 0).of_rows(rows_min(plan, parameters));
+        let (mut last, mut message) = (None, Vec::new());
+        // The statement has succeeded only when its end was read.
+        while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {
+            let raw = message_of(&row, &mut message);
+            raw.and_then(|raw| answer.row(&plan.shape, raw)).map_err(|unread| Trouble::Answer(unread.into()))?;
+            last = Some(row);
+        }
+        out.extend_from_slice(&answer.end(&plan.shape).map_err(Trouble::Answer)?);
+        Ok(last)
+    }
+
+    async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let known = self.cache().get(&statement.key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let prepared = self.client.prepare_typed(&statement.sql, &statement.types).await?;
+        self.cache().push(statement.key, prepared.clone());
+        Ok(prepared)
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, LruCache<u128, tokio_postgres::Statement>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The row as the message it came in.
+fn message_of<'m>(row: &Row, message: &'m mut Vec<u8>) -> Result<RawRow<'m>, Unreadable> {
+    message.clear();
+    message.extend_from_slice(&u16::try_from(row.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for index in 0..row.len() {
+        let field = row.try_get::<_, Option<Raw<'_>>>(index).map_err(|_| Unreadable(index))?;
+        let length = field.map_or(Ok(-1), |Raw(bytes)| i32::try_from(bytes.len())).map_err(|_| Unreadable(index))?;
+        message.extend_from_slice(&length.to_be_bytes());
+        message.extend_from_slice(field.map_or(&[], |Raw(bytes)| bytes));
+    }
+    RawRow::new(message).ok_or(Unreadable(0))
+}

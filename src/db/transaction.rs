@@ -1,0 +1,314 @@
+//! Several plans in one transaction, all or nothing, on a connection that is nobody else's meanwhile.
+//!
+//! A worker keeps a few connections for it, opened when first needed, with the settings of a lane for
+//! writes and prepared statements of their own. Whoever needs a transaction writes one loop:
+//!
+//! ```ignore
+//! let mut attempts = worker.transactions.attempts(deadline);
+//! loop {
+//!     let mut open = attempts.begin().await?;
+//!     let result = work(&mut open).await; // any number of `open.run(…)`, each knowing the rows before
+//!     if let ControlFlow::Break(result) = attempts.end(open, result).await {
+//!         return result;
+//!     }
+//! }
+//! ```
+//!
+//! A connection goes back only when its transaction has ended by a word of the database. One whose
+//! caller went away in between is closed, and the server rolls back.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
+
+use crate::config;
+use crate::db::connect::{Connector, Purpose};
+use crate::db::parameter::Parameter;
+use crate::db::session::{Session, Trouble};
+use crate::db::sqlstate::{self, Refusal};
+use crate::error::{Code, Failure};
+use crate::plan::Plan;
+use crate::plan::page::Turn;
+use crate::plan::statement::Statement;
+
+/// A transaction that others undo again and again is given up at last.
+const ATTEMPTS_MAX: u32 = 6;
+/// A write that another one was in the way of is run again so often.
+const REPEATS_MAX: u32 = 5;
+/// The first wait before another attempt; each is twice the one before, less some chance.
+const RETRY_WAIT_MS: u64 = 4;
+
+/// The connections of one worker for transactions.
+pub struct Transactions {
+    connector: Connector,
+    statements_max: NonZeroUsize,
+    /// One for each connection there may be.
+    places: Semaphore,
+    place_wait_max: Duration,
+    connect_wait_max: Duration,
+    idle: Mutex<Vec<Session>>,
+}
+
+/// The attempts at one transaction: begun anew where the database undid it for another's sake, or was
+/// lost before the commit was sent, as long as there is time.
+pub struct Attempts<'a> {
+    transactions: &'a Transactions,
+    deadline: Instant,
+    left: u32,
+}
+
+/// A transaction under way. Dropped before its end, it takes its connection with it.
+pub struct Open<'a> {
+    transactions: &'a Transactions,
+    deadline: Instant,
+    session: Session,
+    stage: Stage,
+    /// Whether the failure that was met may be none at another attempt.
+    may_retry: bool,
+    _place: SemaphorePermit<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent: BEGIN goes out with the first statement.
+    New,
+    Begun,
+    /// The connection, or what it would say next, is not to be trusted.
+    Lost,
+}
+
+impl Transactions {
+    /// Opens nothing yet.
+    pub fn new(connector: &Connector, settings: &config::Database) -> Transactions {
+        Transactions {
+            connector: connector.clone(),
+            statements_max: NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN),
+            places: Semaphore::new(settings.transaction_connections_max),
+            place_wait_max: Duration::from_millis(settings.pool_wait_timeout_ms),
+            connect_wait_max: Duration::from_millis(settings.connect_timeout_ms),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Attempts at one transaction, the last of which has ended by `deadline`.
+    pub fn attempts(&self, deadline: std::time::Instant) -> Attempts<'_> {
+        Attempts { transactions: self, deadline: deadline.into(), left: ATTEMPTS_MAX }
+    }
+
+    /// How many connections wait for a transaction.
+    pub fn idle_count(&self) -> usize {
+        self.idle().len()
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Open<'_>, Failure> {
+        let wait_until = deadline.min(Instant::now() + self.place_wait_max);
+        let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
+            let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
+            return Err(failure.with_retry_after_s(1));
+        };
+        let known = std::iter::from_fn(|| self.idle().pop()).find(|session| !session.is_closed());
+        let session = match known {
+            Some(session) => session,
+            None => self.connect(deadline).await?,
+        };
+        let stage = Stage::New;
+        Ok(Open { transactions: self, deadline, session, stage, may_retry: false, _place: place })
+    }
+
+    async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
+        let connecting = self.connector.address(Purpose::Write);
+        let wait_until = deadline.min(Instant::now() + self.connect_wait_max);
+        match timeout_at(wait_until, connecting.connect(self.connector.tls())).await {
+            Ok(Ok((client, driver))) => {
+                // It ends with the client.
+                tokio::spawn(driver);
+                Ok(Session::new(client, self.statements_max))
+            }
+            Ok(Err(error)) => Err(sqlstate::unavailable(false).with_log(sqlstate::chain(&error))),
+            Err(_) => Err(sqlstate::unavailable(false)),
+        }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    /// Takes a connection, or says why there is none in time.
+    pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
+        self.left = self.left.saturating_sub(1);
+        self.transactions.open(self.deadline).await
+    }
+
+    /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
+    /// transaction came to; goes on where all of it is to be done once more.
+    pub async fn end<T>(&mut self, open: Open<'a>, result: Result<T, Failure>) -> ControlFlow<Result<T, Failure>> {
+        let (failure, may_retry) = match result {
+            Ok(value) => match open.commit().await {
+                Ok(()) => return ControlFlow::Break(Ok(value)),
+                Err(failed) => failed,
+            },
+            Err(failure) => (failure, open.roll_back().await),
+        };
+        let exponent = ATTEMPTS_MAX.saturating_sub(self.left).saturating_sub(1);
+        let wait_ms = RETRY_WAIT_MS << exponent;
+        // Two that undid each other do not meet again in step.
+        let wait = Duration::from_millis(rand::random_range(wait_ms / 2..=wait_ms));
+        if !may_retry || self.left == 0 || Instant::now() + wait >= self.deadline {
+            return ControlFlow::Break(Err(failure));
+        }
+        tokio::time::sleep(wait).await;
+        ControlFlow::Continue(())
+    }
+}
+
+impl Open<'_> {
+    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row, so that a later
+    /// statement can be bound to its values. After a failure nothing more can be run.
+    pub async fn run(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
+        self.run_page(plan, statement, parameters, None, out).await
+    }
+
+    /// [`Open::run`], for a page where there is a `turn`.
+    pub async fn run_page(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
+        let start = out.len();
+        let result = self.step(plan, statement, parameters, turn, out).await;
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    async fn step(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
+        let mut attempts_left = REPEATS_MAX;
+        loop {
+            let failure = match self.attempt(plan, statement, parameters, turn, out).await {
+                Err(failure) if plan.repeats_when_empty && failure.code == Code::RowNotFound => failure,
+                other => return other,
+            };
+            // Each statement sees what was committed before it began.
+            attempts_left -= 1;
+            if attempts_left == 0 {
+                let detail = "a row with these values exists already";
+                return Err(Failure { code: Code::UniqueConflict, detail: detail.into(), ..failure });
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        plan: &Plan,
+        statement: &Statement,
+        parameters: &[Parameter<'_>],
+        turn: Option<&Turn>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Row>, Failure> {
+        let is_first = self.stage == Stage::New;
+        // Until the answer is whole: this future may be dropped at any await below.
+        self.stage = Stage::Lost;
+        let session = &self.session;
+        let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
+        // Sent behind each other in one go, and answered in that order.
+        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
+        let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
+            return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
+        };
+        match (begun, ran) {
+            (Ok(()), Ok(row)) => {
+                self.stage = Stage::Begun;
+                Ok(row)
+            }
+            (Ok(()), Err(Trouble::Answer(failure))) => {
+                self.stage = Stage::Begun;
+                Err(failure)
+            }
+            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+        }
+    }
+
+    fn failed(&mut self, error: &tokio_postgres::Error, plan: &Plan) -> Failure {
+        let refusal = Refusal::of(error).filter(|refusal| !refusal.ends_session() && !self.session.is_closed());
+        let Some(refusal) = refusal else {
+            // No commit was sent, so nothing of it happened.
+            self.may_retry = true;
+            return sqlstate::unavailable(false).with_log(sqlstate::chain(error));
+        };
+        if refusal.is_stale() {
+            // The others were prepared before the tables changed, too.
+            self.may_retry = true;
+            self.transactions.idle().clear();
+        } else {
+            self.stage = Stage::Begun;
+            self.may_retry = refusal.is_undone();
+        }
+        refusal.failure(plan)
+    }
+
+    /// The failure of a commit, and whether all may be done again.
+    async fn commit(mut self) -> Result<(), (Failure, bool)> {
+        match std::mem::replace(&mut self.stage, Stage::Lost) {
+            Stage::New => {}
+            Stage::Lost => return Err((sqlstate::unavailable(false), true)),
+            Stage::Begun => match timeout_at(self.deadline, self.session.command("COMMIT")).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if Refusal::of(&error).is_some_and(|refusal| refusal.is_undone()) => {
+                    self.give_back();
+                    return Err((sqlstate::undone().with_log(sqlstate::chain(&error)), true));
+                }
+                Ok(Err(error)) => return Err((sqlstate::unavailable(true).with_log(sqlstate::chain(&error)), false)),
+                Err(_) => {
+                    let detail = "the database did not answer in time; the write may or may not have happened";
+                    return Err((Failure::new(Code::StatementTimeout, detail), false));
+                }
+            },
+        }
+        self.give_back();
+        Ok(())
+    }
+
+    /// Answers whether another attempt may fare better.
+    async fn roll_back(mut self) -> bool {
+        let may_retry = self.may_retry;
+        match std::mem::replace(&mut self.stage, Stage::Lost) {
+            Stage::New => self.give_back(),
+            Stage::Begun => {
+                let rolling_back = self.session.command("ROLLBACK");
+                if let Ok(Ok(())) = timeout_at(self.deadline, rolling_back).await {
+                    self.give_back();
+                }
+            }
+            Stage::Lost => {}
+        }
+        may_retry
+    }
+
+    fn give_back(self) {
+        self.transactions.idle().push(self.session);
+    }
+}
