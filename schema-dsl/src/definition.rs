@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::Value;
 
+use crate::aggregate::Aggregate;
 use crate::column_type::ColumnType;
 
 pub use crate::definition_schema::json_schema;
@@ -199,6 +200,26 @@ pub enum Body {
         #[serde(skip_serializing_if = "Option::is_none")]
         filter: Option<Filter>,
     },
+    /// What the rows of the scope that the filter accepts come to, together or by group.
+    AggregateRows {
+        table: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        filter: Option<Filter>,
+        /// Rows that share the values of these columns are one group.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        group_by: Vec<String>,
+        /// What is made of each group, by the name of its member in the answer.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        select: IndexMap<String, Aggregate>,
+        /// A condition on groups: its columns are members of the answer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        having: Option<Filter>,
+        /// Members of the answer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        order_by: Vec<Order>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<Operand>,
+    },
     /// A new row; the answer is the row.
     InsertRow {
         table: String,
@@ -277,6 +298,7 @@ impl Body {
             Body::QueryRows { .. } => "queryRows",
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
+            Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
             Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",

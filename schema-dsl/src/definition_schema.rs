@@ -118,7 +118,16 @@ fn second_spellings(document: &mut Value) {
             "editorOnly": { "type": "boolean", "description": "True is short for `\"access\": \"editor\"`." },
         }),
     );
-    if let Some(query) = variant(document, "/$defs/Function/oneOf", "kind", "queryRows") {
+    for kind in ["queryRows", "aggregateRows"] {
+        let Some(query) = variant(document, "/$defs/Function/oneOf", "kind", kind) else { continue };
+        extend(
+            query,
+            "/properties/groupBy",
+            json!({
+                "type": ["string", "array"],
+                "description": "Rows that share the values of this column, or of these, are one group.",
+            }),
+        );
         let one = json!([{ "type": "string" }, { "$ref": "#/$defs/Order" }]);
         extend(
             query,

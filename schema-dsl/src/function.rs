@@ -4,6 +4,7 @@
 //! Postgres value. A part that hangs on an optional argument is left out when the argument is
 //! absent; `plan` compiles a statement for each such combination.
 
+use crate::aggregate::AggregateFunction;
 use crate::column_type::ColumnType;
 use crate::definition::{Direction, IdentityField, Operator, Role};
 use crate::name::Name;
@@ -24,6 +25,9 @@ pub const FILTER_DEPTH_MAX: usize = 8;
 pub const FILTER_COMPARISONS_MAX: usize = 64;
 /// Elements of a list given to `in`.
 pub const IN_ELEMENTS_MAX: usize = 1_000;
+
+/// Members of what an aggregateRows answers with: columns of groups, and what is selected.
+pub const AGGREGATE_MEMBERS_MAX: usize = 32;
 
 /// The argument that a paged query takes without declaring it.
 pub const CURSOR: &str = "cursor";
@@ -98,6 +102,18 @@ pub enum Body {
         table: Name,
         filter: Option<Filter>,
     },
+    AggregateRows {
+        table: Name,
+        filter: Option<Filter>,
+        /// Columns; none where all rows are one group.
+        groups: Vec<Name>,
+        select: Vec<Selected>,
+        /// Its columns are members of the answer: groups and what is selected.
+        having: Option<Filter>,
+        /// Its columns are members of the answer too.
+        order_by: Vec<Order>,
+        limit: Limit,
+    },
     /// A dropped assignment leaves the column to its default, or null.
     InsertRow {
         table: Name,
@@ -158,6 +174,7 @@ impl Body {
             Body::QueryRows { table, .. }
             | Body::GetRow { table, .. }
             | Body::CountRows { table, .. }
+            | Body::AggregateRows { table, .. }
             | Body::InsertRow { table, .. }
             | Body::InsertRows { table, .. }
             | Body::UpsertRow { table, .. }
@@ -171,7 +188,7 @@ impl Body {
     /// Whether it changes rows.
     pub const fn writes(&self) -> bool {
         match self {
-            Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => false,
+            Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => false,
             Body::InsertRow { .. }
             | Body::InsertRows { .. }
             | Body::UpsertRow { .. }
@@ -189,6 +206,7 @@ impl Body {
             Body::QueryRows { .. }
             | Body::GetRow { .. }
             | Body::CountRows { .. }
+            | Body::AggregateRows { .. }
             | Body::InsertRow { .. }
             | Body::UpsertRow { .. }
             | Body::PatchRow { .. }
@@ -204,6 +222,7 @@ impl Body {
             Body::QueryRows { .. } => "queryRows",
             Body::GetRow { .. } => "getRow",
             Body::CountRows { .. } => "countRows",
+            Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
             Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",
@@ -212,6 +231,26 @@ impl Body {
             Body::DeleteRow { .. } => "deleteRow",
             Body::DeleteRows { .. } => "deleteRows",
         }
+    }
+}
+
+/// What is made of each group of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected {
+    /// The member of the answer.
+    pub name: Name,
+    pub function: AggregateFunction,
+    /// None to count rows.
+    pub column: Option<Name>,
+    pub column_type: ColumnType,
+    /// Whether it may be null.
+    pub optional: bool,
+}
+
+impl Selected {
+    /// Whether it is an integer that may have more digits than any column's: a sum of many.
+    pub fn is_long(&self) -> bool {
+        self.function == AggregateFunction::Sum && matches!(self.column_type, ColumnType::Integer { .. })
     }
 }
 

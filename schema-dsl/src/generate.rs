@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
@@ -254,7 +255,7 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
     let mut budget = Budget { arguments: 0, optional: 0 };
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
-    let body = match choices.below(8) {
+    let body = match choices.below(9) {
         1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
         3 => insertion(choices, name, table, &mut budget),
@@ -265,13 +266,14 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
         }
         5 => Body::DeleteRow { table: name, id: row(choices) },
-        6 => {
+        6 => aggregate(choices, name, table, &mut budget),
+        7 => {
             let filter = needed_filter(choices, table, &mut budget);
             let max_rows = rows_max(choices);
             let values = patched(choices, table, &mut budget);
             Body::PatchRows { table: name, filter, values, max_rows, fields: fields(choices, table) }
         }
-        7 => {
+        8 => {
             let filter = needed_filter(choices, table, &mut budget);
             Body::DeleteRows { table: name, filter, max_rows: rows_max(choices) }
         }
@@ -287,6 +289,40 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
         }
     };
     Function { access, scan: None, body }
+}
+
+fn aggregate(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {
+    let visible = || table.columns.iter().filter(|(_, column)| !column.private);
+    let group_by: Vec<String> = visible()
+        .filter(|(_, column)| column.validator.column_type.is_comparable() && choices.below(4) == 3)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let mut select = IndexMap::from([("n".to_owned(), Aggregate { function: AggregateFunction::Count, column: None })]);
+    let mut having = vec![Filter::Compare(Comparison {
+        column: "n".to_owned(),
+        op: Operator::GreaterOrEqual,
+        value: Operand::Argument { name: budget.name(choices), validator: None },
+    })];
+    for (index, (name, column)) in visible().enumerate().take(8) {
+        let Some(function) = choices.pick(&AggregateFunction::ALL) else { continue };
+        let Some(result) = function.result(&column.validator.column_type) else { continue };
+        let member = format!("m{index}");
+        select.insert(member.clone(), Aggregate { function, column: Some(name.clone()) });
+        if let Some(literal) = literal(&result.without_limits(), choices).filter(|_| choices.below(4) == 3) {
+            let value = Operand::Literal(literal);
+            having.push(Filter::Compare(Comparison { column: member, op: Operator::Less, value }));
+        }
+    }
+    let order_by = choices.some(Order { column: "n".to_owned(), dir: Direction::Desc });
+    Body::AggregateRows {
+        filter: optional_filter(choices, table, budget),
+        order_by: order_by.into_iter().collect(),
+        having: choices.some(Filter::Any { any: having }),
+        limit: rows(choices, budget, QUERY_ROWS_MAX),
+        table: name,
+        group_by,
+        select,
+    }
 }
 
 fn row(choices: &mut Choices<'_>) -> Operand {

@@ -10,6 +10,7 @@
 //!
 //! Nothing here does IO, reads a clock, draws a random number, or knows of tokio or a driver.
 
+pub mod aggregate;
 pub mod check;
 pub mod column_type;
 pub mod ddl;

@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Function, Limit, RowsArgument};
+use crate::function::{Absence, Argument, Body, Function, Limit, RowsArgument, Selected};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -73,6 +73,14 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
             json!({ "type": "array", "items": only_id(table), "maxItems": rows_max })
         }
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
+        Body::AggregateRows { groups, select, limit, .. } => {
+            let groups_max = match limit {
+                _ if groups.is_empty() => 1,
+                Limit::Literal(rows) => *rows,
+                Limit::Argument { max, .. } => *max,
+            };
+            json!({ "type": "array", "items": group_schema(table, groups, select), "maxItems": groups_max })
+        }
         Body::DeleteRow { .. } => only_id(table),
     };
     let mut members = Map::new();
@@ -104,6 +112,31 @@ pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
     let names: Vec<&str> = fields.iter().map(Name::as_str).collect();
     json_schema!({
         "description": format!("a row of table {}", table.name),
+        "type": "object",
+        "properties": properties,
+        "required": names,
+        "additionalProperties": false
+    })
+}
+
+/// A group as aggregateRows answers it.
+fn group_schema(table: &Table, groups: &[Name], select: &[Selected]) -> Schema {
+    let mut properties = Map::new();
+    for column in table.columns_named(groups) {
+        properties.insert(column.name.to_string(), column_schema(table, column).to_value());
+    }
+    for selected in select {
+        let schema = if selected.is_long() {
+            json_schema!({ "type": "integer", "description": "may have more digits than 64 bits hold" })
+        } else {
+            json_schema_of(&selected.column_type)
+        };
+        let schema = if selected.optional { or_null(schema) } else { schema };
+        properties.insert(selected.name.to_string(), schema.to_value());
+    }
+    let names: Vec<String> = properties.keys().cloned().collect();
+    json_schema!({
+        "description": format!("a group of rows of table {}", table.name),
         "type": "object",
         "properties": properties,
         "required": names,
@@ -285,6 +318,7 @@ const fn deed(body: &Body) -> &'static str {
         Body::QueryRows { .. } => "find rows",
         Body::GetRow { .. } => "get a row",
         Body::CountRows { .. } => "count rows",
+        Body::AggregateRows { .. } => "sum up rows",
         Body::InsertRow { .. } => "insert a row",
         Body::InsertRows { .. } => "insert rows",
         Body::UpsertRow { .. } => "insert or change a row",

@@ -44,7 +44,7 @@ pub(super) async fn run(options: &Check) -> Result<(), Failed> {
     };
     match loaded {
         Ok(loaded) if options.json => output::result(&serde_json::to_string_pretty(&loaded.definition)?),
-        Ok(loaded) => output::result(&summary(&loaded)),
+        Ok(loaded) => output::result(&summary(&loaded, options.database_url.is_some())),
         Err(diagnostics) => {
             if options.json {
                 output::result(&serde_json::to_string_pretty(&json!({ "diagnostics": diagnostics }))?)?;
@@ -56,7 +56,8 @@ pub(super) async fn run(options: &Check) -> Result<(), Failed> {
     }
 }
 
-fn summary(loaded: &Loaded) -> String {
+/// `judged` says whether a Postgres told what the functions cost.
+fn summary(loaded: &Loaded, judged: bool) -> String {
     let model = &loaded.model;
     let mut text = format!(
         "{}: {} {} has {} and {}\n",
@@ -76,6 +77,9 @@ fn summary(loaded: &Loaded) -> String {
         ));
     }
     text.push_str(&functions(loaded));
+    if !judged {
+        text.push_str("what the functions cost was not judged: give a Postgres by `--database-url postgres://…`\n");
+    }
     text
 }
 
@@ -83,12 +87,13 @@ fn summary(loaded: &Loaded) -> String {
 pub(super) fn functions(loaded: &Loaded) -> String {
     let functions = &loaded.model.functions;
     let width = functions.iter().map(|function| function.name.as_str().len()).max().unwrap_or(0);
+    let word_width = functions.iter().map(|function| function.body.word().len()).max().unwrap_or(0);
     let table_width = functions.iter().map(|function| function.body.table().as_str().len()).max().unwrap_or(0);
     functions
         .iter()
         .map(|function| {
             format!(
-                "  {:width$}  {:10}  {:table_width$}  {}\n",
+                "  {:width$}  {:word_width$}  {:table_width$}  {}\n",
                 function.name.as_str(),
                 function.body.word(),
                 function.body.table().as_str(),

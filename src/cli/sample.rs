@@ -40,7 +40,8 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
     best(model, |body| match body {
         Body::QueryRows { .. } => Some(0),
         Body::CountRows { .. } => Some(1),
-        Body::GetRow { .. } => Some(2),
+        Body::AggregateRows { .. } => Some(2),
+        Body::GetRow { .. } => Some(3),
         Body::InsertRow { .. }
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
@@ -59,7 +60,7 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
         Body::DeleteRow { .. } => Some(2),
         // Many rows are no first thing to show.
         Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } => None,
-        Body::QueryRows { .. } | Body::CountRows { .. } | Body::GetRow { .. } => None,
+        Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,
     })
 }
 

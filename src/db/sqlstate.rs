@@ -161,7 +161,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         let column = refusal.column.as_deref().unwrap_or("a column");
         Failure::new(Code::ValueRefused, format!("`{column}` cannot be null"))
     } else if *code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE || *code == SqlState::DATETIME_FIELD_OVERFLOW {
-        Failure::new(Code::ValueRefused, "a number is beyond what the column can hold")
+        let beyond = if plan.writes { "what the column can hold" } else { "what can be computed with" };
+        Failure::new(Code::ValueRefused, format!("a number is beyond {beyond}"))
     } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
         Failure::new(Code::ValueRefused, "a value is too large for the index on its column")
     } else if code.code().starts_with("22") {

@@ -167,6 +167,7 @@ fn called_with(function: &Function, given: &[String]) -> String {
         Body::QueryRows { page, .. } => *page,
         Body::GetRow { .. }
         | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
         | Body::InsertRow { .. }
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }

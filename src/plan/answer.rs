@@ -6,8 +6,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_types::Type;
-use rowgate_schema_dsl::column_type::PostgresType;
+use rowgate_schema_dsl::column_type::{PostgresType, Storage};
 use rowgate_schema_dsl::model::Column;
+use rowgate_schema_dsl::name::Name;
 
 use crate::error::{Code, Failure};
 use crate::plan::page::{Page, Turn, Turning};
@@ -55,8 +56,16 @@ pub struct RowWriter {
 struct ColumnWriter {
     /// `{"id":` for the first, `,"text":` for the others.
     prefix: Box<[u8]>,
-    element: PostgresType,
-    is_array: bool,
+    form: Form,
+}
+
+/// What a column's bytes are.
+#[derive(Debug)]
+pub enum Form {
+    /// A value of this storage, in Postgres's binary format.
+    Value(Storage),
+    /// Text that is JSON already.
+    Json,
 }
 
 /// A column as Postgres sent it: the bytes of the binary format.
@@ -163,17 +172,17 @@ impl From<Unreadable> for Failure {
 
 impl RowWriter {
     pub fn new<'a>(columns: impl Iterator<Item = &'a Column>) -> Self {
-        let columns = columns
+        RowWriter::of(columns.map(|column| (&column.name, Form::Value(column.column_type.storage()))))
+    }
+
+    /// A writer of these members.
+    pub fn of<'a>(members: impl Iterator<Item = (&'a Name, Form)>) -> Self {
+        let columns = members
             .enumerate()
-            .map(|(index, column)| {
-                let storage = column.column_type.storage();
+            .map(|(index, (name, form))| {
                 // Names are ASCII letters, digits and `_`: nothing to escape.
-                let prefix = format!("{}\"{}\":", if index == 0 { '{' } else { ',' }, column.name);
-                ColumnWriter {
-                    prefix: prefix.into_bytes().into_boxed_slice(),
-                    element: storage.element,
-                    is_array: storage.is_array,
-                }
+                let prefix = format!("{}\"{name}\":", if index == 0 { '{' } else { ',' });
+                ColumnWriter { prefix: prefix.into_bytes().into_boxed_slice(), form }
             })
             .collect();
         RowWriter { columns }
@@ -189,12 +198,24 @@ impl RowWriter {
             out.extend_from_slice(&column.prefix);
             match field(index)? {
                 None => out.extend_from_slice(b"null"),
-                Some(bytes) if column.is_array => array(out, column.element, bytes).ok_or(Unreadable(index))?,
-                Some(bytes) => scalar(out, column.element, bytes).ok_or(Unreadable(index))?,
+                Some(bytes) => column.form.write(out, bytes).ok_or(Unreadable(index))?,
             }
         }
         out.extend_from_slice(if self.columns.is_empty() { b"{}" } else { b"}" });
         Ok(())
+    }
+}
+
+impl Form {
+    fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+        match self {
+            Form::Value(Storage { element, is_array: true }) => array(out, *element, bytes),
+            Form::Value(Storage { element, is_array: false }) => scalar(out, *element, bytes),
+            Form::Json => {
+                out.extend_from_slice(bytes);
+                Some(())
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Reads are compiled here, writes in [`write`].
 
+mod aggregate;
 mod constraint;
 mod guard;
 mod insert;
@@ -15,7 +16,7 @@ use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Li
 use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
-use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, Value};
+use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, SelectStatement, Value};
 
 use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
@@ -136,8 +137,6 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.exprs(answered(table, &fields)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
-            // One row more than a page holds tells whether there is another.
-            let more = u64::from(page.is_some());
             if let Some(offset) = offset {
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
@@ -146,24 +145,10 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 };
                 select.offset(rows);
             }
-            match limit {
-                Limit::Literal(rows) => {
-                    select.limit(u64::from(*rows) + more);
-                    parameters.statement(&select)
-                }
-                Limit::Argument { argument, max } => {
-                    // The planner takes a bound LIMIT for a tenth of the table; the literal within
-                    // tells it the truth, and rows are still fetched only as the outer one asks.
-                    select.limit(u64::from(*max) + more);
-                    let mut outer = Query::select();
-                    outer
-                        .columns(fields.iter().map(|name| Alias::new(name.as_str())))
-                        .from_subquery(select, Alias::new("page"))
-                        .limit(
-                            parameters.bind_number(page.map_or(Binding::Argument(*argument), |_| Binding::PageRows)),
-                        );
-                    parameters.statement(&outer)
-                }
+            match page {
+                // One row more than a page holds tells whether there is another.
+                Some(_) => limited(select, limit, 1, Some(Binding::PageRows), fields.iter(), parameters),
+                None => limited(select, limit, 0, None, fields.iter(), parameters),
             }
         }
         Body::GetRow { id, fields, .. } => {
@@ -178,6 +163,11 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             parameters.statement(&select)
         }
+        Body::AggregateRows { filter, groups, select, having, order_by, limit, .. } => {
+            let filtered = filtered(scope, filter.as_ref(), table, given, &mut parameters)?;
+            let parts = aggregate::Parts { groups, select, having: having.as_ref(), order_by, limit };
+            aggregate::statement(target, table, &parts, filtered, given, parameters)?
+        }
         Body::InsertRow { .. }
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
@@ -187,6 +177,35 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         | Body::DeleteRows { .. } => write::statement(table, function, target, scope, parameters)?,
     };
     Ok(statement)
+}
+
+/// `select` with its limit and so many rows `more`; `names` are those of what it selects. A bound
+/// limit is the argument, or `rows` where it is not the argument as it is.
+fn limited<'n>(
+    mut select: SelectStatement,
+    limit: &Limit,
+    more: u64,
+    rows: Option<Binding>,
+    names: impl Iterator<Item = &'n Name>,
+    mut parameters: Parameters,
+) -> Statement {
+    match limit {
+        Limit::Literal(limit) => {
+            select.limit(u64::from(*limit) + more);
+            parameters.statement(&select)
+        }
+        Limit::Argument { argument, max } => {
+            // The planner takes a bound LIMIT for a tenth of the table; the literal within tells it
+            // the truth, and rows are still fetched only as the outer one asks.
+            select.limit(u64::from(*max) + more);
+            let mut outer = Query::select();
+            outer
+                .columns(names.map(|name| Alias::new(name.as_str())))
+                .from_subquery(select, Alias::new("page"))
+                .limit(parameters.bind_number(rows.unwrap_or(Binding::Argument(*argument))));
+            parameters.statement(&outer)
+        }
+    }
 }
 
 fn dropped_argument(value: &Source, arguments: &[Argument]) -> Option<usize> {
@@ -259,6 +278,7 @@ fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, Com
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
         Body::CountRows { .. } => Shape::Number,
+        Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
         Body::DeleteRows { .. } => {
             Shape::Rows(RowWriter::new(table.columns.iter().filter(|column| column.name == "id")))

@@ -8,7 +8,8 @@
 //!   condition on an index's first column, or by a table that holds few rows;
 //! - under a LIMIT, of the columns that are always compared by `=` one must lead the index, or rows
 //!   that nobody asked for are walked past (columns of few values alone are let pass);
-//! - a sort must not take in more than such a read gives.
+//! - a sort must not take in more than such a read gives; groups are made of all that is read, so
+//!   that it is their read that must be bounded.
 //!
 //! [`tree`] reads a plan, [`scan`] tells what an index narrows, [`suggest`] names the index that
 //! would do.
@@ -25,7 +26,7 @@ use rowgate_schema_dsl::name::Name;
 use serde::Serialize;
 
 use crate::plan::cost::scan::{Narrowing, narrowing};
-use crate::plan::cost::suggest::{Suggestion, demanded, suggestion};
+use crate::plan::cost::suggest::{Suggestion, demanded, extreme, suggestion};
 use crate::plan::cost::tree::{Kind, Node};
 
 /// What a function's statements cost at most; one for each set of optional arguments.
@@ -122,21 +123,29 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
-    /// Over no rows two indexes cost the same, and the one that does not narrow may be chosen; over
-    /// rows it never is. So where the index that would do is declared, it is what bounds the read.
+    /// Over no rows two indexes cost the same, and the one that does not narrow, or whose rows are
+    /// then sorted in parts, may be chosen; over rows it never is. So where the index that would do
+    /// is declared, it is what bounds the read.
     fn prefer_declared(&mut self) {
-        if self.cost.excesses.iter().any(|excess| *excess != Excess::Scan) || self.cost.excesses.is_empty() {
+        if self.cost.excesses.is_empty() {
             return;
         }
         let Suggestion::Index { columns, .. } = suggestion(self.model, self.function, &self.cost.given) else { return };
         let Some(table) = self.model.table(self.function.body.table().as_str()) else { return };
         let is_it = |index: &Index| index.columns.iter().map(Name::as_str).eq(columns.iter().map(String::as_str));
-        let Some(index) = table.indexes.iter().find(|index| is_it(index)) else { return };
+        // Only the index of a rule does not end in `id`, which ends every order.
+        let sorts = self.cost.sorts;
+        let Some(index) = table.indexes.iter().find(|index| is_it(index) && !(sorts && index.unique)) else { return };
         let unbound = self.cost.reads.iter_mut().filter(|read| read.bound == Bound::None);
         for read in unbound.filter(|read| read.table == table.name.as_str()) {
             read.index = Some(table.index_identifier(index));
-            read.bound = Bound::Range { columns: columns.clone() };
+            read.bound = match rows_max(self.function) {
+                Some(rows) => Bound::Limit { rows: Some(rows) },
+                None => Bound::Range { columns: columns.clone() },
+            };
         }
+        // It yields the order too, or nothing was sorted.
+        self.cost.sorts = false;
         if self.cost.reads.iter().all(|read| read.bound != Bound::None) {
             self.cost.excesses.clear();
         }
@@ -154,7 +163,9 @@ impl Judging<'_> {
                 let streams = !node.presorted.is_empty() && self.presorted_is_unique(node);
                 if !streams {
                     self.cost.sorts = true;
-                    if node.children.iter().any(|child| !self.is_few(child)) {
+                    // Rows are sorted into groups as well as hashed: either takes in all that is read.
+                    let groups = matches!(self.function.body, Body::AggregateRows { .. });
+                    if !groups && node.children.iter().any(|child| !self.is_few(child)) {
                         self.cost.excesses.push(Excess::Sort);
                     }
                 }
@@ -171,13 +182,7 @@ impl Judging<'_> {
     fn scan(&mut self, node: &Node, stopped: bool) {
         let Some(table) = node.relation.as_deref().and_then(|name| self.model.table(name)) else { return };
         let narrowing = narrowing(table, node);
-        let rows = match &self.function.body {
-            // A page reads one row more than it has.
-            Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, page, .. } => {
-                Some(*rows + u32::from(page.is_some()))
-            }
-            _ => None,
-        };
+        let rows = rows_max(self.function);
         let bound = match (narrowing.key, stopped, quota(table)) {
             (Some(columns), _, _) => Bound::Key { columns },
             (None, true, _) if !self.walks(table, node, &narrowing.equal) => Bound::Limit { rows },
@@ -224,6 +229,27 @@ impl Judging<'_> {
             }),
             Kind::Sort | Kind::Stream | Kind::Join => node.children.iter().all(|child| self.is_few(child)),
         }
+    }
+}
+
+/// After how many rows, in an index's order, a statement of `function` has all it asks for.
+fn rows_max(function: &Function) -> Option<u32> {
+    match &function.body {
+        // A page reads one row more than it has.
+        Body::QueryRows { limit: Limit::Literal(rows) | Limit::Argument { max: rows, .. }, page, .. } => {
+            Some(*rows + u32::from(page.is_some()))
+        }
+        // What stops before the end of its rows is the least or the greatest value.
+        Body::AggregateRows { .. } => extreme(&function.body).map(|_| 1),
+        // The guard counts one row more than may be written.
+        Body::PatchRows { rows_max, .. } | Body::DeleteRows { rows_max, .. } => Some(*rows_max + 1),
+        Body::CountRows { .. }
+        | Body::GetRow { .. }
+        | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::DeleteRow { .. } => None,
     }
 }
 

@@ -5,7 +5,7 @@ use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Operator;
 use rowgate_schema_dsl::function::{Filter, Source};
 use rowgate_schema_dsl::like::{Anchor, pattern};
-use rowgate_schema_dsl::model::{Column, Table};
+use rowgate_schema_dsl::model::Table;
 use rowgate_schema_dsl::value::Typed;
 use sea_query::extension::postgres::{PgBinOper, PgFunc};
 use sea_query::{Alias, BinOper, Cond, Expr, ExprTrait};
@@ -20,28 +20,41 @@ pub fn condition(
     given: &Given<'_>,
     parameters: &mut Parameters,
 ) -> Result<Option<Cond>, CompileError> {
+    let column = |name: &str| Some((Expr::col(Alias::new(name)), &table.column(name)?.column_type));
+    condition_on(filter, &column, given, parameters)
+}
+
+/// The expression and the type of what a filter calls a column.
+pub type Columns<'c> = dyn Fn(&str) -> Option<(Expr, &'c ColumnType)> + 'c;
+
+/// [`condition`] where what the filter calls columns are expressions.
+pub fn condition_on(
+    filter: &Filter,
+    columns: &Columns<'_>,
+    given: &Given<'_>,
+    parameters: &mut Parameters,
+) -> Result<Option<Cond>, CompileError> {
     match filter {
-        Filter::All(filters) => group(filters, Cond::all(), Expr::value(true), table, given, parameters),
-        Filter::Any(filters) => group(filters, Cond::any(), Expr::value(false), table, given, parameters),
-        Filter::Negate(filter) => Ok(condition(filter, table, given, parameters)?.map(Cond::not)),
+        Filter::All(filters) => group(filters, Cond::all(), Expr::value(true), columns, given, parameters),
+        Filter::Any(filters) => group(filters, Cond::any(), Expr::value(false), columns, given, parameters),
+        Filter::Negate(filter) => Ok(condition_on(filter, columns, given, parameters)?.map(Cond::not)),
         Filter::Compare { column, operator, value } => {
             if given.drops(value) {
                 return Ok(None);
             }
-            let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-            let left = Expr::col(Alias::new(column.name.as_str()));
+            let (left, column_type) = columns(column.as_str()).ok_or(CompileError::Column)?;
             if *operator == Operator::In {
                 let list = match value {
-                    Source::Argument(index) => parameters.bind_array(Binding::Argument(*index), &column.column_type),
-                    Source::Literal(list) => parameters.bind_array(Binding::Literal(list.clone()), &column.column_type),
+                    Source::Argument(index) => parameters.bind_array(Binding::Argument(*index), column_type),
+                    Source::Literal(list) => parameters.bind_array(Binding::Literal(list.clone()), column_type),
                     Source::Identity(_) | Source::Now => return Err(CompileError::List),
                 };
                 return Ok(Some(Cond::all().add(left.eq(PgFunc::any(list)))));
             }
-            if let Some(condition) = special(left.clone(), *operator, value, column, parameters)? {
+            if let Some(condition) = special(left.clone(), *operator, value, column_type, parameters)? {
                 return Ok(Some(Cond::all().add(condition)));
             }
-            let right = source(value, &column.column_type, parameters);
+            let right = source(value, column_type, parameters);
             Ok(Some(Cond::all().add(match operator {
                 Operator::Equal => left.eq(right),
                 Operator::NotEqual => left.ne(right),
@@ -65,16 +78,15 @@ fn special(
     left: Expr,
     operator: Operator,
     value: &Source,
-    column: &Column,
+    column_type: &ColumnType,
     parameters: &mut Parameters,
 ) -> Result<Option<Expr>, CompileError> {
-    let column_type = &column.column_type;
     Ok(Some(match (operator, column_type) {
         (Operator::Like, _) => left.binary(BinOper::Like, source(value, column_type, parameters)),
         (Operator::Ilike, _) => left.binary(PgBinOper::ILike, source(value, column_type, parameters)),
-        (Operator::StartsWith, _) => left.binary(BinOper::Like, text_at(value, Anchor::Start, column, parameters)?),
+        (Operator::StartsWith, _) => left.binary(BinOper::Like, text_at(value, Anchor::Start, parameters)?),
         (Operator::Contains, ColumnType::String { .. }) => {
-            left.binary(BinOper::Like, text_at(value, Anchor::Anywhere, column, parameters)?)
+            left.binary(BinOper::Like, text_at(value, Anchor::Anywhere, parameters)?)
         }
         // `@>` is what an index over elements serves; it takes a list, here one of a single element.
         (Operator::Contains, ColumnType::Array { items, .. }) => match value {
@@ -110,20 +122,20 @@ fn special(
 }
 
 /// The pattern of a text that is escaped where it is bound, a literal's once and for all.
-fn text_at(value: &Source, anchor: Anchor, column: &Column, parameters: &mut Parameters) -> Result<Expr, CompileError> {
+fn text_at(value: &Source, anchor: Anchor, parameters: &mut Parameters) -> Result<Expr, CompileError> {
     let binding = match value {
         Source::Literal(Typed::Text(text)) => Binding::Literal(Typed::Text(pattern(text, anchor).collect())),
         Source::Argument(argument) => Binding::Pattern { argument: *argument, anchor },
         Source::Literal(_) | Source::Identity(_) | Source::Now => return Err(CompileError::Pattern),
     };
-    Ok(parameters.bind(binding, &column.column_type))
+    Ok(parameters.bind(binding, &ColumnType::String { min: None, max: None, pattern: None }))
 }
 
 fn group(
     filters: &[Filter],
     mut group: Cond,
     empty: Expr,
-    table: &Table,
+    columns: &Columns<'_>,
     given: &Given<'_>,
     parameters: &mut Parameters,
 ) -> Result<Option<Cond>, CompileError> {
@@ -132,7 +144,7 @@ fn group(
     }
     let mut left = 0;
     for filter in filters {
-        if let Some(condition) = condition(filter, table, given, parameters)? {
+        if let Some(condition) = condition_on(filter, columns, given, parameters)? {
             group = group.add(condition);
             left += 1;
         }

@@ -23,8 +23,8 @@ use std::ops::ControlFlow;
 
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SetExpr,
-    Statement as Tree, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, Visitor,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
+    Select, SetExpr, Statement as Tree, TableFactor, TableWithJoins, UnaryOperator, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -32,7 +32,7 @@ use sqlparser::parser::Parser;
 use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
-const FUNCTIONS: [&str; 3] = ["now", "count", "coalesce"];
+const FUNCTIONS: [&str; 7] = ["now", "count", "coalesce", "sum", "avg", "min", "max"];
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +114,11 @@ impl Visitor for Walk<'_> {
             Expr::Function(function) => {
                 let name = function.name.to_string().to_ascii_lowercase();
                 let name = name.trim_matches('"');
-                if !FUNCTIONS.contains(&name) {
+                let is_plain = function.over.is_none()
+                    && function.filter.is_none()
+                    && function.within_group.is_empty()
+                    && matches!(function.parameters, FunctionArguments::None);
+                if !FUNCTIONS.contains(&name) || !is_plain {
                     return ControlFlow::Break(Unproven::Function(name.to_owned()));
                 }
             }

@@ -56,6 +56,23 @@ fn query(filter: Value, order: Value) -> Value {
     json!({ "kind": "queryRows", "table": "rules", "filter": filter, "orderBy": order, "limit": 20 })
 }
 
+fn sums(filter: Value) -> Value {
+    json!({ "kind": "aggregateRows", "table": "rules", "filter": filter, "select": { "n": { "sum": "rank" } } })
+}
+
+fn grouped(column: &str, filter: Value) -> Value {
+    let mut grouped = sums(filter);
+    grouped["groupBy"] = json!([column]);
+    grouped["orderBy"] = json!([{ "column": "n", "dir": "desc" }]);
+    grouped
+}
+
+fn extreme(function: &str, filter: Value) -> Value {
+    let mut extreme = sums(filter);
+    extreme["select"] = json!({ "n": { function: "score" } });
+    extreme
+}
+
 fn compare(column: &str, op: &str, value: Value) -> Value {
     json!({ "column": column, "op": op, "value": value })
 }
@@ -87,6 +104,12 @@ async fn what_an_index_bounds_is_let_pass() {
         (count(compare("alias", "isNull", json!(true))), "rules_one_alias_key", range(&["alias"])),
         (count(compare("alias", "=", json!("a"))), "rules_one_alias_key", key(&["alias"])),
         (count(any), "rules_by_score_idx", range(&["text", "score"])),
+        (sums(compare("score", ">=", json!(3))), "rules_by_score_idx", range(&["score"])),
+        (sums(compare("author", "=", json!({ "arg": "a" }))), "rules_author_ref", range(&["author"])),
+        (grouped("rank", compare("score", "in", json!([3, 4]))), "rules_by_score_idx", range(&["score"])),
+        (grouped("score", compare("score", ">=", json!(3))), "rules_by_score_idx", range(&["score"])),
+        (extreme("max", json!([])), "rules_by_score_idx", Bound::Limit { rows: Some(1) }),
+        (extreme("min", compare("score", ">", json!(3))), "rules_by_score_idx", Bound::Limit { rows: Some(1) }),
     ] {
         let (model, certified) = certified(&mut client, function.clone()).await;
         let [statement] = certified.certificate.statements.as_slice() else { panic!("{certified:?}") };
@@ -161,6 +184,15 @@ async fn what_nothing_bounds_is_refused_and_the_index_named() {
         count(compare("rank", "<", json!(3))),
         count(optional("=")),
         count(negate),
+        sums(json!([])),
+        sums(compare("rank", "<", json!(3))),
+        // Groups that come in an index's order have as many rows as they like.
+        grouped("score", json!([])),
+        grouped("score", compare("author", "!=", json!({ "arg": "a" }))),
+        // The greatest of those with one rank is found by an index of both, or by walking.
+        extreme("max", compare("rank", "=", json!({ "arg": "r" }))),
+        json!({ "kind": "aggregateRows", "table": "rules", "select": { "least": { "min": "rank" }, "most": { "max": "rank" } } }),
+        json!({ "kind": "aggregateRows", "table": "rules", "select": { "least": { "min": "rank" }, "most": { "max": "score" } } }),
     ] {
         let (model, certified) = certified(&mut client, function.clone()).await;
         let refused = refusals(&model, std::slice::from_ref(&certified), &BTreeSet::new());
@@ -201,6 +233,20 @@ async fn what_nothing_bounds_is_refused_and_the_index_named() {
     /functions/f: error[unbounded_scan]: function `f`, called without its optional arguments, reads the whole scope of table `rules`
       hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
     /functions/f: error[unbounded_scan]: function `f`, called with `r`, reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
+      hint: declare `:index("by_rank_score", { "rank", "score" })` on table `rules`, or accept it by `scan = "allowed"`
+    /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
       hint: declare `:index("by_rank_2", { "rank" })` on table `rules`, or accept it by `scan = "allowed"`
     /functions/f: error[unbounded_scan]: function `f` reads the whole scope of table `rules`
       hint: no index helps: say how many rows a scope may hold by `:rows(100000)` or fewer on table `rules`, or accept it by `scan = "allowed"`

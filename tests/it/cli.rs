@@ -70,20 +70,22 @@ fn check_prints_the_definition_that_is_read_again() {
         let read = read_bundle(folder.path()).unwrap();
         assert_eq!(serde_json::to_value(&read.definition).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
     }
-    insta::assert_snapshot!(run(rowgate(["check"]).arg(example("live-poll"))).ok(), @r"
-    no complaints: live-poll 1.0.0 has 2 tables and 10 functions
+    insta::assert_snapshot!(run(rowgate(["check"]).arg(example("live-poll"))).ok(), @"
+    no complaints: live-poll 1.0.0 has 2 tables and 11 functions
       table rules: 6 columns per instance
       table votes: 2 columns per instance
-      addRule     insertRow   rules  editor
-      allRules    queryRows   rules  editor
-      countVotes  countRows   votes  anonymous
-      editRule    patchRow    rules  editor
-      getRule     getRow      rules  viewer
-      getRules    queryRows   rules  anonymous
-      removeRule  deleteRow   rules  editor
-      reveal      patchRow    rules  editor
-      upvote      patchRow    rules  viewer
-      vote        insertRow   votes  viewer
+      addRule     insertRow      rules  editor
+      allRules    queryRows      rules  editor
+      countVotes  countRows      votes  anonymous
+      editRule    patchRow       rules  editor
+      getRule     getRow         rules  viewer
+      getRules    queryRows      rules  anonymous
+      removeRule  deleteRow      rules  editor
+      reveal      patchRow       rules  editor
+      tally       aggregateRows  votes  anonymous
+      upvote      patchRow       rules  viewer
+      vote        insertRow      votes  viewer
+    what the functions cost was not judged: give a Postgres by `--database-url postgres://…`
     ");
 }
 

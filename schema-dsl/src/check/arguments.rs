@@ -346,6 +346,11 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
             limit.iter().for_each(|limit| add("/limit", limit));
             offset.iter().for_each(|offset| add("/offset", offset));
         }
+        Body::AggregateRows { filter, having, limit, .. } => {
+            filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
+            having.iter().for_each(|having| filter_operands(having, "/having", 1, &mut add));
+            limit.iter().for_each(|limit| add("/limit", limit));
+        }
         Body::CountRows { filter, .. } => {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }

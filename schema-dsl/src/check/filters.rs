@@ -1,6 +1,7 @@
 //! Conditions on rows: their columns, operators and values, and how many of them there are.
 
 use crate::check::arguments::{Arguments, Need, incomplete_pattern};
+use crate::check::functions::aggregate::member;
 use crate::check::functions::value_type;
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
@@ -21,6 +22,27 @@ pub(crate) fn filter<'a>(
     arguments: &mut Arguments<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Filter> {
+    of(Columns::Table { ground, table }, declared, pointer, arguments, diagnostics)
+}
+
+/// The condition on groups at `pointer`; `answered` has their members as columns.
+pub(crate) fn having(
+    answered: &Table,
+    declared: &definition::Filter,
+    pointer: &str,
+    arguments: &mut Arguments<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Filter> {
+    of(Columns::Answered(answered), declared, pointer, arguments, diagnostics)
+}
+
+fn of(
+    columns: Columns<'_>,
+    declared: &definition::Filter,
+    pointer: &str,
+    arguments: &mut Arguments<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Filter> {
     let comparisons = count(declared, 1);
     if comparisons > FILTER_COMPARISONS_MAX {
         let message =
@@ -29,13 +51,38 @@ pub(crate) fn filter<'a>(
         diagnostics.push(Diagnostic::new("filter_too_large", pointer, message).with_hint(hint));
         return None;
     }
-    Reading { ground, table, arguments, diagnostics }.part(declared, 1, pointer)
+    Reading { columns, arguments, diagnostics }.part(declared, 1, pointer)
+}
+
+/// Whose columns a condition is on.
+#[derive(Clone, Copy)]
+enum Columns<'a> {
+    Table {
+        ground: Ground<'a>,
+        table: &'a Table,
+    },
+    /// Members of what an aggregateRows answers with.
+    Answered(&'a Table),
+}
+
+impl<'a> Columns<'a> {
+    fn table(self) -> &'a Table {
+        match self {
+            Columns::Table { table, .. } | Columns::Answered(table) => table,
+        }
+    }
+
+    fn find(self, name: &str, pointer: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'a Column> {
+        match self {
+            Columns::Table { ground, table } => ground.column(table, name, pointer, diagnostics),
+            Columns::Answered(answered) => member(answered, name, pointer, diagnostics),
+        }
+    }
 }
 
 /// What every part of one filter is read with.
 struct Reading<'r, 'a, 'b> {
-    ground: Ground<'a>,
-    table: &'a Table,
+    columns: Columns<'a>,
     arguments: &'r mut Arguments<'b>,
     diagnostics: &'r mut Vec<Diagnostic>,
 }
@@ -72,7 +119,7 @@ impl Reading<'_, '_, '_> {
     fn comparison(&mut self, comparison: &Comparison, pointer: &str) -> Option<Filter> {
         let Comparison { column, op, value } = comparison;
         let at_column = pointer_to(pointer, "column");
-        let column = self.ground.column(self.table, column, &at_column, self.diagnostics)?;
+        let column = self.columns.find(column, &at_column, self.diagnostics)?;
         let asks_for_caller = match op {
             Operator::Equal => true,
             Operator::Contains => matches!(column.column_type, ColumnType::Array { .. }),
@@ -116,7 +163,7 @@ impl Reading<'_, '_, '_> {
             self.diagnostics.push(diagnostic.with_hint(one_value_hint(*op)));
             return None;
         }
-        let column_type = compared_type(*op, value_type(self.table, column).without_limits());
+        let column_type = compared_type(*op, value_type(self.columns.table(), column).without_limits());
         let what = format!("the comparison with column `{}`", column.name);
         let is_bounded = *op == Operator::In || is_pattern_of(*op, &column.column_type);
         if is_pattern_of(*op, &column.column_type) && matches!(value, Operand::Identity(_)) {

@@ -1,5 +1,6 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
+pub(crate) mod aggregate;
 mod conditions;
 mod conflict;
 
@@ -58,8 +59,12 @@ fn function(
     let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
     let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
     let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
-    let drops_conditions =
-        matches!(declared.body, definition::Body::QueryRows { .. } | definition::Body::CountRows { .. });
+    let drops_conditions = matches!(
+        declared.body,
+        definition::Body::QueryRows { .. }
+            | definition::Body::CountRows { .. }
+            | definition::Body::AggregateRows { .. }
+    );
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
     let mut body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
@@ -106,6 +111,10 @@ impl<'a> Reading<'_, 'a, '_> {
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
                 Some(Body::CountRows { table: table.name.clone(), filter: self.filter(table, filter.as_ref())? })
+            }
+            definition::Body::AggregateRows { table, filter, group_by, select, having, order_by, limit } => {
+                let (filter, having, limit) = (filter.as_ref(), having.as_ref(), limit.as_ref());
+                self.aggregate(&aggregate::Declared { table, filter, group_by, select, having, order_by, limit })
             }
             definition::Body::InsertRow { table, values, on_conflict, unique, fields } => {
                 let table = self.table(table)?;
@@ -372,7 +381,8 @@ impl Write {
 
 /// The limit's maximum is what its argument's type came to allow.
 fn with_argument_maxima(mut body: Body, arguments: &[Argument]) -> Body {
-    if let Body::QueryRows { limit: Limit::Argument { argument, max }, .. } = &mut body
+    if let Body::QueryRows { limit: Limit::Argument { argument, max }, .. }
+    | Body::AggregateRows { limit: Limit::Argument { argument, max }, .. } = &mut body
         && let Some(Argument { column_type: ColumnType::Integer { max: Some(bound), .. }, .. }) =
             arguments.get(*argument)
     {

@@ -3,6 +3,7 @@
 //! A function of which a needed part is broken is left out whole: nothing refers to functions,
 //! and half a function draws complaints that its author did not earn.
 
+mod aggregate;
 mod write;
 
 use indexmap::IndexMap;
@@ -23,6 +24,7 @@ enum Kind {
     QueryRows,
     GetRow,
     CountRows,
+    AggregateRows,
     InsertRow,
     InsertRows,
     UpsertRow,
@@ -39,6 +41,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("queryRows", Kind::QueryRows),
         ("getRow", Kind::GetRow),
         ("countRows", Kind::CountRows),
+        ("aggregateRows", Kind::AggregateRows),
         ("insertRow", Kind::InsertRow),
         ("insertRows", Kind::InsertRows),
         ("upsertRow", Kind::UpsertRow),
@@ -52,6 +55,8 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("listrows", "queryRows"),
         ("findrow", "getRow"),
         ("count", "countRows"),
+        ("aggregate", "aggregateRows"),
+        ("grouprows", "aggregateRows"),
         ("insert", "insertRow"),
         ("createrow", "insertRow"),
         ("upsert", "upsertRow"),
@@ -67,7 +72,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("removerows", "deleteRows"),
         ("deletemany", "deleteRows"),
     ],
-    later: &["aggregateRows", "transaction", "query", "mutation", "action"],
+    later: &["transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -151,6 +156,7 @@ impl Kind {
             Kind::QueryRows => "queryRows",
             Kind::GetRow => "getRow",
             Kind::CountRows => "countRows",
+            Kind::AggregateRows => "aggregateRows",
             Kind::InsertRow => "insertRow",
             Kind::InsertRows => "insertRows",
             Kind::UpsertRow => "upsertRow",
@@ -180,6 +186,20 @@ impl Kind {
             Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
             Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::AggregateRows => &[
+                "kind",
+                "table",
+                "filter",
+                "groupBy",
+                "select",
+                "having",
+                "orderBy",
+                "orderDir",
+                "limit",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::InsertRow => {
                 &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
             }
@@ -247,7 +267,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
     match kind {
         Kind::QueryRows => Some(Body::QueryRows {
             table,
-            filter: optional_filter(map, at, complaints),
+            filter: optional_filter(map, "filter", at, complaints),
             order_by: orders(map, at, complaints),
             limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
@@ -258,7 +278,19 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let fields = names(map, "fields", at, complaints);
             Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
         }
-        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, at, complaints) }),
+        Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, "filter", at, complaints) }),
+        Kind::AggregateRows => Some(Body::AggregateRows {
+            table,
+            filter: optional_filter(map, "filter", at, complaints),
+            group_by: match map.get("groupBy") {
+                Some(Value::String(column)) => vec![column.clone()],
+                Some(_) | None => names(map, "groupBy", at, complaints),
+            },
+            select: aggregate::select(map, at, complaints),
+            having: optional_filter(map, "having", at, complaints),
+            order_by: orders(map, at, complaints),
+            limit: map.get("limit").and_then(|limit| operand(limit, &pointer_to(at, "limit"), complaints)),
+        }),
         Kind::InsertRow => {
             let fields = names(map, "fields", at, complaints);
             let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
@@ -391,14 +423,14 @@ fn direction(value: &Value, at: &str, complaints: &mut Complaints) -> Direction 
     choice(value, at, &DIRECTIONS, complaints).unwrap_or_else(Option::unwrap_or_default)
 }
 
-fn optional_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
-    map.get("filter").and_then(|value| filter(value, &pointer_to(at, "filter"), 0, complaints))
+fn optional_filter(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Option<Filter> {
+    map.get(member).and_then(|value| filter(value, &pointer_to(at, member), 0, complaints))
 }
 
 /// Which rows are meant: what changes rows does not mean all of them by saying nothing.
 fn required_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
     required(map, "filter", "a condition on the rows; `[]` means every row", at, complaints)?;
-    optional_filter(map, at, complaints)
+    optional_filter(map, "filter", at, complaints)
 }
 
 /// Reads a condition; one that is broken is left out of its group.

@@ -426,7 +426,7 @@ fn functions() {
     /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "queryRows", "table": "rules", "limitt": 5, "own": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"
@@ -488,6 +488,33 @@ fn operands() {
     /functions/f/values/m: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment` or `literal`; write an object that is the value itself as `{"literal": …}`
     /functions/f/values/n/arg2: error[unknown_option]: `arg2` is not an option of `literal`; leave it out
     "#);
+}
+
+#[test]
+fn aggregates() {
+    insta::assert_snapshot!(of_function(json!({ "kind": "aggregateRows", "table": "rules", "groupBy": [1], "having": [], "select": {
+        "a": {}, "b": { "count": false }, "c": { "sum": true }, "d": { "sum": "a", "min": "a" }, "e": { "count": "a", "of": "b" }, "f": "count",
+    } })), @r#"
+    /functions/f/groupBy/0: error[wrong_type]: expected a column's name, got the number `1`
+    /functions/f/select/a: error[missing_member]: expected one of `count`, `sum`, `avg`, `min` or `max`
+    /functions/f/select/b/count: error[wrong_type]: expected `true` for rows, or a column's name, got `false`
+    /functions/f/select/c/sum: error[wrong_type]: expected a column's name, got `true`
+    /functions/f/select/d: error[ambiguous_value]: a member is one function of the rows, not several at once; give each a member of its own
+    /functions/f/select/e/of: error[unknown_option]: `of` is not an option of `count`; leave it out
+    /functions/f/select/f: error[wrong_type]: expected what is made of the rows, such as `{"sum": "score"}`, got the text `count`
+    "#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "aggregateRows", "table": "rules", "groupBy": [], "select": [], "fields": ["a"] })), @r#"
+    /functions/f/fields: error[unknown_option]: `fields` is not an option of `aggregateRows`; expected `kind`, `table`, `filter`, `groupBy`, `select`, `having`, `orderBy`, `orderDir`, `limit`, `scan`, `access` or `editorOnly`
+    /functions/f/groupBy: error[missing_member]: `groupBy` names no column; name one, or leave it out
+    /functions/f/select: error[wrong_type]: expected an object such as `{"n": {"count": true}}`, got an array
+    "#);
+    let written = normal(
+        json!({ "kind": "aggregateRows", "groupBy": "a", "select": { "n": { "count": true } }, "orderBy": "n" }),
+    );
+    assert_eq!(
+        written,
+        json!({ "groupBy": ["a"], "select": { "n": { "count": true } }, "orderBy": [{ "column": "n", "dir": "asc" }] })
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Definitions from JSON as the document has it, without the reader's complaints, so that checks
 //! can be shown what the reader would never let through; and the checks' answers as lines.
 
+use rowgate_schema_dsl::aggregate::{Aggregate, AggregateFunction};
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
@@ -178,6 +179,15 @@ fn a_function(value: &Value) -> Function {
         },
         "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
+        "aggregateRows" => Body::AggregateRows {
+            table: table(),
+            filter: filter(),
+            group_by: value.get("groupBy").map(texts).unwrap_or_default(),
+            select: members(&value["select"]).map(|(name, value)| (name.clone(), an_aggregate(value))).collect(),
+            having: value.get("having").map(a_filter),
+            order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
+            limit: operand("limit"),
+        },
         "insertRow" => Body::InsertRow {
             table: table(),
             values: values(),
@@ -191,6 +201,12 @@ fn a_function(value: &Value) -> Function {
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);
     Function { access: word(&value["access"], &Role::ALL, Role::as_str), scan, body }
+}
+
+fn an_aggregate(value: &Value) -> Aggregate {
+    let (word, column) = members(value).next().unwrap();
+    let function = AggregateFunction::ALL.into_iter().find(|function| function.as_str() == word).unwrap();
+    Aggregate { function, column: column.as_str().map(str::to_owned) }
 }
 
 fn an_order(value: &Value) -> Order {

@@ -127,10 +127,7 @@ fn lists_of_rows_and_filters_of_writes() {
             .map(|complaint| format!("{complaint}\n"))
             .collect::<String>()
     };
-    assert_snapshot!(delete(json!({})), @r#"
-    /functions/f: error[missing_member]: `filter` is missing
-      hint: add `filter`: a condition on the rows; `[]` means every row
-    "#);
+    assert_snapshot!(delete(json!({})), @"/functions/f: error[missing_member]: `filter` is missing; expected a condition on the rows; `[]` means every row");
     assert_snapshot!(delete(json!({ "filter": [], "maxRows": 1001 })), @"/functions/f/maxRows: error[out_of_range]: `maxRows` is from 1 to 1000, got `1001`");
     assert_snapshot!(delete(json!({ "filter": [], "maxRows": "many" })), @r#"
     /functions/f/maxRows: error[wrong_type]: expected a number of rows, got a string

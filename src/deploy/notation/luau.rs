@@ -5,6 +5,7 @@
 //! (`tables`, `functions`, `values`). Options pass through unjudged, in the place they belong: the
 //! stages after this one say what is wrong with them, in every notation alike.
 
+mod aggregate;
 mod builders;
 mod draft;
 mod evaluate;

@@ -14,7 +14,9 @@ pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> 
         | Body::UpsertRow { values, .. }
         | Body::PatchRow { values, .. }
         | Body::PatchRows { values, .. } => values,
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Vec::new(),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Vec::new();
+        }
         Body::DeleteRow { .. } | Body::DeleteRows { .. } => &[],
     };
     let rows = function.body.rows();

@@ -38,6 +38,7 @@ pub(super) fn repeats_when_empty(function: &Function) -> bool {
         Body::QueryRows { .. }
         | Body::GetRow { .. }
         | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }

@@ -55,7 +55,9 @@ pub(super) fn statement(
             delete.cond_where(accepted.clone().add(at_most(*rows_max, target, accepted)));
             parameters.statement(&delete)
         }
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } => return Err(CompileError::Table),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Err(CompileError::Table);
+        }
     })
 }
 
@@ -102,6 +104,7 @@ pub(super) fn rows_max(function: &Function) -> Option<u32> {
         Body::QueryRows { .. }
         | Body::GetRow { .. }
         | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
         | Body::InsertRow { .. }
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }

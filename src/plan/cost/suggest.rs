@@ -1,11 +1,13 @@
 //! The index that would bound a function: columns compared by `=` first, then the order's, or the
 //! first that a range is asked of.
 
+use rowgate_schema_dsl::aggregate::AggregateFunction;
 use rowgate_schema_dsl::check::INDEX_COLUMNS_MAX;
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::{Direction, Operator};
-use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Order, Source};
+use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Order, Selected, Source};
 use rowgate_schema_dsl::model::{Model, Table};
+use rowgate_schema_dsl::name::Name;
 
 /// What an author can do about a function without bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +23,16 @@ pub enum Suggestion {
 /// What would bound the statement of `function` for calls that give the optional arguments `given`.
 pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Suggestion {
     let Some(table) = model.table(function.body.table().as_str()) else { return Suggestion::None };
+    let order_of_extreme;
     let (filter, order) = match &function.body {
         Body::QueryRows { filter, order_by, .. } => (filter.as_ref(), Some(order_by.as_slice())),
         Body::CountRows { filter, .. } => (filter.as_ref(), None),
         Body::PatchRows { filter, .. } | Body::DeleteRows { filter, .. } => (Some(filter), None),
+        Body::AggregateRows { filter, .. } => {
+            let order = |column: &Name| [Order { column: column.clone(), direction: Direction::Asc }];
+            order_of_extreme = extreme(&function.body).map(order);
+            (filter.as_ref(), order_of_extreme.as_ref().map(<[Order; 1]>::as_slice))
+        }
         Body::GetRow { .. }
         | Body::InsertRow { .. }
         | Body::InsertRows { .. }
@@ -75,9 +83,23 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
     Suggestion::Index { name: free_name(table, &columns), columns }
 }
 
+/// The one column of which an aggregateRows asks nothing but the least and the greatest value of
+/// all rows: Postgres takes them from the ends of an index.
+pub fn extreme(body: &Body) -> Option<&Name> {
+    let Body::AggregateRows { groups, select, .. } = body else { return None };
+    let column = select.first()?.column.as_ref()?;
+    let is_extreme = |selected: &Selected| {
+        matches!(selected.function, AggregateFunction::Min | AggregateFunction::Max)
+            && selected.column.as_ref() == Some(column)
+    };
+    (groups.is_empty() && select.iter().all(is_extreme)).then_some(column)
+}
+
 /// The columns of many values that every call compares by `=`.
 pub fn demanded(table: &Table, function: &Function) -> Vec<String> {
-    let Body::QueryRows { filter, .. } = &function.body else { return Vec::new() };
+    let (Body::QueryRows { filter, .. } | Body::AggregateRows { filter, .. }) = &function.body else {
+        return Vec::new();
+    };
     let wide = |name: &str| {
         table
             .column(name)

@@ -216,6 +216,55 @@ fn fields() {
 }
 
 #[test]
+fn aggregate_rows() {
+    let of = |options: Value| {
+        let mut function = json!({ "kind": "aggregateRows", "table": "t" });
+        function.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        sql(function)
+    };
+    assert_snapshot!(of(json!({ "select": { "n": { "count": true } } })), @r#"
+    SELECT COUNT(*) AS "n" FROM ext."t" WHERE "scope_key" = $1 LIMIT 1000
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(of(json!({ "groupBy": ["kind", "price"] })), @r#"
+    SELECT "kind", CAST("price" AS text) AS "price" FROM ext."t" WHERE "scope_key" = $1 GROUP BY "t"."kind", "t"."price" ORDER BY "t"."kind" ASC, "t"."price" ASC LIMIT 1000
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(of(json!({
+        "groupBy": "kind", "filter": optional("score", ">", "min", "integer"), "orderBy": "score", "orderDir": "desc", "limit": 5,
+        "select": {
+            "n": { "count": "rank" }, "score": { "sum": "score" }, "mean": { "avg": "score" }, "total": { "sum": "price" },
+            "each": { "avg": "price" }, "first": { "min": "due" }, "last": { "max": "text" },
+        },
+        "having": { "any": [
+            compare("score", ">", 10), compare("n", "in", json!({ "arg": "counts" })), compare("total", "<=", "1.50"),
+            compare("kind", "=", "fun"), compare("last", "startsWith", json!({ "arg": "q" })), compare("total", "isNull", false),
+        ] },
+    })), @r#"
+    []
+    SELECT "kind", COUNT("rank") AS "n", CAST(SUM("score") AS text) AS "score", CAST(AVG("score") AS double precision) AS "mean", CAST(SUM("price") AS text) AS "total", CAST(AVG("price") AS text) AS "each", MIN("due") AS "first", MAX("text") AS "last" FROM ext."t" WHERE "scope_key" = $1 GROUP BY "t"."kind" HAVING SUM("score") > 10 OR COUNT("rank") = ANY($2) OR SUM("price") <= CAST($3 AS numeric) OR "t"."kind" = $4 OR MAX("text") LIKE $5 OR SUM("price") IS NOT NULL ORDER BY SUM("score") DESC, "t"."kind" DESC LIMIT 5
+      $1 uuid = scope
+      $2 _int8 = argument counts
+      $3 text = Numeric("1.50")
+      $4 text = Text("fun")
+      $5 text = pattern of q at Start
+    [min]
+    SELECT "kind", COUNT("rank") AS "n", CAST(SUM("score") AS text) AS "score", CAST(AVG("score") AS double precision) AS "mean", CAST(SUM("price") AS text) AS "total", CAST(AVG("price") AS text) AS "each", MIN("due") AS "first", MAX("text") AS "last" FROM ext."t" WHERE "scope_key" = $1 AND "score" > $2 GROUP BY "t"."kind" HAVING SUM("score") > 10 OR COUNT("rank") = ANY($3) OR SUM("price") <= CAST($4 AS numeric) OR "t"."kind" = $5 OR MAX("text") LIKE $6 OR SUM("price") IS NOT NULL ORDER BY SUM("score") DESC, "t"."kind" DESC LIMIT 5
+      $1 uuid = scope
+      $2 int8 = argument min
+      $3 _int8 = argument counts
+      $4 text = Numeric("1.50")
+      $5 text = Text("fun")
+      $6 text = pattern of q at Start
+    "#);
+    assert_snapshot!(of(json!({ "groupBy": ["kind"], "select": { "n": { "count": true } }, "limit": { "arg": "limit" } })), @r#"
+    SELECT "kind", "n" FROM (SELECT "kind", COUNT(*) AS "n" FROM ext."t" WHERE "scope_key" = $1 GROUP BY "t"."kind" ORDER BY "t"."kind" ASC LIMIT 1000) AS "page" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = argument limit
+    "#);
+}
+
+#[test]
 fn operators_on_text_and_parts() {
     assert_snapshot!(condition(compare("text", "like", "a%\\_")), @r#"
     … AND "text" LIKE $2

@@ -192,6 +192,7 @@ fn every_kind_lists_its_options() {
         ("queryRows", "queryRows(\"t\", { zzzzzzzzzzzz = 1 })"),
         ("getRow", "getRow(\"t\", arg(\"id\"), { zzzzzzzzzzzz = 1 })"),
         ("countRows", "countRows(\"t\", { zzzzzzzzzzzz = 1 })"),
+        ("aggregateRows", "aggregateRows(\"t\", { zzzzzzzzzzzz = 1 })"),
         ("insertRow", "insertRow(\"t\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),
         ("insertRows", "insertRows(\"t\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),
         ("upsertRow", "upsertRow(\"t\", \"c\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),

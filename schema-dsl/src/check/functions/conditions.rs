@@ -27,6 +27,7 @@ fn written(body: &Body) -> Vec<(&'static str, &Filter)> {
         Body::QueryRows { .. }
         | Body::GetRow { .. }
         | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
         | Body::InsertRow { .. }
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }

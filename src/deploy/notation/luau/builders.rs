@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 34] = [
+pub(super) const SERVED: [&str; 40] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -26,6 +26,7 @@ pub(super) const SERVED: [&str; 34] = [
     "queryRows",
     "getRow",
     "countRows",
+    "aggregateRows",
     "insertRow",
     "insertRows",
     "upsertRow",
@@ -37,6 +38,11 @@ pub(super) const SERVED: [&str; 34] = [
     "identity",
     "now",
     "increment",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
     "filter",
     "all",
     "any",
@@ -44,8 +50,7 @@ pub(super) const SERVED: [&str; 34] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 10] =
-    ["query", "mutation", "action", "aggregateRows", "transaction", "count", "sum", "avg", "min", "max"];
+pub(super) const NOT_YET_SERVED: [&str; 4] = ["query", "mutation", "action", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -107,6 +112,7 @@ pub(super) fn is_function(name: &str) -> bool {
         "queryRows"
             | "getRow"
             | "countRows"
+            | "aggregateRows"
             | "insertRow"
             | "insertRows"
             | "upsertRow"

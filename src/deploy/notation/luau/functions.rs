@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::deploy::notation::luau::aggregate;
 use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function};
 use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::values::{Empty, condition, operand, option, place_of};
@@ -128,8 +129,9 @@ fn options(
             continue;
         }
         let value = match member.name {
-            "filter" => condition(draft, &at, member.value),
-            "orderBy" | "fields" => option(draft, &at, member.value, Empty::List),
+            "filter" | "having" => condition(draft, &at, member.value),
+            "select" => aggregate::select(draft, &at, member.value),
+            "orderBy" | "fields" | "groupBy" => option(draft, &at, member.value, Empty::List),
             _ => option(draft, &at, member.value, Empty::Table),
         };
         match value {

@@ -177,6 +177,12 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
             let by = operand(draft, &spot.member("increment", place_of(first, spot)), first, Empty::Table)?;
             Some(json!({ "increment": by }))
         }
+        "count" | "sum" | "avg" | "min" | "max" => {
+            let message =
+                format!("`{}(…)` is made of rows, which only `select = {{ … }}` of aggregateRows takes", call.name);
+            draft.complain("builder_expected", spot, message, "");
+            None
+        }
         "filter" | "all" | "any" | "negate" => {
             let message = format!("`{}(…)` is a condition, which only `filter = …` takes", call.name);
             draft.complain("builder_expected", spot, message, "");

@@ -173,7 +173,7 @@ functions.i = queryRows("rules", { filter = all(filter("a", "=", 1), nil, 3) })
 functions.j = queryRows("rules", { limit = filter("a", "=", 1), table = "x" })
 functions.k = queryRows("rules", { filter = filter("a", "in", { arg("x") }) })
 functions.l = mutation({ handler = function() end })
-functions.m = aggregateRows("votes", { select = { n = count() } })
+functions.m = aggregateRows("votes", { select = { n = count, a = count(1, 2), b = sum(), c = arg("c"), d = min("a"):max(1) }, limit = count() })
 functions.n = function() end
 functions.o = queryRows
 functions.p = arg("x")
@@ -228,9 +228,21 @@ return functions"#,
     server/functions.luau:13: error[not_yet_served]: `mutation` is part of the language, but not served yet by this version
       hint: leave it out for now
       at /functions/l
-    server/functions.luau:14: error[not_yet_served]: `aggregateRows` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /functions/m
+    server/functions.luau:14: error[builder_expected]: `count(…)` is made of rows, which only `select = { … }` of aggregateRows takes
+      at /functions/m/limit
+    server/functions.luau:14: error[wrong_argument]: `count` takes at most 1 arguments, got 2
+      hint: write `count()`
+      at /functions/m/select/a
+    server/functions.luau:14: error[wrong_argument]: `sum` lacks its column
+      hint: write `sum("column")`
+      at /functions/m/select/b
+    server/functions.luau:14: error[builder_expected]: expected `count()`, or `sum`, `avg`, `min` or `max` of a column such as `sum("score")`, got `arg(…)`
+      at /functions/m/select/c
+    server/functions.luau:14: error[unknown_method]: `min(…)` has no methods, so no `max`
+      at /functions/m/select/d
+    server/functions.luau:14: error[builder_not_called]: `count` is a builder that was not called
+      hint: write `count(…)`
+      at /functions/m/select/n
     server/functions.luau:15: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got a Lua function
       at /functions/n
     server/functions.luau:16: error[builder_not_called]: `queryRows` is a builder that was not called
