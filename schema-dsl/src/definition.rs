@@ -442,7 +442,7 @@ impl Operator {
 }
 
 /// Where a value comes from. In JSON a scalar or an array is itself; an object is one of
-/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"literal"}`.
+/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"append"}`, `{"remove"}`, `{"literal"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// The author's own value.
@@ -455,6 +455,22 @@ pub enum Operand {
     Now,
     /// The column's old value plus this; in patchRow alone.
     Increment(Box<Operand>),
+    /// The column's old list with this element behind it; in patchRow and patchRows alone.
+    Append(Box<Operand>),
+    /// The column's old list without the elements that are equal to this; in patchRow and patchRows alone.
+    Remove(Box<Operand>),
+}
+
+impl Operand {
+    /// What is done to a column's old value, as authors call it, and with what.
+    pub fn change(&self) -> Option<(&'static str, &Operand)> {
+        match self {
+            Operand::Increment(by) => Some(("increment", by)),
+            Operand::Append(element) => Some(("append", element)),
+            Operand::Remove(element) => Some(("remove", element)),
+            Operand::Literal(_) | Operand::Argument { .. } | Operand::Identity(_) | Operand::Now => None,
+        }
+    }
 }
 
 /// What is known of a caller.
@@ -517,6 +533,8 @@ impl Serialize for Operand {
             Operand::Identity(field) => member("identity", field, serializer),
             Operand::Now => member("now", &true, serializer),
             Operand::Increment(by) => member("increment", by, serializer),
+            Operand::Append(element) => member("append", element, serializer),
+            Operand::Remove(element) => member("remove", element, serializer),
         }
     }
 }
@@ -565,7 +583,9 @@ impl JsonSchema for Operand {
                 { "type": "object", "properties": { "arg": { "type": "string" }, "validator": validator }, "required": ["arg"], "additionalProperties": false },
                 { "type": "object", "properties": { "identity": identity }, "required": ["identity"], "additionalProperties": false },
                 { "type": "object", "properties": { "now": { "const": true } }, "required": ["now"], "additionalProperties": false },
-                { "type": "object", "properties": { "increment": operand }, "required": ["increment"], "additionalProperties": false },
+                { "type": "object", "properties": { "increment": operand.clone() }, "required": ["increment"], "additionalProperties": false },
+                { "type": "object", "properties": { "append": operand.clone() }, "required": ["append"], "additionalProperties": false },
+                { "type": "object", "properties": { "remove": operand }, "required": ["remove"], "additionalProperties": false },
                 { "type": "object", "properties": { "literal": {} }, "required": ["literal"], "additionalProperties": false }
             ]
         })

@@ -316,4 +316,8 @@ pub enum Assigned {
     /// The old value (0 where null) plus this; for a row that is not there yet, the default or 0
     /// plus this.
     Increment(Source),
+    /// The old list, empty where null, with this element behind it.
+    Append(Source),
+    /// The old list without the elements that are equal to this; null stays null.
+    Remove(Source),
 }

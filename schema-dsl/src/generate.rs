@@ -514,7 +514,13 @@ fn patched(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Ind
             | ColumnType::Object { .. }
             | ColumnType::Json => None,
         };
+        let items =
+            if let ColumnType::Array { items, .. } = &column.validator.column_type { Some(items) } else { None };
         let operand = match by.filter(|_| choices.flag()) {
+            None if items.is_some() && choices.flag() => {
+                let element = Box::new(Operand::Argument { name: budget.name(choices), validator: None });
+                Some(if choices.flag() { Operand::Append(element) } else { Operand::Remove(element) })
+            }
             Some(by) if choices.flag() => Some(Operand::Increment(Box::new(Operand::Literal(by)))),
             Some(_) => {
                 let name = budget.name(choices);

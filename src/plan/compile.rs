@@ -34,7 +34,7 @@ pub enum CompileError {
     Table,
     #[error("a column of the function is not in its table")]
     Column,
-    #[error("`in` was given neither a list nor an argument")]
+    #[error("something that takes a list was given none")]
     List,
     #[error("a text was to be looked for that is neither a literal nor an argument")]
     Pattern,

@@ -32,7 +32,7 @@ use sqlparser::parser::Parser;
 use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
-const FUNCTIONS: [&str; 7] = ["now", "count", "coalesce", "sum", "avg", "min", "max"];
+const FUNCTIONS: [&str; 9] = ["now", "count", "coalesce", "sum", "avg", "min", "max", "array_append", "array_remove"];
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -334,9 +334,9 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
     let mut add = |member: &str, operand: &'a Operand| {
         let mut pointer = format!("{pointer}{member}");
         let mut operand = operand;
-        while let Operand::Increment(by) = operand {
-            pointer.push_str("/increment");
-            operand = by;
+        while let Some((word, with)) = operand.change() {
+            pointer = pointer_to(&pointer, word);
+            operand = with;
         }
         found.push((pointer, operand));
     };

@@ -256,7 +256,7 @@ impl<'a> Reading<'_, 'a, '_> {
         let pointer = pointer_to(self.pointer, member);
         match operand {
             Operand::Literal(_) | Operand::Argument { .. } => {}
-            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
                 let message = format!("`{member}` is a number of rows");
                 let diagnostic = Diagnostic::new("invalid_paging", pointer, message);
                 self.diagnostics.push(diagnostic.with_hint("give an integer or an argument"));
@@ -277,7 +277,7 @@ impl<'a> Reading<'_, 'a, '_> {
         let pointer = pointer_to(self.pointer, "id");
         match operand {
             Operand::Literal(_) | Operand::Argument { .. } => {}
-            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
                 let message = "a row's `id` is made by the gateway; nothing but an argument or a literal can be one";
                 let hint = "use `arg(\"id\")`, or find the row by another column with queryRows";
                 self.diagnostics.push(Diagnostic::new("invalid_id", pointer, message).with_hint(hint));
@@ -314,6 +314,12 @@ impl<'a> Reading<'_, 'a, '_> {
             (Operand::Increment(by), Write::Patch | Write::Upsert) => {
                 Assigned::Increment(self.increment(column, by, &pointer)?)
             }
+            (Operand::Append(element), Write::Patch) => {
+                Assigned::Append(self.element(column, element, "append", &pointer)?)
+            }
+            (Operand::Remove(element), Write::Patch) => {
+                Assigned::Remove(self.element(column, element, "remove", &pointer)?)
+            }
             _ => {
                 let target = Target {
                     what: format!("column `{name}`"),
@@ -345,6 +351,25 @@ impl<'a> Reading<'_, 'a, '_> {
             is_bounded: false,
         };
         operands::source(by, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    /// An element that is put into the column's list, or taken out of it.
+    fn element(&mut self, column: &Column, element: &Operand, word: &str, pointer: &str) -> Option<Source> {
+        let name = &column.name;
+        let ColumnType::Array { items, .. } = &column.column_type else {
+            let message = format!("column `{name}` of type {} is no list", column.column_type.word());
+            let diagnostic = Diagnostic::new("element_type", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint(format!("use `{word}` on an array column")));
+            return None;
+        };
+        let target = Target {
+            what: format!("an element of column `{name}`"),
+            column_type: items.as_ref().clone(),
+            need: Need::Asked,
+            nullable: false,
+            is_bounded: false,
+        };
+        operands::source(element, target, &pointer_to(pointer, word), self.arguments, self.diagnostics)
     }
 
     fn required(&mut self, table: &Table, values: &IndexMap<String, Operand>) {

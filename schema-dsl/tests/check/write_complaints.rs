@@ -133,3 +133,31 @@ fn lists_of_rows_and_filters_of_writes() {
     /functions/f/maxRows: error[wrong_type]: expected a number of rows, got a string
     "#);
 }
+
+#[test]
+fn elements_of_lists() {
+    let patch = |value: Value| {
+        function(json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "tags": value } }))
+    };
+    assert_snapshot!(patch(json!({ "append": { "arg": "tag" } })), @"sound");
+    assert_snapshot!(patch(json!({ "remove": { "identity": "userId" } })), @"sound");
+    assert_snapshot!(patch(json!({ "append": 5 })), @r#"
+    invalid_literal /functions/f/values/tags/append
+      the value for an element of column `tags` is not one: expected a string, got a number
+      write a value that the column accepts
+    "#);
+    let on_text =
+        json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": { "append": "x" } } });
+    assert_snapshot!(function(on_text), @r#"
+    element_type /functions/f/values/text
+      column `text` of type string is no list
+      use `append` on an array column
+    "#);
+    let on_insert =
+        json!({ "kind": "insertRow", "table": "rules", "values": { "text": "x", "tags": { "append": "x" } } });
+    assert_snapshot!(function(on_insert), @r#"
+    misplaced_increment /functions/f/values/tags
+      `append` changes a column's old value; column `tags` has none here
+      use it as a value of patchRow
+    "#);
+}

@@ -26,7 +26,10 @@ pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> 
             .iter()
             .filter(|assignment| columns.contains(&assignment.column.as_str()))
             .filter_map(|assignment| {
-                let (Assigned::Source(value) | Assigned::Increment(value)) = &assignment.value;
+                let (Assigned::Source(value)
+                | Assigned::Increment(value)
+                | Assigned::Append(value)
+                | Assigned::Remove(value)) = &assignment.value;
                 match value {
                     Source::Argument(index) => arguments.get(*index),
                     Source::Literal(_) | Source::Identity(_) | Source::Now => None,

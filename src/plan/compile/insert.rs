@@ -136,6 +136,8 @@ fn update(
                     Some(place) => CaseStatement::new().case(from.met_given(place), new).finally(old(name)).into(),
                 }
             }
+            // INVARIANT: `check` lets lists be changed in patches alone.
+            Assigned::Append(_) | Assigned::Remove(_) => return Err(CompileError::List),
             Assigned::Increment(by) => {
                 let old = if column.optional { Func::coalesce([old(name), zero()]).into() } else { old(name) };
                 old.add(step(by, column, arguments, &mut from.parameters))

@@ -77,6 +77,8 @@ fn patch(
         let new = match value {
             Assigned::Source(from) => patched(from, column, arguments, parameters),
             Assigned::Increment(by) => incremented(by, column, arguments, parameters),
+            Assigned::Append(element) => relisted("array_append", element, column, arguments, parameters)?,
+            Assigned::Remove(element) => relisted("array_remove", element, column, arguments, parameters)?,
         };
         update.value(Alias::new(column.name.as_str()), new);
     }
@@ -118,7 +120,8 @@ pub(super) fn needs_one_of(function: &Function) -> Vec<usize> {
     let (Body::PatchRow { values, .. } | Body::PatchRows { values, .. }) = &function.body else { return Vec::new() };
     let droppable: Vec<usize> = droppable(function).collect();
     let always = values.iter().any(|assignment| {
-        let (Assigned::Source(from) | Assigned::Increment(from)) = &assignment.value;
+        let (Assigned::Source(from) | Assigned::Increment(from) | Assigned::Append(from) | Assigned::Remove(from)) =
+            &assignment.value;
         !matches!(from, Source::Argument(index) if droppable.contains(index))
     });
     if always { Vec::new() } else { droppable }
@@ -140,6 +143,27 @@ fn incremented(by: &Source, column: &Column, arguments: &[Argument], parameters:
     let new = source(by, &column.column_type, parameters);
     let new = if dropped_argument(by, arguments).is_some() { Func::coalesce([new, zero()]).into() } else { new };
     old.add(new)
+}
+
+/// The list that `function` makes of the old one and an element. Null is no list to remove from, and
+/// an empty one to append to.
+fn relisted(
+    function: &'static str,
+    element: &Source,
+    column: &Column,
+    arguments: &[Argument],
+    parameters: &mut Parameters,
+) -> Result<Expr, CompileError> {
+    let ColumnType::Array { items, .. } = &column.column_type else { return Err(CompileError::List) };
+    let old = Expr::col(Alias::new(column.name.as_str()));
+    let new = Func::cust(Alias::new(function)).args([old.clone(), source(element, items, parameters)]);
+    Ok(match dropped_argument(element, arguments) {
+        None => new.into(),
+        Some(index) => {
+            let given = parameters.bind(Binding::Given(index), &ColumnType::Boolean);
+            CaseStatement::new().case(given, new).finally(old).into()
+        }
+    })
 }
 
 /// `new` where the argument was given, else `other`. Null is absence where the column holds none.

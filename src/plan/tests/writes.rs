@@ -70,3 +70,17 @@ fn rows_that_are_inserted() {
       $12 _uuid = new ids of those with tags
     "#);
 }
+
+#[test]
+fn lists_that_are_changed() {
+    let text = sql(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "fields": ["id"], "values": {
+        "tags": { "append": { "arg": "tag", "validator": { "type": "decimal", "optional": true } } },
+    } }));
+    assert_snapshot!(text, @r#"
+    UPDATE ext."t" SET "tags" = (CASE WHEN ($1) THEN array_append("tags", CAST($2 AS numeric)) ELSE "tags" END), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id"
+      $1 bool = whether tag is given
+      $2 text = argument tag
+      $3 uuid = scope
+      $4 uuid = argument id
+    "#);
+}

@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 40] = [
+pub(super) const SERVED: [&str; 42] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -38,6 +38,8 @@ pub(super) const SERVED: [&str; 40] = [
     "identity",
     "now",
     "increment",
+    "append",
+    "remove",
     "count",
     "sum",
     "avg",

@@ -55,6 +55,8 @@ impl<'a> Values<'a> {
             row.push(match value {
                 Assigned::Source(value) => self.inserted(value, column),
                 Assigned::Increment(by) => self.begun(by, column),
+                // INVARIANT: `check` lets lists be changed in patches alone.
+                Assigned::Append(_) | Assigned::Remove(_) => return Err(CompileError::List),
             });
         }
         Ok((columns, row))
