@@ -47,7 +47,7 @@ pub async fn run(
             Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
                 (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
             }
-            Trouble::Answer(failure) => return Err(failure),
+            Trouble::Answer(failure) => return Err(plan.met(failure)),
             Trouble::Skipped => {
                 alone = true;
                 (true, sqlstate::unavailable(false))

@@ -145,7 +145,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["expand", "own", "rateLimit", "description"];
+const LATER: &[&str] = &["expand", "rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -179,13 +179,14 @@ impl Kind {
                 "offset",
                 "page",
                 "fields",
+                "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::GetRow => &["kind", "table", "id", "fields", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "own", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::AggregateRows => &[
                 "kind",
                 "table",
@@ -196,12 +197,13 @@ impl Kind {
                 "orderBy",
                 "orderDir",
                 "limit",
+                "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
             Kind::InsertRow => {
-                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
+                &["kind", "table", "values", "onConflict", "unique", "fields", "own", "scan", "access", "editorOnly"]
             }
             Kind::InsertRows => &[
                 "kind",
@@ -215,12 +217,12 @@ impl Kind {
                 "access",
                 "editorOnly",
             ],
-            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "own", "scan", "access", "editorOnly"],
             Kind::PatchRows => {
-                &["kind", "table", "filter", "values", "maxRows", "fields", "scan", "access", "editorOnly"]
+                &["kind", "table", "filter", "values", "maxRows", "fields", "own", "scan", "access", "editorOnly"]
             }
-            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "scan", "access", "editorOnly"],
+            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "own", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -236,6 +238,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let own = flag(map, "own", at, complaints);
     let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
@@ -244,7 +247,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, scan, body })
+    body.map(|body| Function { access, own, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.

@@ -7,6 +7,7 @@ mod described;
 mod document;
 mod function_complaints;
 mod modelled;
+mod owner_complaints;
 mod properties;
 mod table_complaints;
 mod write_complaints;

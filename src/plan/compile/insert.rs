@@ -10,7 +10,7 @@ mod values;
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Conflict, Function};
 use rowgate_schema_dsl::model::{Index, Table};
-use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use sea_query::{
     Alias, CaseStatement, CommonTableExpression, Cond, Expr, ExprTrait, Func, InsertStatement, OnConflict, Query,
     UnionType, Value, WithClause,
@@ -18,7 +18,7 @@ use sea_query::{
 
 use crate::plan::compile::insert::values::{Values, step, zero};
 use crate::plan::compile::write::returning;
-use crate::plan::compile::{CompileError, answered, dropped_argument, now};
+use crate::plan::compile::{CompileError, answered, caller, dropped_argument, now};
 use crate::plan::statement::{Parameters, Statement};
 
 pub(super) use crate::plan::compile::insert::rows::rows;
@@ -46,6 +46,23 @@ pub(super) fn repeats_when_empty(function: &Function) -> bool {
     }
 }
 
+/// Whether an empty answer means that the row that is there is another user's.
+pub(super) fn empty_is_conflict(function: &Function) -> bool {
+    match &function.body {
+        Body::InsertRow { conflict: Conflict::Update(_), .. } | Body::UpsertRow { .. } => function.own,
+        Body::InsertRow { conflict: Conflict::Error | Conflict::Ignore(_), .. }
+        | Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::InsertRows { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => false,
+    }
+}
+
 /// What an insert puts in, what it does where the row is there, and what it answers.
 #[derive(Clone, Copy)]
 pub(super) struct Inserted<'a> {
@@ -53,6 +70,8 @@ pub(super) struct Inserted<'a> {
     pub(super) values: &'a [Assignment],
     pub(super) conflict: &'a Conflict,
     pub(super) fields: &'a [Name],
+    /// Whether a row that is met must be the caller's.
+    pub(super) own: bool,
 }
 
 /// One new row.
@@ -118,7 +137,7 @@ fn found_by(rule: &Index) -> OnConflict {
 /// The new values of the row that is there: those of the insert, except what found the row.
 fn update(
     table: &Table,
-    Inserted { arguments, values, .. }: Inserted<'_>,
+    Inserted { arguments, values, own, .. }: Inserted<'_>,
     rule: &Index,
     from: &mut Values<'_>,
 ) -> Result<OnConflict, CompileError> {
@@ -147,6 +166,9 @@ fn update(
     }
     on_conflict.value(Alias::new("updated_at"), now(&ColumnType::Timestamp));
     on_conflict.value(Alias::new("version"), old("version").add(Expr::Constant(Value::BigInt(Some(1)))));
+    if own {
+        on_conflict.action_and_where(old(OWNER_COLUMN).eq(caller(&mut from.parameters)));
+    }
     Ok(on_conflict)
 }
 

@@ -23,11 +23,11 @@ pub(super) fn statement(
     let arguments = function.arguments.as_slice();
     Ok(match &function.body {
         Body::InsertRow { values, conflict, fields, .. } | Body::UpsertRow { values, conflict, fields, .. } => {
-            let inserted = insert::Inserted { arguments, values, conflict, fields };
+            let inserted = insert::Inserted { arguments, values, conflict, fields, own: function.own };
             insert::row(table, inserted, target, scope, parameters)?
         }
         Body::InsertRows { values, conflict, fields, rows, .. } => {
-            let inserted = insert::Inserted { arguments: &rows.members, values, conflict, fields };
+            let inserted = insert::Inserted { arguments: &rows.members, values, conflict, fields, own: false };
             insert::rows(table, inserted, target, scope, parameters)?
         }
         Body::PatchRow { id, values, fields, .. } => {

@@ -23,6 +23,7 @@ fn refusal(sql: &str) -> &'static str {
         Err(Unproven::Unreadable(_)) => "unreadable",
         Err(Unproven::Form) => "form",
         Err(Unproven::ForeignTable(_)) => "foreign table",
+        Err(Unproven::Unowned(_)) => "unowned",
         Err(Unproven::Unscoped(_)) => "unscoped",
         Err(Unproven::Hidden { .. }) => "hidden",
         Err(Unproven::Function(_)) => "function",

@@ -29,7 +29,7 @@ pub(super) fn sql(function: Value) -> String {
     shown(&plan(tables, function))
 }
 
-fn shown(plan: &Plan) -> String {
+pub(super) fn shown(plan: &Plan) -> String {
     let name = |place: &usize| plan.arguments.name(*place).unwrap();
     let mut text = String::new();
     let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);

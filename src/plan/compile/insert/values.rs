@@ -6,12 +6,12 @@
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Source};
 use rowgate_schema_dsl::model::{Column, DefaultValue, Table};
-use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use rowgate_schema_dsl::name::{OWNER_COLUMN, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::extension::postgres::PgFunc;
 use sea_query::{Alias, CaseStatement, Expr, ExprTrait, Func, Query, SelectStatement, Value};
 
-use crate::plan::compile::{CompileError, dropped_argument, now, source};
+use crate::plan::compile::{CompileError, caller, dropped_argument, now, source};
 use crate::plan::statement::{Binding, Parameters};
 
 /// What the id of a new row is called among the call's rows. No column's name has a space.
@@ -49,6 +49,10 @@ impl<'a> Values<'a> {
     ) -> Result<(Vec<Alias>, Vec<Expr>), CompileError> {
         let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
         let mut row = vec![self.parameters.bind(Binding::Scope, &ColumnType::Uuid), self.id()];
+        if table.owner().is_some() {
+            columns.push(Alias::new(OWNER_COLUMN));
+            row.push(caller(&mut self.parameters));
+        }
         for Assignment { column, value } in values {
             let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
             columns.push(Alias::new(column.name.as_str()));
