@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
+use rowgate_schema_dsl::definition::Scope;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Code, Complaint, Failure};
@@ -140,7 +142,7 @@ pub fn chain(error: &dyn Error) -> String {
 fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
     let code = &refusal.code;
     let constraint = refusal.constraint.as_deref().and_then(|name| find(plan, name));
-    let failure = if let (SqlState::DIVISION_BY_ZERO, Some(rows_max)) = (code.clone(), plan.rows_max) {
+    let failure = if let (SqlState::DIVISION_BY_ZERO, Some(rows_max)) = (code.clone(), plan.accepted_rows_max) {
         let detail = format!("more than {rows_max} rows are accepted; nothing was changed");
         Failure::new(Code::TooManyRows, detail)
     } else if *code == SqlState::CARDINALITY_VIOLATION {
@@ -167,6 +169,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::ValueRefused, "a value is too large for the index on its column")
     } else if code.code().starts_with("22") {
         Failure::new(Code::ValueRefused, "a value is not one the database can hold")
+    } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
+        Failure::new(Code::QuotaRowsExceeded, rows_exceeded(plan))
     } else if *code == SqlState::QUERY_CANCELED {
         Failure::new(Code::StatementTimeout, "the statement took longer than it may")
     } else if *code == SqlState::LOCK_NOT_AVAILABLE
@@ -180,6 +184,17 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::Internal, "the gateway could not run the statement")
     };
     failure.with_log(refusal.log())
+}
+
+fn rows_exceeded(plan: &Plan) -> String {
+    let whose = match plan.scope {
+        Scope::Instance => "the install",
+        Scope::Overlay => "the overlay",
+        Scope::Account => "the account",
+        Scope::Global => "the extension",
+    };
+    let most = plan.rows_max.map(|rows| format!(" of {rows} rows")).unwrap_or_default();
+    format!("table `{}` has no room for more: {whose} has a quota{most} there; delete some first", plan.table)
 }
 
 /// By its name; behind a shard the name has a suffix.

@@ -71,6 +71,8 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         access: function.access,
         kind: function.body.word(),
         writes: function.body.writes(),
+        table: table.name.as_str().into(),
+        rows_max: table.rows_max,
         scope: table.scope,
         arguments: function.body.rows().map_or_else(|| Arguments::new(&function.arguments), Arguments::of_rows),
         optional,
@@ -78,7 +80,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         repeats_when_empty: insert::repeats_when_empty(function),
         empty_is_conflict: insert::empty_is_conflict(function),
         needs_one_of: write::needs_one_of(function),
-        rows_max: write::rows_max(function),
+        accepted_rows_max: write::rows_max(function),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
     })

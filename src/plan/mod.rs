@@ -43,6 +43,9 @@ pub struct Plan {
     pub kind: &'static str,
     /// Whether it changes rows: which lane it rides, which class it is limited by.
     pub writes: bool,
+    /// The function's table, and how many rows each scope of it may hold.
+    pub table: Box<str>,
+    pub rows_max: Option<u32>,
     /// Whose rows: which id of the install is bound as the scope.
     pub scope: Scope,
     pub arguments: Arguments,
@@ -59,7 +62,7 @@ pub struct Plan {
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     /// Rows that the filter of a write may accept; more are an error of the database.
-    pub rows_max: Option<u32>,
+    pub accepted_rows_max: Option<u32>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,

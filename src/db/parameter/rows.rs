@@ -95,6 +95,13 @@ fn array(
     Ok(())
 }
 
+const DAY_MICROSECONDS: i64 = 86_400_000_000;
+
+/// So many days after 1970-01-01.
+fn date(days: i64) -> Result<jiff::civil::Date, jiff::Error> {
+    jiff::civil::Date::constant(1970, 1, 1).checked_add(jiff::Span::new().try_days(days)?)
+}
+
 /// `{"a","b"}`, each element in quotes, so that none is taken for null or a brace.
 fn text_of(elements: &[Typed]) -> Result<String, Box<dyn Error + Sync + Send>> {
     let mut text = String::from("{");
@@ -108,11 +115,13 @@ fn text_of(elements: &[Typed]) -> Result<String, Box<dyn Error + Sync + Send>> {
             Typed::Float8(value) => value.to_string(),
             Typed::Bool(value) => value.to_string(),
             Typed::Uuid(value) => value.to_string(),
-            Typed::Timestamptz(microseconds) => jiff::Timestamp::from_microsecond(*microseconds)?.to_string(),
-            Typed::Date(days) => {
-                let days = jiff::Span::new().try_days(*days)?;
-                jiff::civil::Date::constant(1970, 1, 1).checked_add(days)?.to_string()
+            // By the calendar, since jiff's timestamps end some hours before the year 9999 does.
+            Typed::Timestamptz(microseconds) => {
+                let date = date(microseconds.div_euclid(DAY_MICROSECONDS))?;
+                let of_day = jiff::Span::new().try_microseconds(microseconds.rem_euclid(DAY_MICROSECONDS))?;
+                format!("{}Z", date.to_datetime(jiff::civil::Time::midnight()).checked_add(of_day)?)
             }
+            Typed::Date(days) => date(i64::from(*days))?.to_string(),
             Typed::Bytea(bytes) => {
                 let mut hex = String::from("\\x");
                 for byte in bytes {
