@@ -20,6 +20,7 @@ mod http;
 mod limits;
 mod owned;
 mod pages;
+mod pipeline;
 mod quota;
 mod rows;
 mod script;
@@ -28,4 +29,5 @@ mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod wall;
 mod writes;
