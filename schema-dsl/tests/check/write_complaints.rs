@@ -130,7 +130,7 @@ fn lists_of_rows_and_filters_of_writes() {
     assert_snapshot!(delete(json!({})), @"/functions/f: error[missing_member]: `filter` is missing; expected a condition on the rows; `[]` means every row");
     assert_snapshot!(delete(json!({ "filter": [], "maxRows": 1001 })), @"/functions/f/maxRows: error[out_of_range]: `maxRows` is from 1 to 1000, got `1001`");
     assert_snapshot!(delete(json!({ "filter": [], "maxRows": "many" })), @r#"
-    /functions/f/maxRows: error[wrong_type]: expected a number of rows, got a string
+    /functions/f/maxRows: error[wrong_type]: expected a number of rows, got the text `many`
     "#);
 }
 
@@ -143,8 +143,7 @@ fn elements_of_lists() {
     assert_snapshot!(patch(json!({ "remove": { "identity": "userId" } })), @"sound");
     assert_snapshot!(patch(json!({ "append": 5 })), @r#"
     invalid_literal /functions/f/values/tags/append
-      the value for an element of column `tags` is not one: expected a string, got a number
-      write a value that the column accepts
+      the value for an element of column `tags` does not fit: expected text, got a number
     "#);
     let on_text =
         json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": { "append": "x" } } });
