@@ -5,6 +5,7 @@
 //! one that was given to it should have it too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod expand;
 mod groups;
 
 use std::cmp::Ordering;
@@ -414,7 +415,9 @@ fn definition(more: Map<String, Value>) -> Value {
         "remove": { "kind": "deleteRow", "table": "rows", "id": { "arg": "id" } },
     });
     functions.as_object_mut().unwrap().extend(more);
-    document(json!({ "rows": { "columns": all } }), functions)
+    let (parts, add_part) = expand::parts();
+    functions["addPart"] = add_part;
+    document(json!({ "rows": { "columns": all }, "parts": parts }), functions)
 }
 
 /// An install with its rows, called by its owner.
@@ -422,13 +425,15 @@ struct Tenant {
     id: Uuid,
     identity: Identity,
     rows: Vec<Row>,
+    /// Answers of what refers to them.
+    parts: Vec<Value>,
 }
 
 impl Tenant {
     fn new(id: Uuid) -> Tenant {
         let mut identity = Identity::anonymous(std::net::IpAddr::from([127, 0, 0, 1]));
         (identity.install_id, identity.role) = (Some(id), Role::Owner);
-        Tenant { id, identity, rows: Vec::new() }
+        Tenant { id, identity, rows: Vec::new(), parts: Vec::new() }
     }
 
     async fn call(
@@ -554,12 +559,15 @@ async fn queries_answer_as_an_evaluator_in_memory() {
             let answer = tenant.call(&test, &worker, "add", &Value::Object(values.clone())).await.unwrap();
             tenant.rows.push(Row { answer, values });
         }
+        expand::fill(&mut random, &test, &worker, tenant).await;
     }
 
     for _ in 0..usize::div_ceil(cases, BATCH) {
         let queries: Vec<(Value, Offered)> = (0..BATCH).map(|_| query(&mut random)).collect();
         let aggregates: Vec<(Value, Offered)> = (0..BATCH).map(|_| aggregate(&mut random)).collect();
-        let mut functions = Map::new();
+        let expanding = |index| (format!("e{index}"), expand::expanding(&mut random));
+        let expansions: Vec<(String, Value)> = (0..BATCH / 4).map(expanding).collect();
+        let mut functions: Map<String, Value> = expansions.iter().cloned().collect();
         for (index, (query, _)) in aggregates.iter().enumerate() {
             functions.insert(format!("g{index}"), query.clone());
         }
@@ -572,6 +580,11 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         }
         deploy(&test.database, &definition(functions)).await.unwrap();
         test.server.reload().await.unwrap();
+        for (tenant, (name, function)) in
+            tenants.iter().flat_map(|tenant| expansions.iter().map(move |one| (tenant, one)))
+        {
+            expand::are_as_expected(&mut random, &test, &worker, tenant, (name, function)).await;
+        }
         for (index, (query, offered)) in aggregates.iter().enumerate() {
             for _ in 0..2 {
                 let tenant = &tenants[random.below(2)];

@@ -209,6 +209,41 @@ fn fields() {
     "#);
 }
 
+/// Every statement of `function` over tables of which one refers to the other and to itself.
+fn expanding(function: Value) -> String {
+    let tables = json!({
+        "rules": { "columns": {
+            "text": { "type": "string" },
+            "price": { "type": "decimal" },
+            "prices": { "type": "array", "items": { "type": "decimal" } },
+            "hidden": { "type": "string", "private": true },
+            "parent_id": { "type": "id", "table": "rules", "optional": true },
+        } },
+        "votes": { "columns": { "rule": { "type": "id", "table": "rules" }, "weight": { "type": "decimal" } } },
+    });
+    shown(&plan(tables, function))
+}
+
+#[test]
+fn expand() {
+    assert_snapshot!(expanding(json!({
+        "kind": "getRow", "table": "votes", "id": { "arg": "id" }, "fields": ["weight"], "expand": ["rule"],
+    })), @"");
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["id", "text"], "limit": 3, "offset": 5,
+        "expand": {
+            "parent_id": { "fields": ["id"] },
+            "children": { "table": "rules", "by": "parent_id", "fields": ["price"], "orderBy": "price", "orderDir": "desc", "limit": 2 },
+            "votes": { "table": "votes", "by": "rule", "fields": ["weight", "id"], "orderBy": ["id", "weight"] },
+        },
+    })), @"");
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["text"], "page": true, "orderBy": "price",
+        "limit": { "arg": "limit", "validator": { "type": "integer", "max": 9 } },
+        "expand": { "parent_id": { "fields": ["text"] } },
+    })), @"");
+}
+
 #[test]
 fn aggregate_rows() {
     let of = |options: Value| {
