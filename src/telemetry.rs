@@ -7,7 +7,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
@@ -28,7 +29,8 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     pub limit_decisions: IntCounterVec,
     pub calls_in_flight: IntGauge,
-    pub connections: IntGauge,
+    /// By worker.
+    pub connections: IntGaugeVec,
     pub lanes_open: IntGauge,
     pub snapshots: IntCounter,
     pub extensions: IntGauge,
@@ -64,6 +66,9 @@ impl Metrics {
             &["extension", "function", "kind"],
         )?;
         registry.register(Box::new(durations.clone()))?;
+        let connections =
+            IntGaugeVec::new(Opts::new("rowgate_client_connections", "Open client connections"), &["worker"])?;
+        registry.register(Box::new(connections.clone()))?;
         let snapshots = IntCounter::new("rowgate_registry_loads_total", "Snapshots of the registry put in force")?;
         registry.register(Box::new(snapshots.clone()))?;
         Ok(Metrics {
@@ -80,7 +85,7 @@ impl Metrics {
                 &["class", "decision"],
             )?,
             calls_in_flight: gauge("rowgate_calls_in_flight", "Calls under way")?,
-            connections: gauge("rowgate_client_connections", "Open client connections")?,
+            connections,
             lanes_open: gauge("rowgate_database_lanes_open", "Pipelined database connections that are open")?,
             snapshots,
             extensions: gauge("rowgate_extensions", "Extensions that can be called")?,

@@ -48,6 +48,9 @@ pub struct Table {
     /// Whose rows they are.
     #[serde(default, skip_serializing_if = "Scope::is_instance")]
     pub storage: Scope,
+    /// Whether each row belongs to the user who inserted it: its hidden column `owner_id`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owned: bool,
     /// Column names by index name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub indexes: IndexMap<String, Vec<String>>,
@@ -148,6 +151,9 @@ pub struct Function {
     /// The lowest role that may call it; `viewer` for reads and `editor` for writes by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Role>,
+    /// Whether it reaches the caller's own rows alone; only for a table that is owned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
     /// That the function may read a whole scope; without it such a function is refused at deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
@@ -264,6 +270,20 @@ pub enum Body {
 }
 
 impl Body {
+    /// The name of the table it is about.
+    pub fn table(&self) -> &str {
+        match self {
+            Body::QueryRows { table, .. }
+            | Body::GetRow { table, .. }
+            | Body::CountRows { table, .. }
+            | Body::AggregateRows { table, .. }
+            | Body::InsertRow { table, .. }
+            | Body::UpsertRow { table, .. }
+            | Body::PatchRow { table, .. }
+            | Body::DeleteRow { table, .. } => table,
+        }
+    }
+
     /// The word authors write for the kind, such as `queryRows`.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -7,8 +7,10 @@
 //!
 //! [`refusal`]: Change::refusal
 
+mod complaint;
+
 use crate::column_type::ColumnType;
-use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::diagnostic::pointer_to;
 use crate::model::{Column, Index, Model, Origin, Table};
 
 /// One step from a model to the next. The later model's parts are `table`, `column`, `index`;
@@ -26,6 +28,26 @@ pub enum Change<'a> {
     AddColumn {
         table: &'a Table,
         column: &'a Column,
+    },
+    /// The column `owner_id`; rows that were there get the empty text, which is nobody's id.
+    AddOwner {
+        table: &'a Table,
+    },
+    /// From here on a new row must say whose it is.
+    DropOwnerDefault {
+        table: &'a Table,
+    },
+    /// The index over owners that functions with `own = true` read by.
+    AddOwnerIndex {
+        table: &'a Table,
+    },
+    /// A declared index does the same now; no row is touched.
+    DropOwnerIndex {
+        table: &'a Table,
+    },
+    /// Whose rows they are would be forgotten.
+    DropOwner {
+        table: &'a Table,
     },
     AddIndex {
         table: &'a Table,
@@ -117,6 +139,11 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
                     refused.push(Change::ChangeScope { table, before: old });
                 }
                 diff_columns(old, table, &mut refused, &mut columns);
+                match (old.owner().is_some(), table.owner().is_some()) {
+                    (false, true) => columns.extend([Change::AddOwner { table }, Change::DropOwnerDefault { table }]),
+                    (true, false) => refused.push(Change::DropOwner { table }),
+                    (true, true) | (false, false) => {}
+                }
                 diff_indexes(old, table, &mut refused);
             }
         }
@@ -128,6 +155,12 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
                 .filter(|index| old_index(index).is_none())
                 .map(|index| Change::AddIndex { table, index }),
         );
+        match (old.is_some_and(Table::needs_owner_index), table.needs_owner_index()) {
+            (false, true) => indexes.push(Change::AddOwnerIndex { table }),
+            // Of a table that is no longer owned it is refused to forget the owners.
+            (true, false) if table.owner().is_some() => superfluous.push(Change::DropOwnerIndex { table }),
+            (true, false) | (true, true) | (false, false) => {}
+        }
         for column in table.columns.iter().filter(|column| column.reference().is_some()) {
             let old_column = old.and_then(|old| old.column(column.name.as_str()));
             // A column that refers to something else than before was refused above.
@@ -219,6 +252,10 @@ impl Change<'_> {
         match self {
             Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::AddOwner { .. }
+            | Change::DropOwnerDefault { .. }
+            | Change::AddOwnerIndex { .. }
+            | Change::DropOwnerIndex { .. }
             | Change::AddIndex { .. }
             | Change::AddReferenceIndex { .. }
             | Change::AddReference { .. }
@@ -226,6 +263,7 @@ impl Change<'_> {
             Change::AddColumn { column, .. } => column.optional || column.default.is_some(),
             Change::DropTable { .. }
             | Change::ChangeScope { .. }
+            | Change::DropOwner { .. }
             | Change::DropColumn { .. }
             | Change::ChangeColumnType { .. }
             | Change::ChangeOptional { .. }
@@ -242,7 +280,11 @@ impl Change<'_> {
         match self {
             Change::CreatePostgresSchema { .. } => String::new(),
             Change::DropTable { .. } => "/tables".to_owned(),
-            Change::CreateTable { table } => table_pointer(table),
+            Change::CreateTable { table } | Change::DropOwner { table } => table_pointer(table),
+            Change::AddOwner { table }
+            | Change::DropOwnerDefault { table }
+            | Change::AddOwnerIndex { table }
+            | Change::DropOwnerIndex { table } => pointer_to(&table_pointer(table), "owned"),
             Change::ChangeScope { table, .. } => pointer_to(&table_pointer(table), "storage"),
             Change::AddColumn { table, column }
             | Change::AddReference { table, column }
@@ -259,115 +301,6 @@ impl Change<'_> {
                 pointer_to(&table_pointer(table), if before.unique { "uniques" } else { "indexes" })
             }
         }
-    }
-
-    /// The complaint about a change that cannot be applied; `None` for one that can.
-    pub fn refusal(&self) -> Option<Diagnostic> {
-        if self.is_additive() {
-            return None;
-        }
-        let (message, hint) = self.complaint()?;
-        Some(Diagnostic::new("change_refused", self.pointer(), message).with_hint(hint))
-    }
-
-    fn complaint(&self) -> Option<(String, String)> {
-        let complaint = match self {
-            Change::CreatePostgresSchema { .. }
-            | Change::CreateTable { .. }
-            | Change::AddIndex { .. }
-            | Change::AddReferenceIndex { .. }
-            | Change::AddReference { .. }
-            | Change::DropReferenceIndex { .. } => return None,
-            Change::AddColumn { table, column } => (
-                format!(
-                    "the new column `{}` of table `{}` has no value for rows that exist already",
-                    column.name, table.name
-                ),
-                "make it optional or give it a default".to_owned(),
-            ),
-            Change::DropTable { before } => (
-                format!(
-                    "table `{}` is deployed but no longer declared; dropping it would delete its rows",
-                    before.name
-                ),
-                format!("declare `{}` again; functions that used it may go", before.name),
-            ),
-            Change::ChangeScope { table, before } => (
-                format!(
-                    "the storage of table `{}` changed from `{}` to `{}`; its rows would belong to nobody",
-                    table.name,
-                    before.scope.as_str(),
-                    table.scope.as_str()
-                ),
-                format!("keep `{}`, or declare a new table", before.scope.as_str()),
-            ),
-            Change::DropColumn { table, before } => (
-                format!(
-                    "column `{}` of table `{}` is deployed but no longer declared; dropping it would delete its values",
-                    before.name, table.name
-                ),
-                format!("declare `{}` again; `private` hides it", before.name),
-            ),
-            Change::ChangeColumnType { table, column, before } => (
-                format!(
-                    "the type of column `{}` of table `{}` changed from {} to {}",
-                    column.name,
-                    table.name,
-                    type_words(&before.column_type),
-                    type_words(&column.column_type)
-                ),
-                "keep the type, or add a new column of the new type".to_owned(),
-            ),
-            Change::ChangeOptional { table, column } => (
-                format!(
-                    "column `{}` of table `{}` became {}",
-                    column.name,
-                    table.name,
-                    if column.optional { "optional" } else { "required" }
-                ),
-                format!("keep it {}", if column.optional { "required" } else { "optional" }),
-            ),
-            Change::ChangeDefault { table, column } => (
-                format!("the default of column `{}` of table `{}` changed", column.name, table.name),
-                "keep the default, or give the value in the function that inserts".to_owned(),
-            ),
-            Change::ChangeConstraint { table, column } => (
-                format!("the limits of column `{}` of table `{}` changed", column.name, table.name),
-                "keep the limits, or give narrower ones to the function's argument".to_owned(),
-            ),
-            Change::ChangeReference { table, column } => (
-                match column.reference() {
-                    Some((target, _)) => format!(
-                        "the reference of column `{}` of table `{}` to `{target}` is not the deployed one",
-                        column.name, table.name
-                    ),
-                    None => format!("column `{}` of table `{}` no longer is a reference", column.name, table.name),
-                },
-                "keep the reference and its `onDelete`, or add a new column".to_owned(),
-            ),
-            Change::DropIndex { table, before } => (
-                format!(
-                    "{} `{}` of table `{}` is deployed but no longer declared",
-                    kind(before),
-                    before.name,
-                    table.name
-                ),
-                format!("declare `{}` again", before.name),
-            ),
-            Change::ChangeIndex { table, index, before } => (
-                format!(
-                    "`{}` of table `{}` changed from {} over {} to {} over {}",
-                    index.name,
-                    table.name,
-                    kind(before),
-                    column_list(before),
-                    kind(index),
-                    column_list(index)
-                ),
-                "keep it, and give the new one another name".to_owned(),
-            ),
-        };
-        Some(complaint)
     }
 }
 
@@ -386,32 +319,4 @@ fn index_pointer(table: &Table, index: &Index) -> String {
     }
     let member = if index.unique { "uniques" } else { "indexes" };
     pointer_to(&pointer_to(&table_pointer(table), member), &index.name)
-}
-
-fn type_words(column_type: &ColumnType) -> String {
-    match column_type {
-        ColumnType::Array { items, .. } => format!("`array` of `{}`", items.word()),
-        ColumnType::String { .. }
-        | ColumnType::Integer { .. }
-        | ColumnType::Number { .. }
-        | ColumnType::Boolean
-        | ColumnType::Decimal { .. }
-        | ColumnType::Timestamp
-        | ColumnType::Date
-        | ColumnType::Uuid
-        | ColumnType::Bytes { .. }
-        | ColumnType::Enum { .. }
-        | ColumnType::Id { .. }
-        | ColumnType::Object { .. }
-        | ColumnType::Json => format!("`{}`", column_type.word()),
-    }
-}
-
-fn kind(index: &Index) -> &'static str {
-    if index.unique { "unique rule" } else { "index" }
-}
-
-fn column_list(index: &Index) -> String {
-    let columns: Vec<String> = index.columns.iter().map(|column| format!("`{column}`")).collect();
-    columns.join(", ")
 }

@@ -42,6 +42,8 @@ pub const CURSOR: &str = "cursor";
 pub struct Function {
     pub name: Name,
     pub access: Role,
+    /// Whether it reaches the caller's own rows alone: those of which the caller is the owner.
+    pub own: bool,
     /// Whether the author accepts that it reads a whole scope.
     pub scan_allowed: bool,
     /// Sorted by name.

@@ -133,7 +133,8 @@ fn table(choices: &mut Choices<'_>, before: &IndexMap<String, Table>) -> Table {
     }
     let keys: Vec<String> =
         columns.iter().filter(|(_, column)| is_key(column)).map(|(name, _)| String::clone(name)).collect();
-    let mut table = Table { columns, storage, indexes: IndexMap::new(), uniques: IndexMap::new() };
+    let owned = choices.below(3) == 2;
+    let mut table = Table { columns, storage, owned, indexes: IndexMap::new(), uniques: IndexMap::new() };
     for index in 0..choices.below(3) {
         if keys.is_empty() {
             break;
@@ -282,7 +283,8 @@ fn function(choices: &mut Choices<'_>, tables: &IndexMap<String, Table>, name: &
             Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields, expand }
         }
     };
-    Function { access, scan: None, body }
+    let own = table.owned && choices.flag();
+    Function { access, own, scan: None, body }
 }
 
 fn aggregate(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {

@@ -6,7 +6,7 @@
 use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Extension, Scope};
 use crate::function::Function;
-use crate::name::{Name, identifier};
+use crate::name::{Name, OWNER_COLUMN, identifier};
 use crate::value::Typed;
 
 /// One sound extension. Tables and functions are sorted by name.
@@ -20,7 +20,8 @@ pub struct Model {
 }
 
 /// A table with its system columns: `id` first, then the author's in their order, then
-/// `created_at`, `updated_at` and `version`. The hidden `scope_key` is not among them.
+/// the private `owner_id` where the table is owned, and `created_at`, `updated_at` and `version`.
+/// The hidden `scope_key` is not among them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     pub name: Name,
@@ -77,6 +78,11 @@ impl Table {
         self.columns.iter().find(|column| column.name == *name)
     }
 
+    /// The column `owner_id`, where the table is owned.
+    pub fn owner(&self) -> Option<&Column> {
+        self.column(OWNER_COLUMN)
+    }
+
     /// The columns a declarative function may answer with, in their order.
     pub fn visible_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.private)
@@ -112,6 +118,25 @@ impl Table {
     /// [`needs_reference_index`]: Table::needs_reference_index
     pub fn reference_index_identifier(&self, column: &Column) -> String {
         identifier(&[self.name.as_str(), column.name.as_str(), "ref"])
+    }
+
+    /// The name in the database of the index over the owner and `id` of a table that
+    /// [`needs_owner_index`].
+    ///
+    /// [`needs_owner_index`]: Table::needs_owner_index
+    pub fn owner_index_identifier(&self) -> String {
+        identifier(&[self.name.as_str(), OWNER_COLUMN, "ref"])
+    }
+
+    /// Whether it is owned and no declared index yields a user's rows in the order of `id`: functions
+    /// with `own = true` would read the whole scope.
+    pub fn needs_owner_index(&self) -> bool {
+        let yields = |index: &Index| match index.columns.as_slice() {
+            [owner] => !index.unique && *owner == OWNER_COLUMN,
+            [owner, id] => *owner == OWNER_COLUMN && *id == "id",
+            _ => false,
+        };
+        self.owner().is_some() && !self.indexes.iter().any(yields)
     }
 
     /// Whether `column` is a reference that no declared index leads with: a delete of the row it

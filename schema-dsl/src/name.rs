@@ -15,8 +15,11 @@ pub const SYSTEM_COLUMNS: [&str; 5] = ["id", "created_at", "updated_at", "versio
 /// The hidden column that says whose rows these are.
 pub const SCOPE_COLUMN: &str = "scope_key";
 
+/// The column of an owned table that says which user inserted the row.
+pub const OWNER_COLUMN: &str = "owner_id";
+
 /// Names Postgres gives to every table's own hidden columns, and those we keep for later.
-const RESERVED_COLUMNS: [&str; 7] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "owner_id"];
+const RESERVED_COLUMNS: [&str; 7] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", OWNER_COLUMN];
 
 /// A table, column, index, function or argument name: a letter, then letters, digits or `_`,
 /// at most 63 bytes.

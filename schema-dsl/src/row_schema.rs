@@ -51,15 +51,15 @@ pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
 pub fn result_schema(function: &Function, model: &Model) -> Schema {
     let Some(table) = model.table(function.body.table().as_str()) else { return json_schema!(true) };
     let schema = match &function.body {
-        Body::QueryRows { limit, page, fields, expand, .. } => {
+        Body::QueryRows { limit, page, fields, .. } => {
             let rows_max = match limit {
                 Limit::Literal(rows) => *rows,
                 Limit::Argument { max, .. } => *max,
             };
-            let rows = json!({ "type": "array", "items": expanded_schema(model, table, fields, expand), "maxItems": rows_max });
+            let rows = json!({ "type": "array", "items": expanded_schema(model, function, table, fields), "maxItems": rows_max });
             if page.is_some() { page_schema(rows) } else { rows }
         }
-        Body::GetRow { fields, expand, .. } => expanded_schema(model, table, fields, expand).to_value(),
+        Body::GetRow { fields, .. } => expanded_schema(model, function, table, fields).to_value(),
         Body::InsertRow { fields, .. } | Body::UpsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
             row_schema(table, fields).to_value()
         }
@@ -116,13 +116,15 @@ pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
 }
 
 /// A row with the rows that are embedded into it.
-fn expanded_schema(model: &Model, table: &Table, fields: &[Name], expand: &[Expand]) -> Schema {
+fn expanded_schema(model: &Model, function: &Function, table: &Table, fields: &[Name]) -> Schema {
     let mut schema = row_schema(table, fields);
-    for Expand { name, table: of, fields, link } in expand {
+    for Expand { name, table: of, fields, link } in function.body.expand() {
         let Some(of) = model.table(of.as_str()) else { continue };
         let row = row_schema(of, fields);
         let member = match link {
             Link::Row { column } if table.column(column.as_str()).is_none_or(|column| column.optional) => or_null(row),
+            // The row may be another user's.
+            Link::Row { .. } if function.own && of.owner().is_some() => or_null(row),
             Link::Row { .. } => row,
             Link::Rows { limit, .. } => json_schema!({ "type": "array", "items": row, "maxItems": limit }),
         };

@@ -152,12 +152,13 @@ async fn keep_open(
     purpose: Purpose,
     statements_max: NonZeroUsize,
 ) {
+    let shares = matches!(purpose, Purpose::Read);
     let mut wait_ms = 10;
     loop {
         match handshake::open(&connector.address(purpose), &connector.tls()).await {
             Ok(stream) => {
                 wait_ms = 10;
-                let (connection, driver) = Connection::new(stream, statements_max);
+                let (connection, driver) = Connection::new(stream, statements_max, shares);
                 lane.connection.store(Some(connection));
                 opened.notify_waiters();
                 let error = driver.run().await;

@@ -3,8 +3,12 @@
 //!
 //! A call appends its messages to a buffer and waits; the connection's task sends whatever has
 //! gathered by one write, and turns rows into JSON where it finds them, in the buffer they were
-//! received in. Each call ends in a Sync of its own, so it is a transaction of its own, and what
-//! fails in one says nothing to the next.
+//! received in.
+//!
+//! A write ends in a Sync of its own, so it is a transaction of its own, and what fails in one says
+//! nothing to the next. Reads that are sent together share one, a few at most: Postgres begins and
+//! ends one transaction for them and answers them by one write. Where one of them fails, those
+//! behind it were not run, are told so, and are sent again by themselves.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -39,6 +43,8 @@ const RECEIVE_BYTES: usize = 64 << 10;
 const SEND_BYTES: usize = 16 << 10;
 /// A message over this is no row of ours but a stream gone wrong.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Reads that share a Sync: the first of them is answered when the last has run.
+const SHARED_MAX: u32 = 8;
 /// A message's letter and its length.
 const HEADER_BYTES: usize = 5;
 
@@ -61,6 +67,8 @@ pub struct Request<'a> {
     pub turn: Option<&'a Turn>,
     /// The database role it runs in; the session's own where there is none.
     pub role: Option<&'a Arc<str>>,
+    /// Whether no other call may share its fate.
+    pub alone: bool,
     /// Room made for the answer at once.
     pub answer_bytes: usize,
     /// When its caller is told that it took too long.
@@ -78,6 +86,8 @@ pub enum Trouble {
     Lost { sent: bool },
     /// Its deadline passed; it may yet run.
     TimedOut,
+    /// Another call before it failed, and it was not run.
+    Skipped,
 }
 
 struct Pipe {
@@ -85,8 +95,12 @@ struct Pipe {
     out: BytesMut,
     /// Bytes ever put into `out`.
     queued_bytes: u64,
-    /// Requests without an answer yet, the oldest first.
+    /// What Postgres has yet to answer, the oldest first.
     awaited: VecDeque<Awaited>,
+    /// Calls at the end of `out` that no Sync follows yet.
+    unsynced: u32,
+    /// Whether calls may share a Sync: they write nothing.
+    shares: bool,
     /// Names by the key of the statement.
     prepared: LruCache<u128, Box<str>>,
     /// Statements ever prepared: names are never used twice.
@@ -95,32 +109,41 @@ struct Pipe {
     is_closed: bool,
 }
 
-/// A request that Postgres will answer up to a ReadyForQuery.
-struct Awaited {
-    /// Where its first byte stands among all ever queued.
-    starts_at: u64,
-    /// None for the gateway's own, such as a change of role.
-    call: Option<Awaiting>,
+/// What Postgres will answer.
+#[expect(clippy::large_enum_variant, reason = "nearly all are calls, and a box would be made for each")]
+enum Awaited {
+    Call(Awaiting),
+    /// The Sync behind one or more calls, which ReadyForQuery answers.
+    Sync,
+    /// The gateway's own change of role, which ReadyForQuery answers as well.
+    Role,
 }
 
 /// A call that waits.
 struct Awaiting {
+    /// Where its first byte stands among all ever queued.
+    starts_at: u64,
     plan: Arc<Plan>,
     answer: Answer,
     /// Whether its parameters were accepted: it may have run.
     is_bound: bool,
+    /// Whether it has run to its end.
+    is_complete: bool,
     trouble: Option<Trouble>,
     deadline: Instant,
     reply: Option<oneshot::Sender<Result<Vec<u8>, Trouble>>>,
 }
 
 impl Connection {
-    /// A connection on `stream`, and what moves its bytes until it ends.
-    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize) -> (Arc<Connection>, Driver) {
+    /// A connection on `stream`, and what moves its bytes until it ends. Calls on it may share a
+    /// transaction where it `shares`: they must write nothing.
+    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize, shares: bool) -> (Arc<Connection>, Driver) {
         let pipe = Pipe {
             out: BytesMut::with_capacity(SEND_BYTES),
             queued_bytes: 0,
             awaited: VecDeque::new(),
+            unsynced: 0,
+            shares,
             prepared: LruCache::new(statements_max),
             names: 0,
             role: None,
@@ -165,8 +188,13 @@ impl Connection {
         if pipe.role.as_ref() != request.role {
             pipe.change_role(request.role).map_err(|_| Trouble::Lost { sent: false })?;
         }
+        let is_prepared = pipe.prepared.contains(&request.statement.key);
+        // Behind a call that fails nothing is prepared, so what must be comes first after a Sync.
+        if request.alone || !is_prepared {
+            pipe.sync();
+        }
         let before = pipe.out.len();
-        if let Err(error) = pipe.write(request) {
+        if let Err(error) = pipe.write(request, is_prepared) {
             pipe.out.truncate(before);
             // Whether the statement was prepared is no longer known.
             pipe.prepared.pop(&request.statement.key);
@@ -174,15 +202,21 @@ impl Connection {
             return Err(Trouble::Answer(failure.with_log(error.to_string())));
         }
         let (reply, answered) = oneshot::channel();
-        let call = Awaiting {
+        pipe.awaited.push_back(Awaited::Call(Awaiting {
+            starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
             answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
             is_bound: false,
+            is_complete: false,
             trouble: None,
             deadline: request.deadline,
             reply: Some(reply),
-        };
-        pipe.await_answer(before, Some(call));
+        }));
+        pipe.queued_bytes += (pipe.out.len() - before) as u64;
+        pipe.unsynced += 1;
+        if request.alone || !pipe.shares || pipe.unsynced == SHARED_MAX {
+            pipe.sync();
+        }
         Ok(answered)
     }
 
@@ -192,16 +226,23 @@ impl Connection {
 }
 
 impl Pipe {
-    /// Notes that what stands in `out` from `before` on will be answered.
-    fn await_answer(&mut self, before: usize, call: Option<Awaiting>) {
-        self.awaited.push_back(Awaited { starts_at: self.queued_bytes, call });
+    /// Ends the transaction of the calls at the end of `out`, where there are any.
+    fn sync(&mut self) {
+        if self.unsynced == 0 {
+            return;
+        }
+        let before = self.out.len();
+        frontend::sync(&mut self.out);
         self.queued_bytes += (self.out.len() - before) as u64;
+        self.unsynced = 0;
+        self.awaited.push_back(Awaited::Sync);
     }
 
     /// A transaction of its own: undone together with a call that fails, it would take the role
     /// from the calls behind. Where it is refused they run in the former role, which has no right
     /// to their tables.
     fn change_role(&mut self, role: Option<&Arc<str>>) -> io::Result<()> {
+        self.sync();
         let before = self.out.len();
         match role {
             // A role's name is the gateway's own, made of letters, digits and `_`.
@@ -209,13 +250,18 @@ impl Pipe {
             None => frontend::query("RESET ROLE", &mut self.out)?,
         }
         self.role = role.cloned();
-        self.await_answer(before, None);
+        self.queued_bytes += (self.out.len() - before) as u64;
+        self.awaited.push_back(Awaited::Role);
         Ok(())
     }
 
-    fn write(&mut self, request: &Request<'_>) -> Result<(), Box<dyn std::error::Error + Sync + Send>> {
+    fn write(
+        &mut self,
+        request: &Request<'_>,
+        is_prepared: bool,
+    ) -> Result<(), Box<dyn std::error::Error + Sync + Send>> {
         let Request { statement, parameters, .. } = request;
-        if !self.prepared.contains(&statement.key) {
+        if !is_prepared {
             self.prepare(statement)?;
         }
         let name = self.prepared.get(&statement.key).map_or("", |name| name);
@@ -232,7 +278,6 @@ impl Pipe {
             Err(frontend::BindError::Serialization(error)) => return Err(error.into()),
         }
         frontend::execute("", 0, &mut self.out)?;
-        frontend::sync(&mut self.out);
         Ok(())
     }
 
@@ -252,46 +297,71 @@ impl Pipe {
     fn receive(&mut self, letter: u8, body: &[u8]) -> io::Result<()> {
         match letter {
             b'D' => {
-                if let Some(call) = self.awaited.front_mut().and_then(|awaited| awaited.call.as_mut()) {
+                if let Some(Awaited::Call(call)) = self.awaited.front_mut() {
                     call.row(body);
                 }
             }
             b'2' => {
-                if let Some(call) = self.awaited.front_mut().and_then(|awaited| awaited.call.as_mut()) {
+                if let Some(Awaited::Call(call)) = self.awaited.front_mut() {
                     call.is_bound = true;
+                }
+            }
+            b'C' => {
+                if let Some(Awaited::Call(call)) = self.awaited.front_mut() {
+                    call.is_complete = true;
+                    // What it wrote is there when its transaction has ended, and not before.
+                    if self.shares
+                        && let Some(Awaited::Call(call)) = self.awaited.pop_front()
+                    {
+                        call.finish();
+                    }
                 }
             }
             b'E' => {
                 let refusal = Refusal::read(body);
                 match self.awaited.front_mut() {
-                    Some(Awaited { call: Some(call), .. }) => {
+                    Some(Awaited::Call(call)) => {
                         call.trouble = Some(Trouble::Refused { refusal, began: call.is_bound });
                     }
-                    Some(Awaited { call: None, .. }) => {
+                    Some(Awaited::Role) => {
                         tracing::error!(code = refusal.code.code(), "the role of an extension cannot be taken");
                         // The calls behind it fail; the next one tries again.
                         self.role = Some(Arc::from(""));
                     }
-                    None => return Err(io::Error::other(format!("{}: {}", refusal.code.code(), refusal.message))),
+                    Some(Awaited::Sync) | None => {
+                        return Err(io::Error::other(format!("{}: {}", refusal.code.code(), refusal.message)));
+                    }
                 }
             }
-            b'Z' => match self.awaited.pop_front() {
-                Some(Awaited { call: Some(call), .. }) => call.finish(),
-                Some(Awaited { call: None, .. }) => {}
-                None => return Err(io::Error::other("an answer came to nothing asked")),
-            },
-            // Parsed, closed, no data, command complete, empty query, portal suspended, settings,
-            // notices, notifications: nothing is decided by them.
-            b'1' | b'3' | b'n' | b'C' | b'I' | b's' | b'S' | b'N' | b'A' => {}
+            b'Z' => self.ready()?,
+            // Parsed, closed, no data, settings, notices, notifications: nothing is decided by them.
+            b'1' | b'3' | b'n' | b'S' | b'N' | b'A' => {}
             _ => return Err(io::Error::other("an unknown message came")),
         }
         Ok(())
     }
 
+    /// Postgres is behind a Sync or a change of role: whoever stands before it is answered.
+    fn ready(&mut self) -> io::Result<()> {
+        loop {
+            match self.awaited.pop_front() {
+                Some(Awaited::Call(mut call)) => {
+                    if !call.is_complete {
+                        call.trouble.get_or_insert(Trouble::Skipped);
+                    }
+                    call.finish();
+                }
+                Some(Awaited::Sync | Awaited::Role) => return Ok(()),
+                None => return Err(io::Error::other("an answer came to nothing asked")),
+            }
+        }
+    }
+
     /// Tells the callers whose deadline passed; when the next one does.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        for call in self.awaited.iter_mut().filter_map(|awaited| awaited.call.as_mut()) {
+        for awaited in &mut self.awaited {
+            let Awaited::Call(call) = awaited else { continue };
             if call.deadline > now {
                 next = Some(next.map_or(call.deadline, |next| next.min(call.deadline)));
             } else if let Some(reply) = call.reply.take() {
@@ -345,9 +415,9 @@ impl Driver {
         let error = poll_fn(|context| self.poll(context)).await;
         let mut pipe = self.connection.locked();
         pipe.is_closed = true;
-        for Awaited { starts_at, call } in std::mem::take(&mut pipe.awaited) {
-            let Some(mut call) = call else { continue };
-            call.trouble.get_or_insert(Trouble::Lost { sent: starts_at < self.sent_bytes });
+        for awaited in std::mem::take(&mut pipe.awaited) {
+            let Awaited::Call(mut call) = awaited else { continue };
+            call.trouble.get_or_insert(Trouble::Lost { sent: call.starts_at < self.sent_bytes });
             call.finish();
         }
         error
@@ -376,6 +446,7 @@ impl Driver {
                 if pipe.out.is_empty() {
                     break;
                 }
+                pipe.sync();
                 self.sending.clear();
                 std::mem::swap(&mut self.sending, &mut pipe.out);
             }

@@ -32,11 +32,12 @@ pub async fn run(
 ) -> Result<Vec<u8>, Failure> {
     let deadline = Instant::now() + within;
     let mut attempts_left = ATTEMPTS_MAX;
+    let mut alone = false;
     loop {
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
-        let request = Request { plan, statement, parameters, turn, role: None, answer_bytes, deadline };
+        let request = Request { plan, statement, parameters, turn, role: None, alone, answer_bytes, deadline };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,
@@ -46,7 +47,11 @@ pub async fn run(
             Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
                 (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
             }
-            Trouble::Answer(failure) => return Err(failure),
+            Trouble::Answer(failure) => return Err(plan.met(failure)),
+            Trouble::Skipped => {
+                alone = true;
+                (true, sqlstate::unavailable(false))
+            }
             Trouble::TimedOut => {
                 return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
             }

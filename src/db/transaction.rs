@@ -210,7 +210,7 @@ impl Open<'_> {
         loop {
             let failure = match self.attempt(plan, statement, parameters, turn, out).await {
                 Err(failure) if plan.repeats_when_empty && failure.code == Code::RowNotFound => failure,
-                other => return other,
+                other => return other.map_err(|failure| plan.met(failure)),
             };
             // Each statement sees what was committed before it began.
             attempts_left -= 1;

@@ -10,7 +10,7 @@ use rowgate_schema_dsl::diagnostic::{Diagnostic, nearest, pointer_to};
 use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::function::{Absence, Body, CURSOR, Function};
 use rowgate_schema_dsl::model::{Model, Origin};
-use rowgate_schema_dsl::name::Name;
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -83,7 +83,9 @@ fn hollow(model: &Model) -> (Vec<String>, Vec<Hollow>) {
     let mut tables = Vec::with_capacity(model.tables.len());
     for table in &mut model.tables {
         let mut columns = Vec::new();
-        for column in table.columns.iter_mut().filter(|column| column.origin == Origin::Author) {
+        for column in
+            table.columns.iter_mut().filter(|column| column.origin == Origin::Author || column.name == OWNER_COLUMN)
+        {
             column.optional = true;
             columns.push(column.name.to_string());
         }

@@ -12,9 +12,10 @@ mod write;
 use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
+use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Limit, Source};
 use rowgate_schema_dsl::model::{Column, Model, Table};
-use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, SelectStatement, Value};
 
@@ -23,6 +24,7 @@ use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
 use crate::plan::page::{Page, Side};
+use crate::plan::proof::owner::Owners;
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
@@ -48,6 +50,9 @@ pub enum CompileError {
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
+    let owned: Vec<&str> =
+        model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
+    let owners = Owners { owned: &owned, own: if function.own { &owned } else { &[] } };
     let sides = match &function.body {
         Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
         _ => vec![Side::First],
@@ -58,6 +63,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
             let given = Given { optional: &optional, bits, side: *side };
             let statement = statement(model, table, function, &given)?;
             proof::prove(&statement, &model.postgres_schema)?;
+            proof::owner::prove(&statement, owners)?;
             variants.push(Arc::new(statement));
         }
     }
@@ -70,6 +76,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         optional,
         variants,
         repeats_when_empty: insert::repeats_when_empty(function),
+        empty_is_conflict: insert::empty_is_conflict(function),
         needs_one_of: write::needs_one_of(function),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
@@ -125,7 +132,7 @@ fn now(column_type: &ColumnType) -> Expr {
 fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_>) -> Result<Statement, CompileError> {
     let mut parameters = Parameters::default();
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
-    let scope = scope_is_callers(&mut parameters);
+    let scope = reachable(function, &mut parameters);
     let statement = match &function.body {
         Body::QueryRows { filter, order_by, limit, offset, page, fields, expand, .. } => {
             let columns = page::columns(table, order_by, fields, page.is_some())?;
@@ -150,7 +157,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 limited(select, window, columns.iter(), parameters)
             } else {
                 select.exprs(answered(table, &expand::links(expand, &columns, table)));
-                expand::of_rows(model, select, Some(window), (fields, columns.iter()), expand, parameters)?
+                expand::of_rows(model, select, Some(window), (fields, columns.iter()), function, parameters)?
             }
         }
         Body::GetRow { id, fields, expand, .. } => {
@@ -161,7 +168,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 parameters.statement(&select)
             } else {
                 select.exprs(answered(table, &expand::links(expand, fields, table)));
-                expand::of_rows(model, select, None, (fields, fields.iter()), expand, parameters)?
+                expand::of_rows(model, select, None, (fields, fields.iter()), function, parameters)?
             }
         }
         Body::CountRows { filter, .. } => {
@@ -233,6 +240,21 @@ fn limited<'n>(
 fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
     let Source::Argument(index) = value else { return None };
     function.arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
+}
+
+/// What binds the rows of the function's table to the caller: their scope, and with `own` their owner.
+fn reachable(function: &Function, parameters: &mut Parameters) -> Expr {
+    let scope = scope_is_callers(parameters);
+    if !function.own {
+        return scope;
+    }
+    scope.and(Expr::col(Alias::new(OWNER_COLUMN)).eq(caller(parameters)))
+}
+
+/// The caller's user id.
+fn caller(parameters: &mut Parameters) -> Expr {
+    let text = ColumnType::String { min: None, max: None, pattern: None };
+    parameters.bind(Binding::Identity { field: IdentityField::UserId, text: true }, &text)
 }
 
 fn scope_is_callers(parameters: &mut Parameters) -> Expr {

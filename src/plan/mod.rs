@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use rowgate_schema_dsl::definition::{Role, Scope};
 
+use crate::error::{Code, Failure};
 use crate::plan::answer::Shape;
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::page::{Page, Side};
@@ -53,6 +54,8 @@ pub struct Plan {
     /// Whether no row means that another call was in the way a moment ago, so that running the
     /// statement again finds what that one left.
     pub repeats_when_empty: bool,
+    /// Whether no row means that the row which is there belongs to another user.
+    pub empty_is_conflict: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
     pub shape: Shape,
@@ -61,6 +64,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What `failure` is to the caller: where a row that is another user's was met, there is a
+    /// conflict, although the statement has no row to answer.
+    pub fn met(&self, failure: Failure) -> Failure {
+        if !self.empty_is_conflict || failure.code != Code::RowNotFound {
+            return failure;
+        }
+        Failure::new(Code::UniqueConflict, "a row with these values exists already, and it is not the caller's")
+    }
+
     /// The statement for what a call gave; of a paged function that of the first page.
     pub fn statement(&self, given: &Given) -> Option<&Arc<Statement>> {
         self.statement_of(given, Side::First)

@@ -14,10 +14,13 @@
 //!   is bound as every other;
 //! - only expressions, functions and casts of closed lists occur.
 //!
+//! What belongs to users is decided in [`owner`], by a walk of its own.
+//!
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
 mod expand;
+pub mod owner;
 mod write;
 
 use std::ops::ControlFlow;
@@ -48,6 +51,8 @@ pub enum Unproven {
     ForeignTable(String),
     #[error("`{0}` is not bound to the caller's scope")]
     Unscoped(String),
+    #[error("`{0}` is not bound to the caller as the owner of its rows")]
+    Unowned(String),
     #[error("{found} tables and queries are in it, {bound} of them where they are bound to the caller's scope")]
     Hidden { found: usize, bound: usize },
     #[error("it calls `{0}`")]

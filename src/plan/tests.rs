@@ -6,6 +6,7 @@ mod answers;
 mod arguments;
 mod cursors;
 mod hostile;
+mod owners;
 mod properties;
 mod snapshots;
 mod writes;

@@ -182,8 +182,9 @@ fn filter(random: &mut Random, depth: usize, offered: &mut Offered) -> Value {
     }
 }
 
-/// A row in memory: its answer, and its values by the column's name.
+/// A row in memory: whose it is, its answer, and its values by the column's name.
 struct Row {
+    owner: &'static str,
     answer: Value,
     values: Map<String, Value>,
 }
@@ -327,14 +328,20 @@ fn has_part(whole: &Value, part: &Value, at_the_top: bool) -> bool {
     }
 }
 
+/// Whether the row is among those that a query or a count is about.
+fn accepts(query: &Value, row: &Row, user: &str, arguments: &Value) -> bool {
+    let is_reached = query["own"] != true || row.owner == user;
+    is_reached && evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true)
+}
+
 /// The ids that a query answers with, in order.
-fn expected<'a>(query: &Value, rows: &'a [Row], arguments: &Value) -> Vec<&'a str> {
+fn expected<'a>(query: &Value, rows: &'a [Row], user: &str, arguments: &Value) -> Vec<&'a str> {
     let number = |member: &str, otherwise: usize| match &query[member] {
         Value::Null => otherwise,
         Value::Object(operand) => arguments[operand["arg"].as_str().unwrap()].as_u64().unwrap() as usize,
         literal => literal.as_u64().unwrap() as usize,
     };
-    let accepted = |row: &&Row| evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true);
+    let accepted = |row: &&Row| accepts(query, row, user, arguments);
     let mut rows: Vec<&Row> = rows.iter().filter(accepted).collect();
     let orders = query["orderBy"].as_array().unwrap();
     rows.sort_by(|a, b| {
@@ -359,6 +366,9 @@ fn query(random: &mut Random) -> (Value, Offered) {
     let mut offered = Offered::new();
     let mut query =
         json!({ "kind": "queryRows", "table": "rows", "filter": filter(random, 0, &mut offered), "orderBy": [] });
+    if random.below(3) == 0 {
+        query["own"] = json!(true);
+    }
     for (column, ..) in columns() {
         if !matches!(column, "y" | "l" | "j") && random.below(5) == 0 {
             let dir = *random.pick(&["asc", "desc"]);
@@ -412,21 +422,27 @@ fn definition(more: Map<String, Value>) -> Value {
         "all": { "kind": "queryRows", "table": "rows" },
         "count": { "kind": "countRows", "table": "rows" },
         "patch": { "kind": "patchRow", "table": "rows", "id": { "arg": "id" }, "values": { "s": { "arg": "s" } } },
+        "getOwn": { "kind": "getRow", "table": "rows", "own": true, "id": { "arg": "id" } },
+        "patchOwn": { "kind": "patchRow", "table": "rows", "own": true, "id": { "arg": "id" }, "values": { "s": { "arg": "s" } } },
+        "removeOwn": { "kind": "deleteRow", "table": "rows", "own": true, "id": { "arg": "id" } },
         "remove": { "kind": "deleteRow", "table": "rows", "id": { "arg": "id" } },
     });
     functions.as_object_mut().unwrap().extend(more);
     let (parts, add_part) = expand::parts();
     functions["addPart"] = add_part;
-    document(json!({ "rows": { "columns": all }, "parts": parts }), functions)
+    document(json!({ "rows": { "columns": all, "owned": true }, "parts": parts }), functions)
 }
 
-/// An install with its rows, called by its owner.
+/// Those who insert and ask.
+const USERS: [&str; 2] = ["ann", "bob"];
+
+/// An install with its rows, called by one of its users.
 struct Tenant {
     id: Uuid,
     identity: Identity,
     rows: Vec<Row>,
-    /// Answers of what refers to them.
-    parts: Vec<Value>,
+    /// Answers of what refers to them, each with its owner.
+    parts: Vec<(&'static str, Value)>,
 }
 
 impl Tenant {
@@ -434,6 +450,10 @@ impl Tenant {
         let mut identity = Identity::anonymous(std::net::IpAddr::from([127, 0, 0, 1]));
         (identity.install_id, identity.role) = (Some(id), Role::Owner);
         Tenant { id, identity, rows: Vec::new(), parts: Vec::new() }
+    }
+
+    fn becomes(&mut self, user: &'static str) {
+        self.identity.user_id = Some(user.into());
     }
 
     async fn call(
@@ -530,6 +550,22 @@ async fn rows_are_their_own_installs(test: &TestGateway, worker: &Worker, tenant
     }
 }
 
+/// Random rows of random users.
+async fn fill(random: &mut Random, test: &TestGateway, worker: &Worker, tenant: &mut Tenant) {
+    for _ in 0..30 {
+        let mut values = Map::new();
+        for (name, _, choices) in columns() {
+            if random.below(4) > 0 {
+                values.insert(name.to_owned(), random.pick(&choices).clone());
+            }
+        }
+        let owner = *random.pick(&USERS);
+        tenant.becomes(owner);
+        let answer = tenant.call(test, worker, "add", &Value::Object(values.clone())).await.unwrap();
+        tenant.rows.push(Row { owner, answer, values });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -549,16 +585,7 @@ async fn queries_answer_as_an_evaluator_in_memory() {
     let mut tenants = [Tenant::new(test.install.id), Tenant::new(other.id)];
 
     for tenant in &mut tenants {
-        for _ in 0..30 {
-            let mut values = Map::new();
-            for (name, _, choices) in columns() {
-                if random.below(4) > 0 {
-                    values.insert(name.to_owned(), random.pick(&choices).clone());
-                }
-            }
-            let answer = tenant.call(&test, &worker, "add", &Value::Object(values.clone())).await.unwrap();
-            tenant.rows.push(Row { answer, values });
-        }
+        fill(&mut random, &test, &worker, tenant).await;
         expand::fill(&mut random, &test, &worker, tenant).await;
     }
 
@@ -575,19 +602,21 @@ async fn queries_answer_as_an_evaluator_in_memory() {
             functions.insert(format!("q{index}"), query.clone());
             functions.insert(
                 format!("c{index}"),
-                json!({ "kind": "countRows", "table": "rows", "filter": query["filter"] }),
+                json!({ "kind": "countRows", "table": "rows", "filter": query["filter"], "own": query["own"] == true }),
             );
         }
         deploy(&test.database, &definition(functions)).await.unwrap();
         test.server.reload().await.unwrap();
-        for (tenant, (name, function)) in
-            tenants.iter().flat_map(|tenant| expansions.iter().map(move |one| (tenant, one)))
-        {
-            expand::are_as_expected(&mut random, &test, &worker, tenant, (name, function)).await;
+        for (name, function) in &expansions {
+            for tenant in &mut tenants {
+                expand::are_as_expected(&mut random, &test, &worker, tenant, (name, function)).await;
+            }
         }
         for (index, (query, offered)) in aggregates.iter().enumerate() {
             for _ in 0..2 {
-                let tenant = &tenants[random.below(2)];
+                let tenant = &mut tenants[random.below(2)];
+                let user = *random.pick(&USERS);
+                tenant.becomes(user);
                 groups_are_as_expected(
                     &test,
                     &worker,
@@ -602,6 +631,8 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         for (index, (query, offered)) in queries.iter().enumerate() {
             for _ in 0..3 {
                 let tenant = random.below(2);
+                let user = *random.pick(&USERS);
+                tenants[tenant].becomes(user);
                 let tenant = &tenants[tenant];
                 let mut arguments = arguments(&mut random, offered);
                 let mut counted = arguments.clone();
@@ -615,10 +646,13 @@ async fn queries_answer_as_an_evaluator_in_memory() {
                     tenant.call(&test, &worker, &format!("q{index}"), &arguments).await.unwrap()
                 };
                 let ids: Vec<&str> = answer.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
-                assert_eq!(ids, expected(query, &tenant.rows, &arguments), "ROWGATE_SEED={seed} {query} {arguments}");
+                assert_eq!(
+                    ids,
+                    expected(query, &tenant.rows, user, &arguments),
+                    "ROWGATE_SEED={seed} {query} {arguments}"
+                );
                 are_as_inserted(tenant, query, &answer);
-                let accepts =
-                    |row: &&Row| evaluate(&query["filter"], row, &counted).unwrap_or(Some(true)) == Some(true);
+                let accepts = |row: &&Row| accepts(query, row, user, &counted);
                 let count = tenant.call(&test, &worker, &format!("c{index}"), &counted).await.unwrap();
                 assert_eq!(
                     count,
@@ -629,6 +663,28 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         }
     }
 
+    own_reaches_no_row_of_another_user(&mut tenants, &test, &worker).await;
     rows_are_their_own_installs(&test, &worker, &tenants).await;
     test.server.stop().await;
+}
+
+/// With `own` nobody reads, patches or deletes the row of another user of the install.
+async fn own_reaches_no_row_of_another_user(tenants: &mut [Tenant], test: &TestGateway, worker: &Worker) {
+    for tenant in tenants {
+        for index in 0..tenant.rows.len() {
+            let row = &tenant.rows[index];
+            let other = *USERS.iter().find(|user| **user != row.owner).unwrap();
+            let (id, owner) = (json!({ "id": row.id() }), row.owner);
+            tenant.becomes(other);
+            for (function, arguments) in [
+                ("getOwn", id.clone()),
+                ("patchOwn", json!({ "id": id["id"], "s": "taken" })),
+                ("removeOwn", id.clone()),
+            ] {
+                assert_eq!(tenant.call(test, worker, function, &arguments).await, Err(Code::RowNotFound), "{function}");
+            }
+            tenant.becomes(owner);
+            assert_eq!(tenant.call(test, worker, "getOwn", &id).await.as_ref(), Ok(&tenant.rows[index].answer));
+        }
+    }
 }

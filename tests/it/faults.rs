@@ -5,6 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use rowgate::db::connect::{Connector, Purpose};
+use rowgate::db::lane::Lanes;
+use rowgate::db::parameter::Parameter;
+use rowgate::db::run::run;
+use rowgate::error::Code;
 use rowgate::server::{Server, StartError};
 use rowgate_schema_dsl::definition::Role;
 use serde_json::{Value, json};
@@ -204,6 +210,41 @@ async fn a_locked_row_costs_its_caller_a_problem_and_nobody_the_lane() {
     gateway.server.stop().await;
 }
 
+/// On one thread, so that all are sent together.
+#[tokio::test]
+async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
+    let gateway = TestGateway::with(&notes(), |config| config.database.statement_timeout_ms = 60_000).await;
+    gateway.call("addNote", json!({ "text": "counted" })).await.ok();
+    let settings = &gateway.server.gateway.config.database;
+    let lanes = Lanes::open(&Connector::new(settings).unwrap(), Purpose::Read, 1, settings);
+    let snapshot = gateway.server.gateway.snapshot();
+    let plan = &snapshot.installs[&gateway.install.id].extension.functions["countNotes"].plan;
+    let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];
+    let given = plan.arguments.parse(b"", 8).unwrap();
+    let statement = plan.statement(&given).unwrap();
+    let count = || run(&lanes, plan, statement, &parameters, None, 64, PATIENCE);
+    assert_eq!(count().await.unwrap(), b"1");
+
+    let (mut holder, watcher) = (gateway.database.client().await, gateway.database.superuser().await);
+    let table = table(&holder).await;
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let cancelled = async {
+        let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+                      AND application_name = 'rowgate' AND wait_event_type = 'Lock'";
+        until_one_waits(&watcher).await;
+        assert_eq!(watcher.query(cancel, &[]).await.unwrap().len(), 1);
+        until_one_waits(&watcher).await;
+        held.rollback().await.unwrap();
+    };
+    let (answers, ()) = futures_util::future::join(join_all((0..20).map(|_| count())), cancelled).await;
+    let (counted, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(counted.iter().all(|answer| answer.as_ref().unwrap() == b"1"));
+    let failed: Vec<Code> = failed.into_iter().map(|answer| answer.unwrap_err().code).collect();
+    assert_eq!((counted.len(), failed), (19, vec![Code::StatementTimeout]));
+    gateway.server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_under_way_are_bounded_and_given_back_when_the_caller_leaves() {
     let gateway = TestGateway::with(&notes(), |config| {
@@ -266,14 +307,16 @@ async fn connections_are_bounded() {
     for _ in 0..4 {
         open.push(TcpStream::connect(gateway.server.address).await.unwrap());
     }
-    let gauge = &gateway.server.gateway.metrics.connections;
-    until("four are open", async || gauge.get() == 4).await;
+    let gauge = |worker: &str| gateway.server.gateway.metrics.connections.with_label_values(&[worker]).get();
+    until("four are open", async || gauge("0") + gauge("1") == 4).await;
+    // Whichever worker accepted them.
+    assert_eq!((gauge("0"), gauge("1")), (2, 2));
     let mut fifth = TcpStream::connect(gateway.server.address).await.unwrap();
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(PATIENCE, fifth.read_to_end(&mut rest)).await;
     assert!(closed.is_ok() && rest.is_empty(), "a fifth connection is served");
     drop(open);
-    until("all are closed", async || gauge.get() == 0).await;
+    until("all are closed", async || gauge("0") + gauge("1") == 0).await;
     gateway.call("countNotes", json!({})).await.ok();
     gateway.server.stop().await;
 }

@@ -240,7 +240,7 @@ async fn health_and_metrics_answer_anyone() {
     // Installs and callers have no bound, so they are no labels.
     assert!(!page.text.contains(&gateway.install.id.to_string()) && !page.text.contains("user-owner"));
     let labels: BTreeSet<&str> = samples.keys().flat_map(|(_, labels)| labels.keys()).map(String::as_str).collect();
-    assert_eq!(labels, BTreeSet::from(["code", "extension", "function", "kind", "le"]));
+    assert_eq!(labels, BTreeSet::from(["code", "extension", "function", "kind", "le", "worker"]));
     gateway.server.stop().await;
 }
 

@@ -18,6 +18,7 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod owned;
 mod pages;
 mod support;
 mod transaction;

@@ -3,7 +3,7 @@
 use crate::check::ground::Ground;
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::model::Table;
-use crate::name::Name;
+use crate::name::{Name, OWNER_COLUMN};
 
 /// The `declared` columns of `table` as far as they are sound; every visible one where none is.
 pub(crate) fn fields<'a>(
@@ -22,7 +22,11 @@ pub(crate) fn fields<'a>(
         let Some(column) = ground.column(table, name, &pointer, diagnostics) else { continue };
         if column.private {
             let message = format!("column `{name}` is private: no declarative function answers with it");
-            let hint = "leave it out, or make the column visible";
+            let hint = if column.name == OWNER_COLUMN {
+                "leave it out; to show who it was, keep the user in a column of its own"
+            } else {
+                "leave it out, or make the column visible"
+            };
             diagnostics.push(Diagnostic::new("private_column", pointer, message).with_hint(hint));
         } else if fields.contains(&column.name) {
             let message = format!("`fields` lists column `{name}` twice");

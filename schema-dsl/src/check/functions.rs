@@ -18,7 +18,7 @@ use crate::function::{
     Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
 };
 use crate::model::{Column, Origin, Table};
-use crate::name::{Name, SYSTEM_COLUMNS};
+use crate::name::{Name, OWNER_COLUMN, SYSTEM_COLUMNS};
 use crate::value::Typed;
 
 /// The functions as far as they can be understood, sorted by name.
@@ -57,6 +57,7 @@ fn function(
     let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
     let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
     let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
+    must_be_owned(ground, declared, &pointer, diagnostics);
     let drops_conditions = matches!(
         declared.body,
         definition::Body::QueryRows { .. }
@@ -69,7 +70,23 @@ fn function(
     expand::few(&body, &pointer, diagnostics);
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
-    Some(Function { name: name?, access, scan_allowed, arguments, body })
+    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, body })
+}
+
+/// Refuses `own` where rows belong to no user.
+fn must_be_owned(
+    ground: Ground<'_>,
+    declared: &definition::Function,
+    pointer: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let table = declared.body.table();
+    let is_not_owned = ground.definition.tables.get(table).is_some_and(|table| !table.owned);
+    if declared.own && is_not_owned {
+        let message = format!("`own` asks for the caller's rows, but rows of table `{table}` belong to no user");
+        let hint = format!("declare table `{table}` as `:owned()`, or filter on a column such as `author`");
+        diagnostics.push(Diagnostic::new("not_owned", pointer_to(pointer, "own"), message).with_hint(hint));
+    }
 }
 
 /// What the parts of one function are read with.
@@ -266,7 +283,7 @@ impl<'a> Reading<'_, 'a, '_> {
 
     fn value(&mut self, table: &'a Table, name: &str, operand: &Operand, write: Write) -> Option<Assignment> {
         let pointer = pointer_to(&pointer_to(self.pointer, "values"), name);
-        if SYSTEM_COLUMNS.contains(&name) {
+        if SYSTEM_COLUMNS.contains(&name) || (name == OWNER_COLUMN && table.owner().is_some()) {
             let message = format!("column `{name}` is filled by the gateway");
             self.diagnostics.push(Diagnostic::new("system_column", pointer, message).with_hint("leave it out"));
             return None;

@@ -6,6 +6,7 @@
 use crate::definition::Definition;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::{Column, Table};
+use crate::name::OWNER_COLUMN;
 
 /// What functions stand on: the document as written, and the tables as understood so far.
 #[derive(Clone, Copy)]
@@ -65,7 +66,12 @@ pub(crate) fn column<'a>(
     if found.is_none() && !is_declared {
         let names = columns.iter().map(|column| column.name.as_str());
         let message = format!("column `{name}` does not exist in table `{table}`");
-        diagnostics.push(unknown("unknown_column", pointer, message, name, names, "columns"));
+        diagnostics.push(if name == OWNER_COLUMN {
+            let hint = format!("declare table `{table}` as `:owned()`");
+            Diagnostic::new("unknown_column", pointer, message).with_hint(hint)
+        } else {
+            unknown("unknown_column", pointer, message, name, names, "columns")
+        });
     }
     found
 }

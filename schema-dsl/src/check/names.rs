@@ -72,6 +72,10 @@ pub(crate) fn identifiers(tables: &[Table], diagnostics: &mut Vec<Diagnostic>) {
             claim(&mut relations, table.index_identifier(index), &what, &pointer, diagnostics);
             constraints.insert(table.index_identifier(index), what);
         }
+        if table.owner().is_some() {
+            let what = format!("the index of the owners of table `{}`", table.name);
+            claim(&mut relations, table.owner_index_identifier(), &what, &pointer, diagnostics);
+        }
         for column in table.columns.iter().filter(|column| column.origin == Origin::Author) {
             let pointer = pointer_to(&pointer_to(&pointer, "columns"), &column.name);
             let what = format!("the check of column `{}`", column.name);

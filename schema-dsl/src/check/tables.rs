@@ -5,7 +5,7 @@ use crate::column_type::ColumnType;
 use crate::definition::{self, Definition};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::model::{Column, DefaultValue, Origin, Table};
-use crate::name::Name;
+use crate::name::{Name, OWNER_COLUMN};
 use crate::value::Typed;
 
 /// The tables as far as they can be understood, sorted by name.
@@ -54,7 +54,7 @@ fn table(
             authored_column(name, column, declared, &pointer_to(&at_columns, name), definition, diagnostics)
         })
         .collect();
-    let columns = with_system_columns(authored)?;
+    let columns = with_system_columns(authored, declared.owned)?;
     let indexes = indexes::indexes(text, declared, &columns, &pointer, diagnostics);
     Some(Table { name: name?, scope: declared.storage, columns, indexes })
 }
@@ -97,12 +97,17 @@ fn authored_column(
     })
 }
 
-/// `id`, the author's columns, and the three that tell a row's age.
-fn with_system_columns(authored: Vec<Column>) -> Option<Vec<Column>> {
+/// `id`, the author's columns, the owner's, and the three that tell a row's age.
+fn with_system_columns(authored: Vec<Column>, owned: bool) -> Option<Vec<Column>> {
     let now = Some(DefaultValue::Now);
     let first = Some(DefaultValue::Value(Typed::Int8(1)));
     let mut columns = vec![system_column("id", ColumnType::Uuid, None)?];
     columns.extend(authored);
+    if owned {
+        let text = ColumnType::String { min: None, max: None, pattern: None };
+        // Users' ids stay with the gateway, as the values of every private column do.
+        columns.push(Column { private: true, ..system_column(OWNER_COLUMN, text, None)? });
+    }
     columns.push(system_column("created_at", ColumnType::Timestamp, now.clone())?);
     columns.push(system_column("updated_at", ColumnType::Timestamp, now)?);
     columns.push(system_column("version", ColumnType::Integer { min: None, max: None }, first)?);

@@ -3,7 +3,7 @@
 //! A table's primary key, indexes, unique rules and references all lead with the scope, so every
 //! statement of a function is one narrow index range and no reference leaves its scope. Limits of
 //! columns are check constraints ([`constraint`], [`shape`]), so that data which came another way
-//! is still right. sea-query writes every identifier and literal; [`raw`] holds the two clauses it
+//! is still right. sea-query writes every identifier and literal; [`raw`] holds the clauses it
 //! has no node for. Statements of changes that `diff` marks as refused do not exist.
 
 mod constraint;
@@ -19,7 +19,7 @@ use sea_query::{
 use crate::column_type::{OnDelete, PostgresType};
 use crate::diff::Change;
 use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
-use crate::name::SCOPE_COLUMN;
+use crate::name::{OWNER_COLUMN, SCOPE_COLUMN};
 
 /// What to run, in this order, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +61,16 @@ fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
             let kind = if index.unique { "unique rule" } else { "index" };
             (add_index(schema, table, index), of(kind, &index.name, table))
         }
+        Change::AddOwner { table } => (add_owner(schema, table)?, format!("the owner of table `{}`", table.name)),
+        Change::DropOwnerDefault { table } => {
+            (drop_owner_default(schema, table), format!("the owner of table `{}`", table.name))
+        }
+        Change::AddOwnerIndex { table } => {
+            (add_owner_index(schema, table), format!("the index of the owners of table `{}`", table.name))
+        }
+        Change::DropOwnerIndex { table } => {
+            (drop_owner_index(schema, table), format!("the index of the owners of table `{}`", table.name))
+        }
         Change::AddReferenceIndex { table, column } => {
             (add_reference_index(schema, table, column), of("index under the reference", &column.name, table))
         }
@@ -72,6 +82,7 @@ fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
         }
         Change::DropTable { .. }
         | Change::ChangeScope { .. }
+        | Change::DropOwner { .. }
         | Change::DropColumn { .. }
         | Change::ChangeColumnType { .. }
         | Change::ChangeOptional { .. }
@@ -91,6 +102,9 @@ fn create_table(schema: &str, table: &Table) -> String {
     create.col(ColumnDef::new(Alias::new("id")).custom("uuid").not_null());
     for column in table.columns.iter().filter(|column| column.origin == Origin::Author) {
         create.col(column_def(table, column));
+    }
+    if let Some(owner) = table.owner() {
+        create.col(owner_def(owner));
     }
     for name in ["created_at", "updated_at"] {
         create.col(
@@ -158,6 +172,48 @@ fn add_index(schema: &str, table: &Table, index: &Index) -> String {
         create.col(Alias::new("id"));
     }
     create.to_string(PostgresQueryBuilder)
+}
+
+fn owner_def(owner: &Column) -> ColumnDef {
+    let mut def = ColumnDef::new(Alias::new(OWNER_COLUMN));
+    def.custom(Alias::new(type_of(owner)));
+    if !owner.optional {
+        def.not_null();
+    }
+    def
+}
+
+/// With nobody as the owner of the rows that are there: no token has an empty user id.
+fn add_owner(schema: &str, table: &Table) -> Option<String> {
+    let mut def = owner_def(table.owner()?);
+    def.default("");
+    Some(
+        TableStatement::alter()
+            .table(table_ref(schema, table.name.as_str()))
+            .add_column(def)
+            .to_string(PostgresQueryBuilder),
+    )
+}
+
+fn drop_owner_default(schema: &str, table: &Table) -> String {
+    raw::drop_default(schema, table.name.as_str(), OWNER_COLUMN)
+}
+
+fn add_owner_index(schema: &str, table: &Table) -> String {
+    IndexStatement::create()
+        .name(table.owner_index_identifier())
+        .table(table_ref(schema, table.name.as_str()))
+        .col(Alias::new(SCOPE_COLUMN))
+        .col(Alias::new(OWNER_COLUMN))
+        .col(Alias::new("id"))
+        .to_string(PostgresQueryBuilder)
+}
+
+fn drop_owner_index(schema: &str, table: &Table) -> String {
+    IndexStatement::drop()
+        .name(table.owner_index_identifier())
+        .table(table_ref(schema, table.name.as_str()))
+        .to_string(PostgresQueryBuilder)
 }
 
 fn add_reference_index(schema: &str, table: &Table, column: &Column) -> String {

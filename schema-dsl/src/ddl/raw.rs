@@ -1,4 +1,4 @@
-//! The two pieces of DDL that sea-query has no node for, with its own quoting.
+//! The pieces of DDL that sea-query has no node for, with its own quoting.
 
 use sea_query::{Alias, IntoIden, PostgresQueryBuilder, QuotedBuilder};
 
@@ -11,6 +11,11 @@ pub(super) fn create_schema(name: &str) -> String {
 /// is part of the key and is never null.
 pub(super) fn set_null_only(foreign_key: String, column: &str) -> String {
     format!("{foreign_key} ({})", quoted(column))
+}
+
+/// `ALTER COLUMN … DROP DEFAULT`.
+pub(super) fn drop_default(schema: &str, table: &str, column: &str) -> String {
+    format!("ALTER TABLE {}.{} ALTER COLUMN {} DROP DEFAULT", quoted(schema), quoted(table), quoted(column))
 }
 
 fn quoted(name: &str) -> String {

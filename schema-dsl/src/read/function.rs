@@ -134,7 +134,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["own", "rateLimit", "description"];
+const LATER: &[&str] = &["rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -166,13 +166,14 @@ impl Kind {
                 "page",
                 "fields",
                 "expand",
+                "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::GetRow => &["kind", "table", "id", "fields", "expand", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "scan", "access", "editorOnly"],
-            Kind::CountRows => &["kind", "table", "filter", "scan", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "expand", "own", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "own", "scan", "access", "editorOnly"],
+            Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::AggregateRows => &[
                 "kind",
                 "table",
@@ -183,15 +184,16 @@ impl Kind {
                 "orderBy",
                 "orderDir",
                 "limit",
+                "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
             Kind::InsertRow => {
-                &["kind", "table", "values", "onConflict", "unique", "fields", "scan", "access", "editorOnly"]
+                &["kind", "table", "values", "onConflict", "unique", "fields", "own", "scan", "access", "editorOnly"]
             }
-            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "scan", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "scan", "access", "editorOnly"],
+            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "own", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -207,6 +209,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     };
     refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
     let access = access(map, at, complaints);
+    let own = flag(map, "own", at, complaints);
     let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
@@ -215,7 +218,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, scan, body })
+    body.map(|body| Function { access, own, scan, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.

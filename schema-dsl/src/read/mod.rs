@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::definition::{Definition, Extension, FORMAT, Scope, Table};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::read::complaints::{
-    Choices, Complaints, choice, object, quoted, refuse_unknown, required, text, wrong_type,
+    Choices, Complaints, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
 };
 
 pub use crate::read::complaints::COMPLAINTS_MAX;
@@ -175,8 +175,8 @@ fn named<T>(
 
 fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> {
     let map = object(value, at, "a table: an object with `columns`", complaints)?;
-    let known = ["columns", "storage", "indexes", "uniques"];
-    refuse_unknown(map, at, "a table", &known, &["rows", "owned", "renamedFrom"], complaints);
+    let known = ["columns", "storage", "owned", "indexes", "uniques"];
+    refuse_unknown(map, at, "a table", &known, &["rows", "renamedFrom"], complaints);
     let columns = required(map, "columns", "columns by name", at, complaints)?;
     let at_columns = pointer_to(at, "columns");
     let columns = object(columns, &at_columns, "columns by name: an object", complaints)?;
@@ -190,6 +190,7 @@ fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> 
     Some(Table {
         columns,
         storage: storage.unwrap_or_else(Option::unwrap_or_default),
+        owned: flag(map, "owned", at, complaints),
         indexes: column_lists(map, "indexes", at, complaints),
         uniques: column_lists(map, "uniques", at, complaints),
     })

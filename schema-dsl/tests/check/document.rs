@@ -102,6 +102,7 @@ fn a_table(value: &Value) -> Table {
     Table {
         columns: members(&value["columns"]).map(|(name, column)| (name.clone(), a_column(column))).collect(),
         storage: word(&value["storage"], &Scope::ALL, Scope::as_str).unwrap_or_default(),
+        owned: value["owned"] == true,
         indexes: rules("indexes"),
         uniques: rules("uniques"),
     }
@@ -217,7 +218,7 @@ fn a_function(value: &Value) -> Function {
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), scan, body }
+    Function { access: word(&value["access"], &Role::ALL, Role::as_str), own: value["own"] == true, scan, body }
 }
 
 fn an_aggregate(value: &Value) -> Aggregate {

@@ -5,13 +5,13 @@
 
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Direction;
-use rowgate_schema_dsl::function::{Expand, Link, Order};
+use rowgate_schema_dsl::function::{Expand, Function, Link, Order};
 use rowgate_schema_dsl::model::{Column, Model, Table};
-use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use sea_query::{Alias, Cond, Expr, ExprTrait, Func, IntoIden, Order as Sort, Query, SelectExpr, SelectStatement};
 
 use crate::plan::answer::{Form, RowWriter};
-use crate::plan::compile::{CompileError, Window, readable_of};
+use crate::plan::compile::{CompileError, Window, caller, readable_of};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// What the rows are called that others are embedded into: no author's name begins with `_`.
@@ -33,14 +33,14 @@ pub(super) fn links(expand: &[Expand], columns: &[Name], table: &Table) -> Vec<N
     links
 }
 
-/// The rows that `select` reads through `window`, each with what `expand` embeds: the columns
-/// `fields`, then the embedded rows, then those of `columns` that are none of the fields.
+/// The rows that `select` reads through `window`, each with what `function` embeds: the columns
+/// `fields`, then what the function embeds, then those of `columns` that are none of the fields.
 pub(super) fn of_rows<'n>(
     model: &Model,
     mut select: SelectStatement,
     window: Option<Window<'_>>,
     (fields, columns): (&[Name], impl Iterator<Item = &'n Name>),
-    expand: &[Expand],
+    function: &Function,
     mut parameters: Parameters,
 ) -> Result<Statement, CompileError> {
     let rows = window.and_then(|window| window.apply(&mut select, &mut parameters));
@@ -48,7 +48,7 @@ pub(super) fn of_rows<'n>(
     let mut outer = Query::select();
     outer
         .columns(fields.iter().map(alias))
-        .exprs(selected(model, expand, &mut parameters)?)
+        .exprs(selected(model, function, &mut parameters)?)
         .columns(columns.filter(|column| !fields.contains(column)).map(alias))
         .from_subquery(select, Alias::new(ROWS));
     if let Some(rows) = rows {
@@ -58,10 +58,11 @@ pub(super) fn of_rows<'n>(
 }
 
 /// What is selected for each of `expand` from the rows called [`ROWS`].
-fn selected(model: &Model, expand: &[Expand], parameters: &mut Parameters) -> Result<Vec<SelectExpr>, CompileError> {
+fn selected(model: &Model, function: &Function, parameters: &mut Parameters) -> Result<Vec<SelectExpr>, CompileError> {
+    let expand = function.body.expand();
     let mut selected = Vec::with_capacity(expand.len());
     for one in expand {
-        let rows = rows(model, one, parameters)?;
+        let rows = rows(model, function, one, parameters)?;
         let expression = match &one.link {
             Link::Row { .. } => Expr::SubQuery(None, Box::new(rows.into())),
             Link::Rows { .. } => Expr::cust_with_expr("ARRAY $1", Expr::SubQuery(None, Box::new(rows.into()))),
@@ -98,13 +99,21 @@ pub(super) fn writer(
 
 /// The subquery: one row, or a list in its order, of the caller's scope. Its table goes by the
 /// member's name.
-fn rows(model: &Model, one: &Expand, parameters: &mut Parameters) -> Result<SelectStatement, CompileError> {
+fn rows(
+    model: &Model,
+    function: &Function,
+    one: &Expand,
+    parameters: &mut Parameters,
+) -> Result<SelectStatement, CompileError> {
     let table = model.table(one.table.as_str()).ok_or(CompileError::Table)?;
     let member = || Alias::new(one.name.as_str());
     let column = |name: &str| Expr::col((member(), Alias::new(name)));
     let of_row = |name: &str| Expr::col((Alias::new(ROWS), Alias::new(name)));
     let fields = table.columns_named(&one.fields).map(|field| readable_of(column(field.name.as_str()), field));
-    let scope = column(SCOPE_COLUMN).eq(parameters.bind(Binding::Scope, &ColumnType::Uuid));
+    let mut scope = column(SCOPE_COLUMN).eq(parameters.bind(Binding::Scope, &ColumnType::Uuid));
+    if function.own && table.owner().is_some() {
+        scope = scope.and(column(OWNER_COLUMN).eq(caller(parameters)));
+    }
     let mut select = Query::select();
     select
         .expr(Func::cust(Alias::new("ROW")).args(fields))

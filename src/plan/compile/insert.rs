@@ -7,7 +7,7 @@
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::function::{Assigned, Assignment, Body, Conflict, Function, Source};
 use rowgate_schema_dsl::model::{Column, DefaultValue, Index, Table};
-use rowgate_schema_dsl::name::{Name, SCOPE_COLUMN};
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::{
     Alias, CommonTableExpression, Cond, Expr, ExprTrait, Func, InsertStatement, OnConflict, Query, UnionType, Value,
@@ -15,7 +15,7 @@ use sea_query::{
 };
 
 use crate::plan::compile::write::{chosen, returning};
-use crate::plan::compile::{CompileError, answered, dropped_argument, now, source};
+use crate::plan::compile::{CompileError, answered, caller, dropped_argument, now, source};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// What the columns of an insert are called while it answers a row that may have been there.
@@ -29,6 +29,20 @@ pub(super) fn repeats_when_empty(function: &Function) -> bool {
             Conflict::Error | Conflict::Update(_) => false,
         },
         Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::PatchRow { .. }
+        | Body::DeleteRow { .. } => false,
+    }
+}
+
+/// Whether an empty answer means that the row that is there is another user's.
+pub(super) fn empty_is_conflict(function: &Function) -> bool {
+    match &function.body {
+        Body::InsertRow { conflict: Conflict::Update(_), .. } | Body::UpsertRow { .. } => function.own,
+        Body::InsertRow { conflict: Conflict::Error | Conflict::Ignore(_), .. }
+        | Body::QueryRows { .. }
         | Body::GetRow { .. }
         | Body::CountRows { .. }
         | Body::AggregateRows { .. }
@@ -58,6 +72,10 @@ pub(super) fn row(
     let mut columns = vec![Alias::new(SCOPE_COLUMN), Alias::new("id")];
     let mut row =
         vec![parameters.bind(Binding::Scope, &ColumnType::Uuid), parameters.bind(Binding::NewId, &ColumnType::Uuid)];
+    if table.owner().is_some() {
+        columns.push(Alias::new(OWNER_COLUMN));
+        row.push(caller(&mut parameters));
+    }
     for Assignment { column, value } in values {
         let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
         columns.push(Alias::new(column.name.as_str()));
@@ -158,6 +176,9 @@ fn update(
     }
     on_conflict.value(Alias::new("updated_at"), now(&ColumnType::Timestamp));
     on_conflict.value(Alias::new("version"), old("version").add(Expr::Constant(Value::BigInt(Some(1)))));
+    if function.own {
+        on_conflict.action_and_where(old(OWNER_COLUMN).eq(caller(parameters)));
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! cannot be narrows nothing, so that a misreading refuses a function rather than lets one pass.
 
 use rowgate_schema_dsl::model::Table;
-use rowgate_schema_dsl::name::SCOPE_COLUMN;
+use rowgate_schema_dsl::name::{OWNER_COLUMN, SCOPE_COLUMN};
 use sqlparser::ast::{BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -64,12 +64,16 @@ fn indexes(table: &Table) -> impl Iterator<Item = (Vec<String>, bool)> {
     let declared = table.indexes.iter().map(|index| (strings(&index.columns), index.unique));
     let references = table.columns.iter().filter(|column| table.needs_reference_index(column));
     let references = references.map(|column| (vec![column.name.to_string()], false));
-    declared.chain(references).chain([(vec!["id".to_owned()], true)])
+    let owner = table.needs_owner_index().then(|| (owner_index(), false));
+    declared.chain(references).chain(owner).chain([(vec!["id".to_owned()], true)])
 }
 
 fn index_columns(table: &Table, identifier: &str) -> Option<(Vec<String>, bool)> {
     if identifier == table.primary_key_identifier() {
         return Some((vec!["id".to_owned()], true));
+    }
+    if table.needs_owner_index() && identifier == table.owner_index_identifier() {
+        return Some((owner_index(), false));
     }
     let reference = table
         .columns
@@ -84,6 +88,10 @@ fn index_columns(table: &Table, identifier: &str) -> Option<(Vec<String>, bool)>
         columns.push("id".to_owned());
     }
     Some((columns, index.unique))
+}
+
+fn owner_index() -> Vec<String> {
+    vec![OWNER_COLUMN.to_owned(), "id".to_owned()]
 }
 
 fn strings(names: &[rowgate_schema_dsl::name::Name]) -> Vec<String> {

@@ -7,7 +7,7 @@ use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::{Direction, Operator};
 use rowgate_schema_dsl::function::{Absence, Body, Expand, Filter, Function, Link, Order, Selected, Source};
 use rowgate_schema_dsl::model::{Model, Table};
-use rowgate_schema_dsl::name::Name;
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN};
 
 /// What an author can do about a function without bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +148,9 @@ impl Condition<'_> {
 
 fn conditions<'a>(function: &'a Function, filter: Option<&Filter>) -> Vec<Condition<'a>> {
     let mut found = Vec::new();
+    if function.own {
+        found.push(Condition { column: OWNER_COLUMN.to_owned(), operator: Operator::Equal, optional: None });
+    }
     if let Some(filter) = filter {
         collect(function, filter, &mut found);
     }

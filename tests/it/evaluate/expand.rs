@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rowgate::gateway::Worker;
 use serde_json::{Map, Value, json};
 
-use super::{Random, Tenant, pages};
+use super::{Random, Tenant, USERS, pages};
 use crate::support::gateway::TestGateway;
 
 /// The table whose rows refer to those of `rows` and to one another, and the function that inserts.
@@ -14,7 +14,7 @@ pub(super) fn parts() -> (Value, Value) {
     let columns =
         json!({ "of": reference("rows"), "next_id": reference("parts"), "n": { "type": "integer", "optional": true } });
     let values = json!({ "of": { "arg": "of" }, "next_id": { "arg": "next" }, "n": { "arg": "n" } });
-    (json!({ "columns": columns }), json!({ "kind": "insertRow", "table": "parts", "values": values }))
+    (json!({ "columns": columns, "owned": true }), json!({ "kind": "insertRow", "table": "parts", "values": values }))
 }
 
 /// Fills `parts` of the tenant.
@@ -26,10 +26,12 @@ pub(super) async fn fill(random: &mut Random, test: &TestGateway, worker: &Worke
             part["of"] = json!(tenant.rows[random.below(10)].id());
         }
         if random.below(2) == 0 && !tenant.parts.is_empty() {
-            part["next"] = random.pick(&tenant.parts)["id"].clone();
+            part["next"] = random.pick(&tenant.parts).1["id"].clone();
         }
+        let owner = *random.pick(&USERS);
+        tenant.becomes(owner);
         let answer = tenant.call(test, worker, "addPart", &part).await.unwrap();
-        tenant.parts.push(answer);
+        tenant.parts.push((owner, answer));
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) fn expanding(random: &mut Random) -> Value {
         }
         expand.insert(format!("list{number}"), list);
     }
-    let mut function = json!({ "table": table, "expand": expand });
+    let mut function = json!({ "table": table, "expand": expand, "own": random.below(3) == 0 });
     match random.below(3) {
         0 => {
             function["kind"] = json!("getRow");
@@ -87,15 +89,20 @@ pub(super) async fn are_as_expected(
     random: &mut Random,
     test: &TestGateway,
     worker: &Worker,
-    tenant: &Tenant,
+    tenant: &mut Tenant,
     (name, function): (&str, &Value),
 ) {
-    let rows: Vec<Value> = match function["table"].as_str() {
-        Some("rows") => tenant.rows.iter().map(|row| row.answer.clone()).collect(),
-        _ => tenant.parts.clone(),
-    };
+    let user = *random.pick(&USERS);
+    tenant.becomes(user);
+    // What the function reaches: with `own` the user's rows, whichever way.
+    let reaches = |(owner, _): &(&str, &Value)| function["own"] != true || *owner == user;
+    let of_rows: Vec<&Value> =
+        tenant.rows.iter().map(|row| (row.owner, &row.answer)).filter(reaches).map(|(_, row)| row).collect();
+    let of_parts: Vec<&Value> =
+        tenant.parts.iter().map(|(owner, part)| (*owner, part)).filter(reaches).map(|(_, part)| part).collect();
+    let rows = if function["table"] == "rows" { &of_rows } else { &of_parts };
     let answer = if function["kind"] == "getRow" {
-        let id = random.pick(&rows)["id"].clone();
+        let id = random.pick(rows)["id"].clone();
         json!([tenant.call(test, worker, name, &json!({ "id": id })).await.unwrap()])
     } else if function["page"] == true {
         let limit = 1 + random.below(40);
@@ -109,7 +116,7 @@ pub(super) async fn are_as_expected(
         let known = rows.iter().find(|known| known["id"] == row["id"]).unwrap();
         let mut expected = known.as_object().unwrap().clone();
         for (key, one) in function["expand"].as_object().unwrap() {
-            let (member, value) = embedded(tenant, known, key, one);
+            let (member, value) = embedded((&of_rows, &of_parts), known, key, one);
             expected.insert(member, value);
         }
         assert_eq!(row.as_object().unwrap(), &expected, "{function}");
@@ -117,7 +124,7 @@ pub(super) async fn are_as_expected(
 }
 
 /// The member that `one` of an `expand` is answered as, and its value.
-fn embedded(tenant: &Tenant, row: &Value, key: &str, one: &Value) -> (String, Value) {
+fn embedded((rows, parts): (&[&Value], &[&Value]), row: &Value, key: &str, one: &Value) -> (String, Value) {
     let shown = |row: &Value| {
         let mut row = row.as_object().unwrap().clone();
         if let Some(fields) = one["fields"].as_array() {
@@ -128,11 +135,11 @@ fn embedded(tenant: &Tenant, row: &Value, key: &str, one: &Value) -> (String, Va
     if one.get("table").is_none() {
         let own = if key == "next_id" { "next" } else { "ofRow" };
         let member = one["as"].as_str().unwrap_or(own).to_owned();
-        let mut all = tenant.rows.iter().map(|row| &row.answer).chain(&tenant.parts);
-        return (member, all.find(|other| other["id"] == row[key]).map_or(Value::Null, shown));
+        let mut all = rows.iter().chain(parts);
+        return (member, all.find(|other| other["id"] == row[key]).map_or(Value::Null, |row| shown(row)));
     }
     let by = one["by"].as_str().unwrap();
-    let mut list: Vec<&Value> = tenant.parts.iter().filter(|part| part[by] == row["id"]).collect();
+    let mut list: Vec<&Value> = parts.iter().copied().filter(|part| part[by] == row["id"]).collect();
     let order = &one["orderBy"][0];
     list.sort_by(|a, b| {
         let id = a["id"].as_str().cmp(&b["id"].as_str());

@@ -6,7 +6,7 @@ use rowgate::gateway::Worker;
 use rowgate_schema_dsl::value::Typed;
 use serde_json::{Map, Value, json};
 
-use super::{Offered, Random, Row, Tenant, columns, evaluate, filter, order, typed};
+use super::{Offered, Random, Row, Tenant, accepts, columns, evaluate, filter, order, typed};
 use crate::support::gateway::TestGateway;
 
 /// Members that may be selected: what is made of which column.
@@ -57,6 +57,9 @@ pub(super) fn aggregate(random: &mut Random) -> (Value, Offered) {
         json!({ "kind": "aggregateRows", "table": "rows", "filter": filter, "groupBy": groups, "orderBy": [] });
     if groups.is_empty() {
         query.as_object_mut().unwrap().remove("groupBy");
+    }
+    if random.below(3) == 0 {
+        query["own"] = json!(true);
     }
     let mut having = Vec::new();
     for member in &members {
@@ -133,7 +136,7 @@ fn made(function: &str, column: &str, rows: &[&Row]) -> Value {
 }
 
 /// The groups that an aggregateRows answers with, in order.
-fn expected_groups(query: &Value, rows: &[Row], arguments: &Value) -> Vec<Row> {
+fn expected_groups(query: &Value, rows: &[Row], user: &str, arguments: &Value) -> Vec<Row> {
     let groups: Vec<&str> =
         query["groupBy"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap()).collect();
     let same = |a: &Row, b: &Row| {
@@ -143,8 +146,7 @@ fn expected_groups(query: &Value, rows: &[Row], arguments: &Value) -> Vec<Row> {
         })
     };
     let mut found: Vec<Vec<&Row>> = if groups.is_empty() { vec![Vec::new()] } else { Vec::new() };
-    for row in rows.iter().filter(|row| evaluate(&query["filter"], row, arguments).unwrap_or(Some(true)) == Some(true))
-    {
+    for row in rows.iter().filter(|row| accepts(query, row, user, arguments)) {
         match found.iter_mut().find(|group| group.first().is_none_or(|first| same(first, row))) {
             Some(group) => group.push(row),
             None => found.push(vec![row]),
@@ -161,7 +163,7 @@ fn expected_groups(query: &Value, rows: &[Row], arguments: &Value) -> Vec<Row> {
                 let (function, column) = aggregate.as_object().unwrap().iter().next().unwrap();
                 values.insert(member.clone(), made(function, column.as_str().unwrap_or_default(), rows));
             }
-            Row { answer: Value::Null, values }
+            Row { owner: "", answer: Value::Null, values }
         })
         .filter(|group| match query.get("having") {
             Some(having) => evaluate(having, group, arguments).unwrap_or(Some(true)) == Some(true),
@@ -213,7 +215,8 @@ pub(super) async fn groups_are_as_expected(
     arguments: &Value,
 ) {
     let answer = tenant.call(test, worker, function, arguments).await.unwrap();
-    let expected = expected_groups(query, &tenant.rows, arguments);
+    let user = tenant.identity.user_id.as_deref().unwrap_or_default();
+    let expected = expected_groups(query, &tenant.rows, user, arguments);
     let groups = answer.as_array().unwrap();
     let are_same = groups.len() == expected.len()
         && groups.iter().zip(&expected).all(|(group, expected)| is_group(group, expected));

@@ -8,6 +8,7 @@ use crate::definition::{OnConflict, Operand};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::Conflict;
 use crate::model::{Index, Table};
+use crate::name::OWNER_COLUMN;
 
 impl<'a> Reading<'_, 'a, '_> {
     /// What the insert of `values` does on conflict; `None` where its rule is broken.
@@ -35,6 +36,9 @@ impl<'a> Reading<'_, 'a, '_> {
         let mut whole = true;
         for column in &rule.columns {
             let at_values = pointer_to(self.pointer, "values");
+            if *column == OWNER_COLUMN {
+                continue;
+            }
             match values.get(column.as_str()) {
                 Some(Operand::Increment(_)) => {
                     let message = format!("column `{column}` finds the row by unique rule `{}`", rule.name);

@@ -196,6 +196,17 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
             draft.complain("wrong_argument", &spot, "`storage` takes one word", hint);
             return;
         }
+        ("owned", arguments) => {
+            let at = spot.member("owned", &method.place);
+            if !arguments.is_empty() {
+                draft.complain("wrong_argument", &at, "`owned` takes no argument", "write `:owned()`");
+            }
+            draft.mark(&at);
+            if table.insert("owned".to_owned(), Value::Bool(true)).is_some() {
+                draft.complain("duplicate_name", &at, "`owned` is given twice", "keep one of them");
+            }
+            return;
+        }
         ("index", arguments) => ("indexes", arguments),
         ("unique", arguments) => ("uniques", arguments),
         _ => {

@@ -34,7 +34,7 @@ fn columns_and_tables() {
     y = v.json():default({ a = arg("x") }),
     z = v.string:max(3),
     fine = v.string(),
-  }):index("by_a"):indexx("b", { "a" }):max(3):rows(100):owned():storage()
+  }):index("by_a"):indexx("b", { "a" }):max(3):rows(100):owned(true):owned():storage()
     :index("twice", { "a" })
     :index("twice", { "b" }),
   votes = { rule = v.id("rules") },
@@ -112,9 +112,6 @@ fn columns_and_tables() {
     server/schema.luau:29: error[not_yet_served]: `:rows` is part of the language, but not served yet by this version
       hint: leave it out for now
       at /tables/rules
-    server/schema.luau:29: error[not_yet_served]: `:owned` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /tables/rules
     server/schema.luau:29: error[unknown_method]: there is no `:indexx` here
       hint: did you mean `:index`?
       at /tables/rules
@@ -127,6 +124,12 @@ fn columns_and_tables() {
     server/schema.luau:29: error[wrong_argument]: `storage` takes one word
       hint: write `:storage("instance")`
       at /tables/rules
+    server/schema.luau:29: error[duplicate_name]: `owned` is given twice
+      hint: keep one of them
+      at /tables/rules/owned
+    server/schema.luau:29: error[wrong_argument]: `owned` takes no argument
+      hint: write `:owned()`
+      at /tables/rules/owned
     server/schema.luau:31: error[duplicate_name]: `index` is given twice for `twice`
       hint: rename one of them
       at /tables/rules/indexes/twice
