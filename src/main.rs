@@ -5,15 +5,21 @@ use std::process::ExitCode;
 
 use rowgate::cli;
 use rowgate::db::embedded;
+use rowgate::script::worker;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Before anything else: a supervisor must neither read configuration nor start a runtime of the gateway.
+    // Before anything else: neither a supervisor nor a script worker may read configuration or start a
+    // runtime of the gateway.
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() == Some(OsStr::new(embedded::SUPERVISE_COMMAND)) {
+    let command = arguments.next();
+    if command.as_deref() == Some(OsStr::new(embedded::SUPERVISE_COMMAND)) {
         return embedded::supervise(arguments);
+    }
+    if command.as_deref() == Some(OsStr::new(worker::COMMAND)) {
+        return worker::run(arguments);
     }
     cli::run()
 }

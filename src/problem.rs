@@ -75,10 +75,12 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::ReferenceMissing => (StatusCode::CONFLICT, "reference to a missing row"),
         Code::RowReferenced => (StatusCode::CONFLICT, "row still referred to"),
         Code::ValueRefused => (StatusCode::UNPROCESSABLE_ENTITY, "value refused"),
+        Code::QuotaRowsExceeded => (StatusCode::INSUFFICIENT_STORAGE, "no room for more rows"),
         Code::DatabaseBusy => (StatusCode::SERVICE_UNAVAILABLE, "row busy"),
         Code::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database unavailable"),
         Code::StatementTimeout => (StatusCode::GATEWAY_TIMEOUT, "statement timeout"),
         Code::BatchRolledBack => (StatusCode::FAILED_DEPENDENCY, "rolled back with its batch"),
+        Code::AnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "answer too large"),
         Code::BatchAnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "batch's answers too large"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }

@@ -71,6 +71,8 @@ pub struct Budget {
 pub enum Termination {
     Time,
     Memory,
+    /// It asked its host too often; a definition has none to ask.
+    HostCalls,
 }
 
 /// Why no machine could be built, or no source compiled.
@@ -101,40 +103,9 @@ impl Machine {
         budget: Budget,
         equip: impl FnOnce(&Lua, &Table) -> mlua::Result<T>,
     ) -> Result<(Machine, T), SandboxError> {
-        set_fix_flags()?;
-        let build = || {
-            let libraries = StdLib::STRING
-                | StdLib::TABLE
-                | StdLib::MATH
-                | StdLib::UTF8
-                | StdLib::BIT
-                | StdLib::BUFFER
-                | StdLib::DEBUG;
-            let lua = Lua::new_with(libraries, LuaOptions::new())?;
-            lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().goal(150).step_multiplier(400).step_size(8)));
-            trusted(&lua, "sandbox", include_str!("sandbox.luau"))?.call::<()>(())?;
-            let kept = lua.create_table()?;
-            for name in GLOBALS_KEPT {
-                kept.raw_set(name, lua.globals().raw_get::<Value>(name)?)?;
-            }
-            let equipment = equip(&lua, &kept)?;
-            let mut names = Vec::new();
-            lua.globals().for_each(|name: Value, _: Value| {
-                names.push(name);
-                Ok(())
-            })?;
-            for name in names {
-                let keeps = matches!(&name, Value::String(text) if GLOBALS_KEPT.iter().any(|kept| *text == **kept));
-                if !keeps {
-                    lua.globals().raw_set(name, Value::Nil)?;
-                }
-            }
-            lua.sandbox(true)?;
-            let memory_bytes = lua.used_memory().saturating_add(budget.memory_bytes_max);
-            lua.set_memory_limit(memory_bytes)?;
-            Ok((lua, equipment))
-        };
-        let (lua, equipment) = build().map_err(|error: mlua::Error| SandboxError::Build(error.to_string()))?;
+        let (lua, equipment) = harden(Chance::Withheld, equip)?;
+        let memory_bytes = lua.used_memory().saturating_add(budget.memory_bytes_max);
+        lua.set_memory_limit(memory_bytes).map_err(|error| SandboxError::Build(error.to_string()))?;
         let machine =
             Machine { lua, budget, deadline: Rc::default(), stopped: Rc::default(), stopped_at: Rc::default() };
         machine.watch();
@@ -184,6 +155,55 @@ impl Machine {
     }
 }
 
+/// Whether scripts may draw random numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chance {
+    Given,
+    Withheld,
+}
+
+/// A Luau state with its guards, closed and frozen, but without a budget yet. `equip` runs with the
+/// `debug` and `coroutine` libraries, before the globals are closed.
+pub(super) fn harden<T>(
+    chance: Chance,
+    equip: impl FnOnce(&Lua, &Table) -> mlua::Result<T>,
+) -> Result<(Lua, T), SandboxError> {
+    set_fix_flags()?;
+    let build = || {
+        let libraries = StdLib::STRING
+            | StdLib::TABLE
+            | StdLib::MATH
+            | StdLib::UTF8
+            | StdLib::BIT
+            | StdLib::BUFFER
+            | StdLib::COROUTINE
+            | StdLib::DEBUG;
+        let lua = Lua::new_with(libraries, LuaOptions::new())?;
+        lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().goal(150).step_multiplier(400).step_size(8)));
+        let guards = trusted(&lua, "sandbox", include_str!("sandbox.luau"))?;
+        guards.call::<()>((Value::NULL, chance == Chance::Given))?;
+        let kept = lua.create_table()?;
+        for name in GLOBALS_KEPT {
+            kept.raw_set(name, lua.globals().raw_get::<Value>(name)?)?;
+        }
+        let equipment = equip(&lua, &kept)?;
+        let mut names = Vec::new();
+        lua.globals().for_each(|name: Value, _: Value| {
+            names.push(name);
+            Ok(())
+        })?;
+        for name in names {
+            let keeps = matches!(&name, Value::String(text) if GLOBALS_KEPT.iter().any(|kept| *text == **kept));
+            if !keeps {
+                lua.globals().raw_set(name, Value::Nil)?;
+            }
+        }
+        lua.sandbox(true)?;
+        Ok((lua, equipment))
+    };
+    build().map_err(|error: mlua::Error| SandboxError::Build(error.to_string()))
+}
+
 /// Whether Luau can compile an author's source; it also bounds how deep that nests.
 pub fn check_syntax(source: &str) -> Result<(), SandboxError> {
     set_fix_flags()?;
@@ -200,7 +220,7 @@ pub fn trusted(lua: &Lua, name: &str, source: &str) -> mlua::Result<Function> {
 }
 
 /// Flags are the process's, and may not change once a machine runs: set once, before the first.
-fn set_fix_flags() -> Result<(), SandboxError> {
+pub(super) fn set_fix_flags() -> Result<(), SandboxError> {
     static SET: OnceLock<Result<(), SandboxError>> = OnceLock::new();
     let set = || {
         FIX_FLAGS.iter().try_for_each(|flag| Lua::set_fflag(flag, true).map_err(|()| SandboxError::FlagUnknown(flag)))
@@ -208,13 +228,13 @@ fn set_fix_flags() -> Result<(), SandboxError> {
     SET.get_or_init(set).clone()
 }
 
-fn thread_cpu_time() -> Duration {
+pub(super) fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The innermost line that runs and is not ours; scripts that recurse deeper than this have none.
-fn running_line(lua: &Lua) -> Option<(String, u32)> {
+pub(super) fn running_line(lua: &Lua) -> Option<(String, u32)> {
     const LEVELS_MAX: usize = 16;
     (0..LEVELS_MAX).find_map(|level| {
         let frame = lua.inspect_stack(level, |frame| {
@@ -225,6 +245,6 @@ fn running_line(lua: &Lua) -> Option<(String, u32)> {
     })
 }
 
-fn is_memory(error: &mlua::Error) -> bool {
+pub(super) fn is_memory(error: &mlua::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref::<mlua::Error>(), Some(mlua::Error::MemoryError(_))))
 }

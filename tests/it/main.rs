@@ -20,6 +20,8 @@ mod http;
 mod limits;
 mod owned;
 mod pages;
+mod quota;
+mod script;
 mod support;
 mod transaction;
 mod types;

@@ -74,7 +74,9 @@ fn run(
     }
     let (count, value) = match (machine.termination(outcome.as_ref().err()), outcome) {
         (Some(Termination::Time), _) => return Err(time_is_up(file, machine.stopped_at(), budget, pointer).into()),
-        (Some(Termination::Memory), _) => return Err(out_of_memory(file, budget, pointer).into()),
+        (Some(Termination::Memory | Termination::HostCalls), _) => {
+            return Err(out_of_memory(file, budget, pointer).into());
+        }
         (None, Err(error)) => return Err(failed(file, &error.to_string(), None, budget, pointer).into()),
         (None, Ok((true, count, value, _))) => (count.as_u32().unwrap_or(0), value),
         (None, Ok((false, text, at, line))) => {
