@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
+use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::Transactions;
@@ -241,9 +242,17 @@ impl Gateway {
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         // What was written was, and is answered.
         let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
-        let room = Room { bytes: expected, bytes_max };
-        let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), room, within).await;
+        let request = Request {
+            plan,
+            statement: ready.statement,
+            parameters: &parameters,
+            turn: ready.turn.as_ref(),
+            role: found.install.extension.role.as_ref(),
+            alone: false,
+            room: Room { bytes: expected, bytes_max },
+            deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
+        };
+        let ran = run(lanes, request).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.

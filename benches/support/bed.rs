@@ -7,12 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota};
+use rowgate::config::{Config, Quota, Roles};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
 use rowgate::db::parameter::Parameter;
-use rowgate::deploy::apply::{Patience, apply};
+use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::gateway::{Call, Gateway, Worker};
 use rowgate::http::Shared;
@@ -191,7 +191,8 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    apply(&mut client, &definition, &model, recall, Patience::default()).await.unwrap();
+    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles: Roles::PerExtension };
+    apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,
         extension_id: definition.extension.id,

@@ -59,6 +59,7 @@ pub struct Connection {
 }
 
 /// What a call sends.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
@@ -71,7 +72,8 @@ pub struct Request<'a> {
     pub alone: bool,
     /// How long the answer may be.
     pub room: Room,
-    /// When its caller is told that it took too long.
+    /// When its caller is told that it took too long; one before that of a call sent earlier may be
+    /// noticed as late as that.
     pub deadline: Instant,
 }
 
@@ -343,9 +345,16 @@ impl Pipe {
 
     /// Postgres is behind a Sync or a change of role: whoever stands before it is answered.
     fn ready(&mut self) -> io::Result<()> {
+        let mut is_failed = false;
         loop {
             match self.awaited.pop_front() {
                 Some(Awaited::Call(mut call)) => {
+                    is_failed |= matches!(call.trouble, Some(Trouble::Refused { .. }));
+                    if !call.is_complete && !is_failed {
+                        // The stream has lost its place; this one is told so with all others.
+                        self.awaited.push_front(Awaited::Call(call));
+                        return Err(io::Error::other("an answer ended before its statement did"));
+                    }
                     if !call.is_complete {
                         call.trouble.get_or_insert(Trouble::Skipped);
                     }

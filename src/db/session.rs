@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// Runs one of the gateway's own words, such as `BEGIN`.
-    pub(super) async fn command(&self, command: &'static str) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn command(&self, command: &str) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(command).await
     }
 

@@ -127,6 +127,13 @@ pub fn is_contention(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
+/// Whether something of the same name was made, or the same entry changed, by others at this moment.
+pub fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
+    // Two that change one entry of a catalog are told so by an internal error.
+    let codes = [SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION, SqlState::INTERNAL_ERROR];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
 /// An error and its causes in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

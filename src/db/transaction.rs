@@ -4,7 +4,7 @@
 //! writes and prepared statements of their own. Whoever needs a transaction writes one loop:
 //!
 //! ```ignore
-//! let mut attempts = worker.transactions.attempts(deadline);
+//! let mut attempts = worker.transactions.attempts(role, deadline);
 //! loop {
 //!     let mut open = attempts.begin().await?;
 //!     let result = work(&mut open).await; // any number of `open.run(…)`, each knowing the rows before
@@ -19,7 +19,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -58,6 +58,8 @@ pub struct Transactions {
 /// lost before the commit was sent, as long as there is time.
 pub struct Attempts<'a> {
     transactions: &'a Transactions,
+    /// What is sent in front of the first statement.
+    begin: Arc<str>,
     deadline: Instant,
     left: u32,
 }
@@ -65,6 +67,7 @@ pub struct Attempts<'a> {
 /// A transaction under way. Dropped before its end, it takes its connection with it.
 pub struct Open<'a> {
     transactions: &'a Transactions,
+    begin: Arc<str>,
     deadline: Instant,
     session: Session,
     stage: Stage,
@@ -95,9 +98,15 @@ impl Transactions {
         }
     }
 
-    /// Attempts at one transaction, the last of which has ended by `deadline`.
-    pub fn attempts(&self, deadline: std::time::Instant) -> Attempts<'_> {
-        Attempts { transactions: self, deadline: deadline.into(), left: ATTEMPTS_MAX }
+    /// Attempts at one transaction in `role`, the last of which has ended by `deadline`.
+    pub fn attempts(&self, role: Option<&Arc<str>>, deadline: std::time::Instant) -> Attempts<'_> {
+        let begin: Arc<str> = match role {
+            // A role's name is the gateway's own, made of letters, digits and `_`. It ends with the
+            // transaction, so that none is left behind on the connection.
+            Some(role) => format!("BEGIN; SET LOCAL ROLE \"{role}\"").into(),
+            None => Arc::from("BEGIN"),
+        };
+        Attempts { transactions: self, begin, deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
     /// How many connections wait for a transaction.
@@ -109,7 +118,7 @@ impl Transactions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, deadline: Instant) -> Result<Open<'_>, Failure> {
+    async fn open(&self, begin: Arc<str>, deadline: Instant) -> Result<Open<'_>, Failure> {
         let wait_until = deadline.min(Instant::now() + self.place_wait_max);
         let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
@@ -121,7 +130,7 @@ impl Transactions {
             None => self.connect(deadline).await?,
         };
         let stage = Stage::New;
-        Ok(Open { transactions: self, deadline, session, stage, may_retry: false, _place: place })
+        Ok(Open { transactions: self, begin, deadline, session, stage, may_retry: false, _place: place })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
@@ -143,7 +152,7 @@ impl<'a> Attempts<'a> {
     /// Takes a connection, or says why there is none in time.
     pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
         self.left = self.left.saturating_sub(1);
-        self.transactions.open(self.deadline).await
+        self.transactions.open(self.begin.clone(), self.deadline).await
     }
 
     /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
@@ -233,7 +242,7 @@ impl Open<'_> {
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
         let session = &self.session;
-        let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
+        let begin = async { if is_first { session.command(&self.begin).await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
         let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
@@ -248,7 +257,16 @@ impl Open<'_> {
                 self.stage = Stage::Begun;
                 Err(failure)
             }
-            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+            (Err(error), _) => {
+                let failure = self.failed(&error, plan);
+                // What is refused before the first statement is nothing that the caller gave.
+                if failure.code == Code::DatabaseUnavailable {
+                    return Err(failure);
+                }
+                let detail = "the gateway could not begin the transaction";
+                Err(Failure { code: Code::Internal, detail: detail.into(), ..failure })
+            }
+            (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
         }
     }
 

@@ -72,7 +72,9 @@ impl Gateway {
         began: Instant,
     ) -> Result<Vec<Vec<u8>>, Blamed> {
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut attempts = worker.transactions.attempts(deadline);
+        // The calls of a batch are all of one install.
+        let role = ready.first().and_then(|ready| ready.install.extension.role.as_ref());
+        let mut attempts = worker.transactions.attempts(role, deadline);
         loop {
             let mut open = attempts.begin().await.map_err(|failure| (None, failure))?;
             let mut to_blame = None;

@@ -89,7 +89,7 @@ fn compare(column: &str, op: &str, value: Value) -> Value {
 #[tokio::test]
 async fn what_an_index_bounds_is_let_pass() {
     let database = TestDatabase::new().await;
-    let mut client = database.client().await;
+    let mut client = database.gateway_client().await;
     let limit = Bound::Limit { rows: Some(20) };
     let key = |columns: &[&str]| Bound::Key { columns: columns.iter().map(|name| (*name).to_owned()).collect() };
     let range = |columns: &[&str]| Bound::Range { columns: columns.iter().map(|name| (*name).to_owned()).collect() };
@@ -174,7 +174,7 @@ async fn what_is_embedded_is_led_to() {
 #[tokio::test]
 async fn what_nothing_bounds_is_refused_and_the_index_named() {
     let database = TestDatabase::new().await;
-    let mut client = database.client().await;
+    let mut client = database.gateway_client().await;
     let count = |filter: Value| json!({ "kind": "countRows", "table": "rules", "filter": filter });
     let optional = |op: &str| json!({ "column": "rank", "op": op, "value": { "arg": "r", "validator": { "type": "integer", "optional": true } } });
     let desc = |column: &str| json!({ "column": column, "dir": "desc" });
@@ -372,7 +372,7 @@ fn declare(definition: &mut Definition, model: &Model, certified: &[Certified]) 
 #[tokio::test]
 async fn a_suggested_index_is_enough() {
     let database = TestDatabase::new().await;
-    let mut client = database.client().await;
+    let mut client = database.gateway_client().await;
     let cases = std::env::var("ROWGATE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
     let seed = std::env::var("ROWGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7_u64);
     let mut bytes = [0; 32];
@@ -410,6 +410,7 @@ async fn a_suggested_index_is_enough() {
 #[tokio::test]
 async fn nothing_of_the_shadow_stays() {
     let database = TestDatabase::new().await;
+    // Nobody else may see what a session has prepared.
     let mut client = database.client().await;
     let model = modelled(json!({ "f": query(json!([]), json!("score")) }));
     for _ in 0..2 {

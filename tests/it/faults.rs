@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::lane::Lanes;
 use rowgate::db::parameter::Parameter;
+use rowgate::db::pipeline::Request;
 use rowgate::db::run::run;
 use rowgate::error::Code;
 use rowgate::plan::answer::Room;
@@ -224,7 +225,12 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];
     let given = plan.arguments.parse(b"", 8).unwrap();
     let statement = plan.statement(&given).unwrap();
-    let count = || run(&lanes, plan, statement, &parameters, None, ROOM, PATIENCE);
+    let role = snapshot.installs[&gateway.install.id].extension.role.as_ref();
+    let count = || {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (turn, alone, room, parameters) = (None, false, ROOM, &parameters);
+        run(&lanes, Request { plan, statement, parameters, turn, role, alone, room, deadline })
+    };
     assert_eq!(count().await.unwrap(), b"1");
 
     let (mut holder, watcher) = (gateway.database.client().await, gateway.database.superuser().await);

@@ -20,6 +20,7 @@ mod http;
 mod limits;
 mod owned;
 mod pages;
+mod pipeline;
 mod quota;
 mod script;
 mod support;
@@ -27,4 +28,5 @@ mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]
 mod understand;
+mod wall;
 mod writes;
