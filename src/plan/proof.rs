@@ -10,6 +10,8 @@
 //!   every inserted row has `$n` as its `scope_key`;
 //! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
 //!   `scope_key`;
+//! - a query is an expression only where it is a column of the outermost SELECT, and its one table
+//!   is bound as every other;
 //! - only expressions, functions and casts of closed lists occur.
 //!
 //! What belongs to users is decided in [`owner`], by a walk of its own.
@@ -17,6 +19,7 @@
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod expand;
 pub mod owner;
 mod write;
 
@@ -34,6 +37,8 @@ use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
 const FUNCTIONS: [&str; 7] = ["now", "count", "coalesce", "sum", "avg", "min", "max"];
+/// Makes a record of values; no function can be called by this word without quotes.
+const RECORD: &str = "ROW";
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,13 +70,16 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, cte: write::cte(tree), found: 0 };
+    let embedded = expand::embedded(tree);
+    let mut walk = Walk { postgres_schema, cte: write::cte(tree), embedded: &embedded, found: 0 };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
         Tree::Query(query) if query.with.is_some() => write::bound_in_new_or_there(query, &statement.bindings)?,
-        Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
+        Tree::Query(query) => {
+            bound_in_query(query, &statement.bindings)? + expand::bound(&embedded, &statement.bindings)?
+        }
         Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
         Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
         Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
@@ -85,6 +93,8 @@ struct Walk<'a> {
     postgres_schema: &'a str,
     /// What the one insert before a query is called there.
     cte: Option<&'a str>,
+    /// The queries that may be expressions.
+    embedded: &'a [&'a Query],
     found: usize,
 }
 
@@ -111,6 +121,7 @@ impl Visitor for Walk<'_> {
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Unproven> {
         match expression {
+            Expr::Function(function) if expand::is_list(function, self.embedded) => {}
             Expr::Function(function) => {
                 let name = function.name.to_string().to_ascii_lowercase();
                 let name = name.trim_matches('"');
@@ -118,10 +129,12 @@ impl Visitor for Walk<'_> {
                     && function.filter.is_none()
                     && function.within_group.is_empty()
                     && matches!(function.parameters, FunctionArguments::None);
-                if !FUNCTIONS.contains(&name) || !is_plain {
+                let is_known = FUNCTIONS.contains(&name) || function.name.to_string() == RECORD;
+                if !is_known || !is_plain {
                     return ControlFlow::Break(Unproven::Function(name.to_owned()));
                 }
             }
+            Expr::Subquery(query) if self.embedded.iter().any(|one| std::ptr::eq(*one, query.as_ref())) => {}
             other if is_plain(other) => {}
             other => return ControlFlow::Break(Unproven::Expression(other.to_string())),
         }
