@@ -195,6 +195,10 @@ pub enum Body {
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
+        /// Rows that each row is answered with: by the column that refers to one, or by the name of
+        /// a list of rows that refer to it.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        expand: IndexMap<String, Expand>,
     },
     /// The row with this `id`.
     GetRow {
@@ -203,6 +207,10 @@ pub enum Body {
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
+        /// Rows that each row is answered with: by the column that refers to one, or by the name of
+        /// a list of rows that refer to it.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        expand: IndexMap<String, Expand>,
     },
     /// How many rows of the scope the filter accepts.
     CountRows {
@@ -353,6 +361,40 @@ pub enum OnConflict {
 impl OnConflict {
     pub fn is_error(&self) -> bool {
         *self == OnConflict::Error
+    }
+}
+
+/// What rows are answered with besides their own columns.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Expand {
+    /// Rows whose column `by` refers to the row.
+    List {
+        table: String,
+        by: String,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+        #[serde(default, rename = "orderBy", skip_serializing_if = "Vec::is_empty")]
+        order_by: Vec<Order>,
+        /// Rows listed at most.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// The row that the column refers to, or null.
+    Row {
+        /// The member of the answer; made from the column's name unless given.
+        #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
+}
+
+impl Default for Expand {
+    fn default() -> Self {
+        Expand::Row { member: None, fields: Vec::new() }
     }
 }
 

@@ -29,6 +29,14 @@ pub const IN_ELEMENTS_MAX: usize = 1_000;
 /// Members of what an aggregateRows answers with: columns of groups, and what is selected.
 pub const AGGREGATE_MEMBERS_MAX: usize = 32;
 
+/// Members that rows are answered with besides their columns.
+pub const EXPAND_MEMBERS_MAX: usize = 8;
+/// Rows of a list within a row, where none is declared and at most.
+pub const LIST_ROWS: u32 = 20;
+pub const LIST_ROWS_MAX: u32 = 100;
+/// Rows of all lists of an answer.
+pub const EMBEDDED_ROWS_MAX: u32 = 20_000;
+
 /// The argument that a paged query takes without declaring it.
 pub const CURSOR: &str = "cursor";
 
@@ -93,12 +101,16 @@ pub enum Body {
         page: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+        /// What each row is answered with besides, in its order.
+        expand: Vec<Expand>,
     },
     GetRow {
         table: Name,
         id: Source,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+        /// What each row is answered with besides, in its order.
+        expand: Vec<Expand>,
     },
     CountRows {
         table: Name,
@@ -187,6 +199,22 @@ impl Body {
         }
     }
 
+    /// What its rows are answered with besides their columns.
+    pub fn expand(&self) -> &[Expand] {
+        match self {
+            Body::QueryRows { expand, .. } | Body::GetRow { expand, .. } => expand,
+            Body::CountRows { .. }
+            | Body::AggregateRows { .. }
+            | Body::InsertRow { .. }
+            | Body::InsertRows { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => &[],
+        }
+    }
+
     /// Whether it changes rows.
     pub const fn writes(&self) -> bool {
         match self {
@@ -253,6 +281,37 @@ impl Selected {
     /// Whether it is an integer that may have more digits than any column's: a sum of many.
     pub fn is_long(&self) -> bool {
         self.function == AggregateFunction::Sum && matches!(self.column_type, ColumnType::Integer { .. })
+    }
+}
+
+/// Rows embedded into each row of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expand {
+    /// The member of the answer, which no column answered has.
+    pub name: Name,
+    /// Whose rows; of the same scope as the function's table.
+    pub table: Name,
+    /// The columns answered, in their order.
+    pub fields: Vec<Name>,
+    pub link: Link,
+}
+
+/// How embedded rows are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// The one row that this column of the function's table refers to; null where that is null.
+    Row { column: Name },
+    /// The rows whose column `by` refers to the function's row, in this order.
+    Rows { by: Name, order_by: Vec<Order>, limit: u32 },
+}
+
+impl Expand {
+    /// Rows it may list; none where it is one row.
+    pub const fn list_rows_max(&self) -> u32 {
+        match &self.link {
+            Link::Row { .. } => 0,
+            Link::Rows { limit, .. } => *limit,
+        }
     }
 }
 

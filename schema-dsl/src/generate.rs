@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
-    Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
+    Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
+    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
-use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
+use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
 
 /// A sound definition with up to four tables of up to ten columns, and up to eight functions.
@@ -31,7 +31,7 @@ pub fn definition(choices: &[u32]) -> Definition {
     for index in 0..1 + choices.below(8) {
         let which = choices.below(tables.len());
         if let Some((name, table)) = tables.get_index(which) {
-            functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, name, table));
+            functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, &tables, name, table));
         }
     }
     let extension = Extension {
@@ -253,12 +253,15 @@ impl Budget {
     }
 }
 
-fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
+fn function(choices: &mut Choices<'_>, tables: &IndexMap<String, Table>, name: &str, table: &Table) -> Function {
     let mut budget = Budget { arguments: 0, optional: 0 };
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
     let body = match choices.below(9) {
-        1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
+        1 => {
+            let (id, fields, expand) = (row(choices), fields(choices, table), expand(choices, tables, &name, table));
+            Body::GetRow { table: name, id, fields, expand }
+        }
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
         3 => insertion(choices, name, table, &mut budget),
         4 => {
@@ -287,7 +290,8 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             let nullable = order_by.iter().filter_map(|order| table.columns.get(&order.column));
             let nullable = nullable.filter(|column| column.validator.optional).count();
             let page = offset.is_none() && budget.optional + nullable <= OPTIONAL_ARGUMENTS_MAX && choices.flag();
-            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields: fields(choices, table) }
+            let (fields, expand) = (fields(choices, table), expand(choices, tables, &name, table));
+            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields, expand }
         }
     };
     let own = table.owned && choices.flag() && !matches!(body, Body::InsertRows { .. });
@@ -366,6 +370,46 @@ fn needed_filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) 
     let filter = filter(choices, table, budget, 0).unwrap_or(Filter::All { all: Vec::new() });
     budget.optional = optional;
     filter
+}
+
+/// Rows embedded into those of the table `name`, few enough for any number of these.
+fn expand(
+    choices: &mut Choices<'_>,
+    tables: &IndexMap<String, Table>,
+    name: &str,
+    table: &Table,
+) -> IndexMap<String, Expand> {
+    let mut expand = IndexMap::new();
+    if choices.below(3) < 2 {
+        return expand;
+    }
+    let references = |table: &Table| -> Vec<(String, String)> {
+        let visible = table.columns.iter().filter(|(_, column)| !column.private);
+        visible
+            .filter_map(|(name, column)| match &column.validator.column_type {
+                ColumnType::Id { table, .. } => Some((name.clone(), table.clone())),
+                _ => None,
+            })
+            .collect()
+    };
+    for (column, target) in references(table) {
+        if let Some(target) = tables.get(&target).filter(|_| choices.flag()) {
+            let member = choices.some(format!("e{}", expand.len()));
+            expand.insert(column, Expand::Row { member, fields: fields(choices, target) });
+        }
+    }
+    for (listed, of) in tables {
+        for (by, _) in references(of).into_iter().filter(|(_, target)| target == name) {
+            if choices.flag() {
+                let (fields, order_by) = (fields(choices, of), orders(choices, of));
+                let limit = Some(1 + choices.below(2) as u64);
+                let list = Expand::List { table: listed.clone(), by, fields, order_by, limit };
+                expand.insert(format!("l{}", expand.len()), list);
+            }
+        }
+    }
+    expand.truncate(EXPAND_MEMBERS_MAX);
+    expand
 }
 
 fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {

@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Function, Limit, RowsArgument, Selected};
+use crate::function::{Absence, Argument, Body, Expand, Function, Limit, Link, RowsArgument, Selected};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -58,13 +58,13 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
                 Limit::Literal(rows) => *rows,
                 Limit::Argument { max, .. } => *max,
             };
-            let rows = json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max });
+            let rows = json!({ "type": "array", "items": expanded_schema(model, function, table, fields), "maxItems": rows_max });
             if page.is_some() { page_schema(rows) } else { rows }
         }
-        Body::GetRow { fields, .. }
-        | Body::InsertRow { fields, .. }
-        | Body::UpsertRow { fields, .. }
-        | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
+        Body::GetRow { fields, .. } => expanded_schema(model, function, table, fields).to_value(),
+        Body::InsertRow { fields, .. } | Body::UpsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
+            row_schema(table, fields).to_value()
+        }
         Body::InsertRows { fields, rows: RowsArgument { rows_max, .. }, .. }
         | Body::PatchRows { fields, rows_max, .. } => {
             json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max })
@@ -117,6 +117,29 @@ pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
         "required": names,
         "additionalProperties": false
     })
+}
+
+/// A row with the rows that are embedded into it.
+fn expanded_schema(model: &Model, function: &Function, table: &Table, fields: &[Name]) -> Schema {
+    let mut schema = row_schema(table, fields);
+    for Expand { name, table: of, fields, link } in function.body.expand() {
+        let Some(of) = model.table(of.as_str()) else { continue };
+        let row = row_schema(of, fields);
+        let member = match link {
+            Link::Row { column } if table.column(column.as_str()).is_none_or(|column| column.optional) => or_null(row),
+            // The row may be another user's.
+            Link::Row { .. } if function.own && of.owner().is_some() => or_null(row),
+            Link::Row { .. } => row,
+            Link::Rows { limit, .. } => json_schema!({ "type": "array", "items": row, "maxItems": limit }),
+        };
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert(name.to_string(), member.to_value());
+        }
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.push(name.as_str().into());
+        }
+    }
+    schema
 }
 
 /// A group as aggregateRows answers it.

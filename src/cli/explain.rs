@@ -129,6 +129,7 @@ fn document(loaded: &Loaded, plan: &Plan, certified: &Certified) -> Result<Value
             "reads": cost.reads,
             "sorts": cost.sorts,
             "excesses": cost.excesses,
+            "embedded_excesses": cost.embedded_excesses,
         }));
     }
     Ok(json!({
@@ -155,7 +156,7 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
         plan.variants.iter().zip(&certified.certificate.statements).zip(&certified.plans).enumerate()
     {
         let is_end = number == 0 || number + 1 == count;
-        if count > STATEMENTS_SHOWN_MAX && !all && !is_end && cost.excesses.is_empty() {
+        if count > STATEMENTS_SHOWN_MAX && !all && !is_end && cost.is_bounded() {
             left_out += 1;
             continue;
         }
@@ -180,7 +181,8 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
                 (true, _) => ", and the filter refuses some of them",
                 (false, _) => "",
             };
-            text.push_str(&format!("    reads {}: {}{walks}\n", read.table, read.bound));
+            let of = read.embedded.as_ref().map_or_else(String::new, |member| format!("for `{member}` of each row, "));
+            text.push_str(&format!("    reads {}: {of}{}{walks}\n", read.table, read.bound));
         }
         if cost.reads.is_empty() {
             text.push_str("    reads no table\n");
@@ -193,7 +195,7 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
     let mut complaints = refusals(&loaded.model, std::slice::from_ref(certified), &Default::default());
     loaded.source_map.place(&mut complaints);
     text.push('\n');
-    let unbounded = certified.certificate.statements.iter().any(|statement| !statement.excesses.is_empty());
+    let unbounded = certified.certificate.statements.iter().any(|statement| !statement.is_bounded());
     text.push_str(&match (complaints.as_slice(), unbounded) {
         ([], false) => format!("{}\n", style.good("bounded")),
         ([], true) => "not bounded, and accepted by `scan = \"allowed\"`\n".to_owned(),

@@ -3,6 +3,8 @@
 //! Every member's name is escaped once, at deploy; at a call names and values are copied behind
 //! each other into one buffer, and no tree of values exists in between.
 
+mod embedded;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_types::Type;
@@ -78,6 +80,10 @@ pub enum Form {
     Value(Storage),
     /// Text that is JSON already.
     Json,
+    /// A record: the columns of one row.
+    Row(RowWriter),
+    /// An array of records.
+    Rows(RowWriter),
 }
 
 /// A column as Postgres sent it: the bytes of the binary format.
@@ -239,6 +245,8 @@ impl Form {
                 out.extend_from_slice(bytes);
                 Some(())
             }
+            Form::Row(writer) => embedded::row(out, writer, bytes),
+            Form::Rows(writer) => embedded::rows(out, writer, bytes),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod constraint;
+mod expand;
 mod guard;
 mod insert;
 mod page;
@@ -52,7 +53,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
     let owned: Vec<&str> =
         model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
-    let owners = Owners { owned: &owned, own: function.own.then_some(table.name.as_str()) };
+    let owners = Owners { owned: &owned, own: if function.own { &owned } else { &[] } };
     let sides = match &function.body {
         Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
         _ => vec![Side::First],
@@ -140,10 +141,10 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = reachable(function, &mut parameters);
     let statement = match &function.body {
-        Body::QueryRows { filter, order_by, limit, offset, page, fields, .. } => {
-            let fields = page::columns(table, order_by, fields, page.is_some())?;
+        Body::QueryRows { filter, order_by, limit, offset, page, fields, expand, .. } => {
+            let columns = page::columns(table, order_by, fields, page.is_some())?;
             let mut select = Query::select();
-            select.exprs(answered(table, &fields)).from(target);
+            select.exprs(answered(table, &columns)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
             if let Some(offset) = offset {
@@ -154,17 +155,28 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 };
                 select.offset(rows);
             }
-            match page {
+            let window = match page {
                 // One row more than a page holds tells whether there is another.
-                Some(_) => limited(select, limit, 1, Some(Binding::PageRows), fields.iter(), parameters),
-                None => limited(select, limit, 0, None, fields.iter(), parameters),
+                Some(_) => Window { limit, more: 1, rows: Some(Binding::PageRows) },
+                None => Window { limit, more: 0, rows: None },
+            };
+            if expand.is_empty() {
+                limited(select, window, columns.iter(), parameters)
+            } else {
+                select.exprs(answered(table, &expand::links(expand, &columns, table)));
+                expand::of_rows(model, select, Some(window), (fields, columns.iter()), function, parameters)?
             }
         }
-        Body::GetRow { id, fields, .. } => {
+        Body::GetRow { id, fields, expand, .. } => {
             let mut select = Query::select();
             let id = id_is(id, &mut parameters);
             select.exprs(answered(table, fields)).from(target).cond_where(Cond::all().add(scope).add(id));
-            parameters.statement(&select)
+            if expand.is_empty() {
+                parameters.statement(&select)
+            } else {
+                select.exprs(answered(table, &expand::links(expand, fields, table)));
+                expand::of_rows(model, select, None, (fields, fields.iter()), function, parameters)?
+            }
         }
         Body::CountRows { filter, .. } => {
             let mut select = Query::select();
@@ -188,30 +200,49 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     Ok(statement)
 }
 
-/// `select` with its limit and so many rows `more`; `names` are those of what it selects. A bound
-/// limit is the argument, or `rows` where it is not the argument as it is.
+/// How many rows of a query are read.
+struct Window<'l> {
+    limit: &'l Limit,
+    /// Rows beyond the limit.
+    more: u64,
+    /// What is bound where the limit is an argument; none where it is the argument itself.
+    rows: Option<Binding>,
+}
+
+impl Window<'_> {
+    /// Limits `select`, and answers what a query around it is to be limited by.
+    ///
+    /// The planner takes a bound LIMIT for a tenth of the table; the literal within tells it the truth,
+    /// and rows are still fetched only as the outer one asks.
+    fn apply(self, select: &mut SelectStatement, parameters: &mut Parameters) -> Option<u64> {
+        match self.limit {
+            Limit::Literal(rows) => {
+                select.limit(u64::from(*rows) + self.more);
+                None
+            }
+            Limit::Argument { argument, max } => {
+                select.limit(u64::from(*max) + self.more);
+                Some(parameters.bind_number(self.rows.unwrap_or(Binding::Argument(*argument))))
+            }
+        }
+    }
+}
+
+/// `select` with its limit; `names` are those of what it selects.
 fn limited<'n>(
     mut select: SelectStatement,
-    limit: &Limit,
-    more: u64,
-    rows: Option<Binding>,
+    window: Window<'_>,
     names: impl Iterator<Item = &'n Name>,
     mut parameters: Parameters,
 ) -> Statement {
-    match limit {
-        Limit::Literal(limit) => {
-            select.limit(u64::from(*limit) + more);
-            parameters.statement(&select)
-        }
-        Limit::Argument { argument, max } => {
-            // The planner takes a bound LIMIT for a tenth of the table; the literal within tells it
-            // the truth, and rows are still fetched only as the outer one asks.
-            select.limit(u64::from(*max) + more);
+    match window.apply(&mut select, &mut parameters) {
+        None => parameters.statement(&select),
+        Some(rows) => {
             let mut outer = Query::select();
             outer
                 .columns(names.map(|name| Alias::new(name.as_str())))
                 .from_subquery(select, Alias::new("page"))
-                .limit(parameters.bind_number(rows.unwrap_or(Binding::Argument(*argument))));
+                .limit(rows);
             parameters.statement(&outer)
         }
     }
@@ -279,7 +310,11 @@ fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
 }
 
 fn readable(column: &Column) -> Expr {
-    let expression = Expr::col(Alias::new(column.name.as_str()));
+    readable_of(Expr::col(Alias::new(column.name.as_str())), column)
+}
+
+/// `expression`, which is the column, as it travels.
+fn readable_of(expression: Expr, column: &Column) -> Expr {
     let storage = column.column_type.storage();
     match (storage.element, storage.is_array) {
         (PostgresType::Numeric, false) => expression.cast_as("text"),
@@ -291,16 +326,17 @@ fn readable(column: &Column) -> Expr {
 fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, CompileError> {
     Ok(match &function.body {
         Body::QueryRows { order_by, limit, page: Some(cursor), fields, .. } => {
-            let page = page::page(&model.postgres_schema, table, function, (order_by, limit, fields), *cursor)?;
+            let page = page::page(model, table, function, (order_by, limit, fields), *cursor)?;
             Shape::Page(Box::new(page))
         }
-        Body::QueryRows { fields, .. } | Body::InsertRows { fields, .. } | Body::PatchRows { fields, .. } => {
+        Body::QueryRows { fields, expand, .. } => Shape::Rows(expand::writer(model, table, fields, expand)?),
+        Body::InsertRows { fields, .. } | Body::PatchRows { fields, .. } => {
             Shape::Rows(RowWriter::new(table.columns_named(fields)))
         }
-        Body::GetRow { fields, .. }
-        | Body::InsertRow { fields, .. }
-        | Body::UpsertRow { fields, .. }
-        | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
+        Body::GetRow { fields, expand, .. } => Shape::Row(expand::writer(model, table, fields, expand)?),
+        Body::InsertRow { fields, .. } | Body::UpsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
+            Shape::Row(RowWriter::new(table.columns_named(fields)))
+        }
         Body::CountRows { .. } => Shape::Number,
         Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),

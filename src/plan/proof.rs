@@ -10,6 +10,8 @@
 //!   every inserted row has `$n` as its `scope_key`;
 //! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
 //!   `scope_key`;
+//! - a query is an expression only where it is a column of the outermost SELECT, and its one table
+//!   is bound as every other;
 //! - only expressions, functions and casts of closed lists occur; lists are unnested, and counts
 //!   divided by, only where the rules name the place.
 //!
@@ -18,6 +20,7 @@
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod expand;
 mod guard;
 pub mod owner;
 mod write;
@@ -36,6 +39,8 @@ use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
 const FUNCTIONS: [&str; 9] = ["now", "count", "coalesce", "sum", "avg", "min", "max", "array_append", "array_remove"];
+/// Makes a record of values; no function can be called by this word without quotes.
+const RECORD: &str = "ROW";
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,13 +72,22 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, ctes: write::ctes(tree), permitted: write::permitted(tree), found: 0 };
+    let embedded = expand::embedded(tree);
+    let mut walk = Walk {
+        postgres_schema,
+        ctes: write::ctes(tree),
+        permitted: write::permitted(tree),
+        embedded: &embedded,
+        found: 0,
+    };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
         Tree::Query(query) if query.with.is_some() => write::bound_in_with(query, &statement.bindings)?,
-        Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
+        Tree::Query(query) => {
+            bound_in_query(query, &statement.bindings)? + expand::bound(&embedded, &statement.bindings)?
+        }
         Tree::Insert(insert) => write::bound_in_insert(insert, None, &statement.bindings)?,
         Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
         Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
@@ -89,6 +103,8 @@ struct Walk<'a> {
     ctes: Vec<&'a str>,
     /// Nodes that may stand where they do, and nowhere else.
     permitted: Vec<&'a Expr>,
+    /// The queries that may be expressions.
+    embedded: &'a [&'a Query],
     found: usize,
 }
 
@@ -116,6 +132,7 @@ impl Visitor for Walk<'_> {
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Unproven> {
         match expression {
             permitted if self.permitted.iter().any(|other| std::ptr::eq(*other, permitted)) => {}
+            Expr::Function(function) if expand::is_list(function, self.embedded) => {}
             Expr::Function(function) => {
                 let name = function.name.to_string().to_ascii_lowercase();
                 let name = name.trim_matches('"');
@@ -123,10 +140,12 @@ impl Visitor for Walk<'_> {
                     && function.filter.is_none()
                     && function.within_group.is_empty()
                     && matches!(function.parameters, FunctionArguments::None);
-                if !FUNCTIONS.contains(&name) || !is_plain {
+                let is_known = FUNCTIONS.contains(&name) || function.name.to_string() == RECORD;
+                if !is_known || !is_plain {
                     return ControlFlow::Break(Unproven::Function(name.to_owned()));
                 }
             }
+            Expr::Subquery(query) if self.embedded.iter().any(|one| std::ptr::eq(*one, query.as_ref())) => {}
             other if is_plain(other) => {}
             other => return ControlFlow::Break(Unproven::Expression(other.to_string())),
         }

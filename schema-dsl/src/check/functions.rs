@@ -3,6 +3,7 @@
 pub(crate) mod aggregate;
 mod conditions;
 mod conflict;
+mod expand;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -69,6 +70,7 @@ fn function(
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
     let mut body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
+    expand::few(&body, &pointer, diagnostics);
     conditions::needed(&body, &arguments, &pointer, diagnostics);
     let arguments = if let Body::InsertRows { rows, .. } = &mut body {
         rows.members = arguments;
@@ -109,21 +111,24 @@ impl<'a> Reading<'_, 'a, '_> {
     fn body(&mut self, body: &definition::Body) -> Option<Body> {
         // Each part is read before the first that failed is given up on.
         match body {
-            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields } => {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields, expand } => {
                 let table = self.table(table)?;
                 let filter = self.filter(table, filter.as_ref());
                 let order_by = self.order(table, order_by);
                 let limit = self.limit(limit.as_ref(), *page);
                 let offset = self.offset(offset.as_ref());
                 let fields = self.fields(table, fields);
+                let expand = self.expand(table, expand, &fields);
                 let table = table.name.clone();
-                let (filter, limit, offset) = (filter?, limit?, offset?);
-                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields })
+                let (filter, limit, offset, expand) = (filter?, limit?, offset?, expand?);
+                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields, expand })
             }
-            definition::Body::GetRow { table, id, fields } => {
+            definition::Body::GetRow { table, id, fields, expand } => {
                 let table = self.table(table)?;
                 let fields = self.fields(table, fields);
-                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)?, fields })
+                let expand = self.expand(table, expand, &fields);
+                let id = self.id(table, id);
+                Some(Body::GetRow { table: table.name.clone(), id: id?, fields, expand: expand? })
             }
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
@@ -223,9 +228,13 @@ impl<'a> Reading<'_, 'a, '_> {
     }
 
     fn order(&mut self, table: &'a Table, declared: &[definition::Order]) -> Vec<Order> {
+        self.order_at(table, declared, &pointer_to(self.pointer, "orderBy"))
+    }
+
+    fn order_at(&mut self, table: &'a Table, declared: &[definition::Order], at: &str) -> Vec<Order> {
         let mut order: Vec<Order> = Vec::with_capacity(declared.len());
         for (index, definition::Order { column, dir }) in declared.iter().enumerate() {
-            let pointer = pointer_to(&pointer_to(&pointer_to(self.pointer, "orderBy"), index), "column");
+            let pointer = pointer_to(&pointer_to(at, index), "column");
             let Some(column) = self.ground.column(table, column, &pointer, self.diagnostics) else { continue };
             let name = &column.name;
             if column.private {

@@ -4,6 +4,7 @@
 //! and half a function draws complaints that its author did not earn.
 
 mod aggregate;
+mod expand;
 mod write;
 
 use indexmap::IndexMap;
@@ -145,7 +146,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["expand", "rateLimit", "description"];
+const LATER: &[&str] = &["rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -179,12 +180,13 @@ impl Kind {
                 "offset",
                 "page",
                 "fields",
+                "expand",
                 "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::GetRow => &["kind", "table", "id", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "expand", "own", "scan", "access", "editorOnly"],
             Kind::DeleteRow => &["kind", "table", "id", "own", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::AggregateRows => &[
@@ -276,10 +278,12 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
             page: flag(map, "page", at, complaints),
             fields: names(map, "fields", at, complaints),
+            expand: expand::expand(map, at, complaints),
         }),
         Kind::GetRow => {
             let fields = names(map, "fields", at, complaints);
-            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
+            let expand = expand::expand(map, at, complaints);
+            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields, expand })
         }
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, "filter", at, complaints) }),
         Kind::AggregateRows => Some(Body::AggregateRows {

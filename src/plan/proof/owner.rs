@@ -2,7 +2,7 @@
 //!
 //! - Every row that is inserted into an owned table has the caller's user id as its `owner_id`.
 //! - Nothing assigns `owner_id`.
-//! - In a statement of a function with `own = true`, every mention of the function's table stands
+//! - In a statement of a function with `own = true`, every mention of an owned table stands
 //!   under a condition `owner_id = $n` that nothing can weaken, where `$n` is the caller's user id;
 //!   for a row that an INSERT meets it is the condition of its DO UPDATE.
 //!
@@ -28,13 +28,13 @@ use crate::plan::statement::{Binding, Statement};
 pub struct Owners<'a> {
     /// The tables whose rows belong to users.
     pub owned: &'a [&'a str],
-    /// The table of which the caller's rows alone may be reached.
-    pub own: Option<&'a str>,
+    /// The tables of which the caller's rows alone may be reached.
+    pub own: &'a [&'a str],
 }
 
 /// Proves what [`Owners`] say of `statement`, which [`crate::plan::proof::prove`] has proven.
 pub fn prove(statement: &Statement, owners: Owners<'_>) -> Result<(), Unproven> {
-    if owners.owned.is_empty() && owners.own.is_none() {
+    if owners.owned.is_empty() && owners.own.is_empty() {
         return Ok(());
     }
     let trees = Parser::parse_sql(&PostgreSqlDialect {}, &statement.sql)
@@ -43,17 +43,13 @@ pub fn prove(statement: &Statement, owners: Owners<'_>) -> Result<(), Unproven> 
     if let ControlFlow::Break(unproven) = trees.visit(&mut walk) {
         return Err(unproven);
     }
-    if walk.mentioned == walk.owned {
-        Ok(())
-    } else {
-        Err(Unproven::Unowned(owners.own.unwrap_or_default().to_owned()))
-    }
+    if walk.mentioned == walk.owned { Ok(()) } else { Err(Unproven::Unowned(owners.own.join(", "))) }
 }
 
 struct Walk<'a> {
     owners: Owners<'a>,
     bindings: &'a [Binding],
-    /// How often the table of `own` is named.
+    /// How often a table of `own` is named.
     mentioned: usize,
     /// How often it is named where its rows are the caller's.
     owned: usize,
@@ -202,9 +198,9 @@ impl Walk<'_> {
         matches!(binding, Some(Binding::Identity { field: IdentityField::UserId, .. }))
     }
 
-    /// The name of the table of `own`; what a WITH calls its rows has one part.
+    /// The name of a table of `own`; what a WITH calls its rows has one part.
     fn is_own(&self, name: &ObjectName) -> bool {
-        name.0.len() > 1 && last(name).is_some_and(|name| Some(name.value.as_str()) == self.owners.own)
+        name.0.len() > 1 && last(name).is_some_and(|name| self.owners.own.contains(&name.value.as_str()))
     }
 }
 

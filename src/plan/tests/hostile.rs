@@ -51,6 +51,7 @@ fn sound_statements_are_proven() {
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" LIKE $2 AND "b" ILIKE $2 AND "c" @> $2 AND $3 = ANY("d")"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND ("a" IS NULL OR ("b" IS NULL) = $2 OR "c" IS NOT NULL)"#,
             r#"SELECT "a", SUM("n") FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "t"."a" HAVING MAX("n") > 1 ORDER BY AVG("n") DESC LIMIT 9"#,
+            r#"SELECT "a", (SELECT ROW("x"."a", CAST("x"."n" AS text)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 AND "x"."id" = "_row"."a") AS "b", ARRAY (SELECT ROW("y"."a") FROM "ext"."u" AS "y" WHERE "y"."scope_key" = $1 ORDER BY "y"."a" ASC LIMIT 3) AS "c" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 LIMIT 9) AS "_row" LIMIT $2"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) RETURNING "id""#,
             r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($2, $1), ($3, $1)"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO NOTHING"#,
@@ -191,6 +192,7 @@ fn foreign_tables_are_not_proven() {
             r#"SELECT "a" FROM pg_catalog.pg_authid WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "ext"."t" JOIN "other"."t" ON TRUE WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 UNION SELECT "a" FROM "other"."t""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "other"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             r#"SELECT "a" FROM generate_series(1, 1000000000) WHERE "scope_key" = $1"#,
             r#"INSERT INTO "other"."t" ("scope_key") VALUES ($1)"#,
             r#"UPDATE "other"."t" SET "a" = $2 WHERE "scope_key" = $1"#,
@@ -244,6 +246,7 @@ fn what_is_no_plain_statement_is_not_proven() {
     check(
         "unreadable",
         &[
+            r#"SELECT "a", "array"(SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             "",
             ";",
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1; DELETE FROM "ext"."t""#,
@@ -286,6 +289,41 @@ fn what_is_hidden_in_expressions_is_not_proven() {
         ],
     );
     check(
+        "form",
+        &[
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x", "ext"."t" AS "y" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" JOIN "ext"."t" ON TRUE WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("scope_key") FROM "ext"."u" WHERE "scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" ("scope_key", "a") WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT "a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 UNION ALL SELECT "a" FROM "ext"."u") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (WITH "w" AS (SELECT 1) SELECT "a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT COUNT(*) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 GROUP BY "x"."a" HAVING TRUE) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+        ],
+    );
+    check(
+        "unscoped",
+        &[
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "scope_key" = $1) AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "_row"."scope_key" = $1) AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = "_row"."scope_key") AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 OR "x"."a" = "_row"."a") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $2) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+        ],
+    );
+    check(
+        "expression",
+        &[
+            // A query is a column of the outermost SELECT alone, and of one over a derived table.
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "b" FROM (SELECT (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row") AS "_row""#,
+            r#"SELECT "a", NOT (SELECT "x"."a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW((SELECT "y"."a" FROM "ext"."u" AS "y" WHERE "y"."scope_key" = $1)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row" LIMIT (SELECT "x"."a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1)"#,
+        ],
+    );
+    check(
         "hidden",
         &[
             r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") WITH "x" AS (SELECT 1) VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
@@ -301,6 +339,9 @@ fn what_is_hidden_in_expressions_is_not_proven() {
             r#"SELECT array_agg("a") FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "b""#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "a" HAVING bool_or(pg_sleep(1) IS NULL)"#,
             r#"SELECT pg_sleep(60) FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "row"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "ext"."ROW"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a", (SELECT ROW(pg_sleep(1)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND set_config('role', 'postgres', TRUE) = ''"#,
             r#"SELECT "ext"."count"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"SELECT pg_catalog.now() FROM "ext"."t" WHERE "scope_key" = $1"#,
@@ -417,7 +458,10 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let of_rows_alone = sql.contains("INSERT INTO") && !sql.contains(" UNION ALL ");
     if !of_rows_alone {
         assert!(sql.contains(&condition), "{sql}");
-        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
+        // Not that of a table which is embedded.
+        let own = sql.match_indices(&condition).find(|(start, _)| !sql[..*start].ends_with('.')).unwrap().0;
+        let (before, after) = (&sql[..own], &sql[own + condition.len()..]);
+        let mut replaced = |how, by: &str| altered.push((how, format!("{before}{by}{after}")));
         replaced("dropped", "TRUE");
         replaced("other parameter", "\"scope_key\" = $999");
         replaced("other column", &format!("\"id\" = ${place}"));
@@ -430,6 +474,22 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
         replaced("subquery", &format!("{condition} AND EXISTS (SELECT 1)"));
         replaced("function", &format!("{condition} AND pg_sleep(1) = TRUE"));
         replaced("no condition", &format!("TRUE -- {condition}"));
+    }
+    // Each table that is embedded has a condition of its own, by the name it goes by.
+    for (start, _) in sql.match_indices(".\"scope_key\" = ") {
+        let (before, after) = (&sql[..start], &sql[start..]);
+        let name = before.rfind(' ').unwrap() + 1;
+        let own = format!("{}{}", &before[name..], &after[..format!(".{condition}").len()]);
+        let before = &before[..name];
+        let after = &sql[name + own.len()..];
+        let mut replaced = |how, by: &str| altered.push((how, format!("{before}{by}{after}")));
+        replaced("embedded: dropped", "TRUE");
+        replaced("embedded: other parameter", &own.replace(&format!("${place}"), "$999"));
+        replaced("embedded: other operator", &own.replace(" = ", " <> "));
+        replaced("embedded: or", &format!("({own} OR TRUE)"));
+        replaced("embedded: of the rows around", &format!("\"_row\".{condition}"));
+        replaced("embedded: of whichever table", &condition);
+        replaced("embedded: subquery", &format!("{own} AND EXISTS (SELECT 1)"));
     }
     if sql.starts_with("UPDATE") {
         altered.push(("scope assigned", sql.replacen(" SET ", &format!(" SET \"scope_key\" = ${place}, "), 1)));
