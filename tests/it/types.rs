@@ -139,11 +139,7 @@ async fn values_at_the_edges_are_answered_as_they_are() {
         assert_eq!(nulls, if *sent == "null" { 21 } else { 20 }, "{}", added.text);
         let got = gateway.call_raw("get", format!("{{\"id\":{}}}", row["id"])).await;
         assert_eq!(got.text, added.text, "what get answers is not what insert did");
-        let both = gateway.call_raw("addRows", format!("{{\"rows\":[{{}},{{\"{column}\":{sent}}}]}}")).await;
-        assert_eq!(both.status, 200, "{column} {sent}: {}", both.text);
-        let rows: [Box<RawValue>; 2] = serde_json::from_str(&both.text).unwrap();
-        assert_eq!(members(rows[0].get())[*column].get(), "null");
-        assert_eq!(members(rows[1].get())[*column].get(), answered.unwrap_or(sent), "{column} {sent} among rows");
+        among_rows(&gateway, column, sent, answered.unwrap_or(sent)).await;
         // A row within a row is answered as by itself, byte by byte.
         let id = json!({ "id": &row["id"] });
         let mark = json!({ "id": gateway.call("mark", id).await.ok()["id"] });
@@ -154,6 +150,15 @@ async fn values_at_the_edges_are_answered_as_they_are() {
     let all = gateway.call("all", json!({})).await.ok();
     assert_eq!(all.as_array().unwrap().len(), 3 * cases.len());
     gateway.server.stop().await;
+}
+
+/// Inserts `sent` as one of two rows.
+async fn among_rows(gateway: &TestGateway, column: &str, sent: &str, answered: &str) {
+    let both = gateway.call_raw("addRows", format!("{{\"rows\":[{{}},{{\"{column}\":{sent}}}]}}")).await;
+    assert_eq!(both.status, 200, "{column} {sent}: {}", both.text);
+    let rows: [Box<RawValue>; 2] = serde_json::from_str(&both.text).unwrap();
+    assert_eq!(members(rows[0].get())[column].get(), "null");
+    assert_eq!(members(rows[1].get())[column].get(), answered, "{column} {sent} among rows");
 }
 
 /// The pointer and code of each complaint.
