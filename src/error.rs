@@ -46,6 +46,7 @@ pub enum Code {
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
+    TooManyRows,
     UniqueConflict,
     ReferenceMissing,
     RowReferenced,
@@ -64,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 41] = [
+    pub const ALL: [Code; 42] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -94,6 +95,7 @@ impl Code {
         Code::CursorInvalid,
         Code::RowNotFound,
         Code::VersionMismatch,
+        Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
         Code::RowReferenced,
@@ -140,6 +142,7 @@ impl Code {
             Code::IfMatchInvalid => "if_match_invalid",
             Code::VersionMismatch => "version_mismatch",
             Code::RowNotFound => "row_not_found",
+            Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",

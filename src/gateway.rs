@@ -356,7 +356,7 @@ impl Gateway {
         let Found { install, function, cursor_key } = found;
         let plan = &function.plan;
         let scope_key = install.scope_key(plan.scope)?;
-        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?.with_ids(Uuid::now_v7);
         if let Some(version) = call.version {
             let guard = plan.guard.as_ref().ok_or_else(|| unguarded(call.function, plan))?;
             if given.version_or(guard.argument).is_some_and(|other| other != version) {
@@ -445,6 +445,12 @@ fn parameter<'a>(
             given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
         }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
+        Binding::RowIds => Parameter::Uuids(&given.row_ids),
+        Binding::RowIdsGiven(place) => Parameter::UuidsGiven { ids: &given.row_ids, rows: &given.rows, place: *place },
+        Binding::Rows { place, or, as_text } => {
+            Parameter::Rows { rows: &given.rows, place: *place, or, as_text: *as_text }
+        }
+        Binding::RowsGiven(place) => Parameter::RowsGiven { rows: &given.rows, place: *place },
         Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
         Binding::Version(place) => given.version_or(*place).map_or(Parameter::Null, Parameter::Int8),
         Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),

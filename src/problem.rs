@@ -73,6 +73,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::CursorInvalid => (StatusCode::BAD_REQUEST, "invalid cursor"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
         Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "row has changed"),
+        Code::TooManyRows => (StatusCode::CONFLICT, "too many rows"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),
         Code::ReferenceMissing => (StatusCode::CONFLICT, "reference to a missing row"),
         Code::RowReferenced => (StatusCode::CONFLICT, "row still referred to"),

@@ -168,6 +168,9 @@ impl Bare<'_> {
             Binding::Argument(place) => self.given.get(*place).map_or(Parameter::Null, Parameter::Typed),
             Binding::ArgumentOr(place, default) => Parameter::Typed(self.given.get(*place).unwrap_or(default)),
             Binding::Pattern { .. } | Binding::Element { .. } => unreachable!("no case looks for parts"),
+            Binding::RowIds | Binding::Rows { .. } | Binding::RowsGiven(_) | Binding::RowIdsGiven(_) => {
+                panic!("no case writes many rows")
+            }
             Binding::Given(place) => Parameter::Bool(self.given.has(*place)),
             Binding::Literal(value) => Parameter::Typed(value),
             Binding::Identity { .. } => panic!("the bench's functions ask nothing of the caller"),

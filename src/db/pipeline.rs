@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::db::handshake::Stream;
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
@@ -207,7 +207,8 @@ impl Connection {
         pipe.awaited.push_back(Awaited::Call(Awaiting {
             starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.turn, request.room),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.room)
+                .of_rows(rows_min(request.plan, request.parameters)),
             is_bound: false,
             is_complete: false,
             trouble: None,

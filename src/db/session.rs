@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use lru::LruCache;
 use tokio_postgres::{Client, Row};
 
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, Raw, RawRow, Room, Text, Unreadable};
@@ -66,7 +66,8 @@ impl Session {
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let mut answer = Answer::begin(&plan.shape, turn, Room { bytes: 0, bytes_max: usize::MAX });
+        let room = Room { bytes: 0, bytes_max: usize::MAX };
+        let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {

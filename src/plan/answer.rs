@@ -3,6 +3,8 @@
 //! Every member's name is escaped once, at deploy; at a call names and values are copied behind
 //! each other into one buffer, and no tree of values exists in between.
 
+mod embedded;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_types::Type;
@@ -52,6 +54,7 @@ pub struct Answer {
     text: Vec<u8>,
     rows: usize,
     version: Option<i64>,
+    rows_min: usize,
     turning: Option<Box<Turning>>,
     bytes_max: usize,
     /// It was longer, and nothing of it is kept.
@@ -89,6 +92,10 @@ pub enum Form {
     Value(Storage),
     /// Text that is JSON already.
     Json,
+    /// A record: the columns of one row.
+    Row(RowWriter),
+    /// An array of records.
+    Rows(RowWriter),
 }
 
 /// A column as Postgres sent it: the bytes of the binary format.
@@ -135,7 +142,14 @@ impl Answer {
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, version: None, turning, bytes_max: room.bytes_max, is_too_large: false }
+        Answer { text, rows: 0, version: None, rows_min: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
+    }
+
+    /// The same answer, which is none with fewer rows.
+    #[must_use]
+    pub fn of_rows(mut self, rows_min: usize) -> Answer {
+        self.rows_min = rows_min;
+        self
     }
 
     /// Adds the next row.
@@ -177,6 +191,9 @@ impl Answer {
             return Err(Failure::new(Code::AnswerTooLarge, detail));
         }
         match shape {
+            Shape::Rows(_) if self.rows < self.rows_min => {
+                return Err(Failure::new(Code::RowNotFound, "not all of the rows were found"));
+            }
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Page(page) => match self.turning {
                 Some(turning) => turning.end(page, &mut self.text),
@@ -259,6 +276,8 @@ impl Form {
                 out.extend_from_slice(bytes);
                 Some(())
             }
+            Form::Row(writer) => embedded::row(out, writer, bytes),
+            Form::Rows(writer) => embedded::rows(out, writer, bytes),
         }
     }
 }

@@ -116,7 +116,7 @@ fn refusal(sql: &str) -> &'static str {
         Binding::Identity { field: IdentityField::Role, text: true },
     ];
     let statement = Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings };
-    match prove(&statement, Owners { owned: &["t"], own: Some("t") }) {
+    match prove(&statement, Owners { owned: &["t"], own: &["t"] }) {
         Ok(()) => "proven",
         Err(Unproven::Unowned(_)) => "unowned",
         Err(Unproven::Assigned(_)) => "assigned",
@@ -165,7 +165,9 @@ fn rows_of_others_are_not_proven() {
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($2)"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1), ($2)"#,
         r#"INSERT INTO "ext"."t" ("owner_id", "owner_id") VALUES ($1, $2)"#,
-        r#"INSERT INTO "ext"."t" ("owner_id") SELECT $1"#,
+        r#"INSERT INTO "ext"."t" ("owner_id") SELECT $2"#,
+        r#"INSERT INTO "ext"."t" ("owner_id") SELECT "owner_id" FROM "rows""#,
+        r#"INSERT INTO "ext"."t" ("a", "owner_id") SELECT *, $1 FROM "rows""#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2 WHERE "excluded"."owner_id" = $1"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2 WHERE "owner_id" = $1"#,
@@ -198,7 +200,7 @@ proptest! {
         let owned: Vec<&str> =
             model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
         for function in &model.functions {
-            let owners = Owners { owned: &owned, own: function.own.then(|| function.body.table().as_str()) };
+            let owners = Owners { owned: &owned, own: if function.own { &owned } else { &[] } };
             for statement in &compile(&model, function).unwrap().variants {
                 prop_assert_eq!(prove(statement, owners), Ok(()));
                 let names_owner = statement.sql.contains(OWNER_COLUMN);
