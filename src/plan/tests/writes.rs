@@ -138,7 +138,7 @@ fn lists_that_are_changed() {
         "tags": { "append": { "arg": "tag", "validator": { "type": "decimal", "optional": true } } },
     } }));
     assert_snapshot!(text, @r#"
-    UPDATE ext."t" SET "tags" = (CASE WHEN ($1) THEN array_append("tags", CAST($2 AS numeric)) ELSE "tags" END), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id"
+    UPDATE ext."t" SET "tags" = (CASE WHEN ($1) THEN array_append("tags", CAST($2 AS numeric)) ELSE "tags" END), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id", "version"
       $1 bool = whether tag is given
       $2 text = argument tag
       $3 uuid = scope
