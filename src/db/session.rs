@@ -23,6 +23,18 @@ pub(super) struct Session {
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
 }
 
+/// One statement to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub plan: &'a Plan,
+    pub statement: &'a Statement,
+    pub parameters: &'a [Parameter<'a>],
+    /// Of a page, where it begins.
+    pub turn: Option<&'a Turn>,
+    /// Its answer is refused beyond.
+    pub bytes_max: usize,
+}
+
 /// What a statement came to beside its answer.
 #[derive(Debug, Default)]
 pub struct Ran {
@@ -54,19 +66,13 @@ impl Session {
         self.client.batch_execute(command).await
     }
 
-    /// Runs `statement` of `plan` and appends its answer to `out`.
-    pub(super) async fn run(
-        &self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Ran, Trouble> {
+    /// Runs `step` and appends its answer to `out`.
+    pub(super) async fn run(&self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Trouble> {
+        let Step { plan, statement, parameters, turn, bytes_max } = *step;
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let room = Room { bytes: 0, bytes_max: usize::MAX };
+        let room = Room { bytes: 0, bytes_max };
         let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.

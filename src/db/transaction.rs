@@ -24,18 +24,14 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
-use crate::db::parameter::Parameter;
-pub use crate::db::session::Ran;
+pub use crate::db::session::{Ran, Step};
 use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
-use crate::plan::page::Turn;
-use crate::plan::statement::Statement;
 
 /// A transaction that others undo again and again is given up at last.
 const ATTEMPTS_MAX: u32 = 6;
@@ -179,47 +175,22 @@ impl<'a> Attempts<'a> {
 }
 
 impl Open<'_> {
-    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row, so that a later
-    /// statement can be bound to its values. After a failure nothing more can be run.
-    pub async fn run(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
-        Ok(self.run_page(plan, statement, parameters, None, out).await?.last)
-    }
-
-    /// [`Open::run`], for a page where there is a `turn`. A row that is not there leaves the transaction as it
-    /// was, so more can be run.
-    pub async fn run_page(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Ran, Failure> {
+    /// Runs `step` and appends its answer to `out`. A row that is not there leaves the transaction as it was,
+    /// so more can be run; after any other failure nothing can.
+    pub async fn run(&mut self, step: Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
         let start = out.len();
-        let result = self.step(plan, statement, parameters, turn, out).await;
+        let result = self.step(&step, out).await;
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
 
-    async fn step(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Ran, Failure> {
+    async fn step(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
+        let plan = step.plan;
         let mut attempts_left = REPEATS_MAX;
         loop {
-            let failure = match self.attempt(plan, statement, parameters, turn, out).await {
+            let failure = match self.attempt(step, out).await {
                 Err(failure) if plan.repeats_when_empty && failure.code == Code::RowNotFound => failure,
                 other => return other.map_err(|failure| plan.met(failure)),
             };
@@ -232,21 +203,15 @@ impl Open<'_> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Ran, Failure> {
+    async fn attempt(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
+        let plan = step.plan;
         let is_first = self.stage == Stage::New;
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
         let session = &self.session;
         let begin = async { if is_first { session.command(&self.begin).await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
-        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
+        let running = futures_util::future::join(begin, session.run(step, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::db::transaction::Open;
+use crate::db::transaction::{Open, Step};
 use crate::error::{Code, Failure};
-use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker};
+use crate::gateway::{Call, Found, Gateway, InFlight, Looking, Ready, Reply, Worker};
 
 /// Why a call of an atomic batch failed, and which: none where no one of them is to blame.
 type Blamed = (Option<usize>, Failure);
@@ -98,15 +98,22 @@ impl Gateway {
             *to_blame = Some(index);
             let parameters = ready.parameters(call.identity)?;
             let mut answer = Vec::new();
-            let ran = open.run_page(ready.plan, ready.statement, &parameters, ready.turn.as_ref(), &mut answer).await;
-            if let (Err(failure), Some(guard)) = (&ran, ready.plan.guard_of(&ready.given))
-                && failure.code == Code::RowNotFound
-            {
-                let looking = ready.looking(guard, call.identity)?;
-                let looked = open.run_page(&guard.look, looking.statement, &looking.parameters, None, &mut answer);
-                return Err(ready.mismatch(guard, looked.await?.version));
+            let Ready { plan, statement, turn, .. } = ready;
+            let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max: left };
+            match open.run(step, &mut answer).await {
+                Ok(_) => {}
+                Err(failure) if failure.code == Code::AnswerTooLarge => {
+                    return Err(self.too_large("nothing was written"));
+                }
+                Err(failure) => {
+                    let guard = ready.plan.guard_of(&ready.given).filter(|_| failure.code == Code::RowNotFound);
+                    let Some(guard) = guard else { return Err(failure) };
+                    let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+                    let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
+                    let looked = open.run(look, &mut answer).await?;
+                    return Err(ready.mismatch(guard, looked.version));
+                }
             }
-            ran?;
             left = left.checked_sub(answer.len()).ok_or_else(|| self.too_large("nothing was written"))?;
             answers.push(answer);
         }

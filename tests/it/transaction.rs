@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rowgate::config::Config;
 use rowgate::db::connect::Connector;
 use rowgate::db::parameter::Parameter;
-use rowgate::db::transaction::{Attempts, Open, Transactions};
+use rowgate::db::transaction::{Attempts, Open, Step, Transactions};
 use rowgate::error::{Code, Failure};
 use rowgate::plan::answer::Raw;
 use rowgate::plan::argument::Given;
@@ -110,7 +110,8 @@ impl Caller {
             })
             .collect();
         let mut out = Vec::new();
-        let row = open.run(plan, statement, &parameters, &mut out).await?;
+        let step = Step { plan, statement, parameters: &parameters, turn: None, bytes_max: usize::MAX };
+        let row = open.run(step, &mut out).await?.last;
         let id = row.and_then(|row| row.try_get::<_, Raw<'_>>(0).ok().map(|Raw(bytes)| bytes.to_vec()));
         Ok((serde_json::from_slice(&out).unwrap(), id))
     }
