@@ -46,6 +46,7 @@ pub enum Code {
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
+    ConditionFailed,
     TooManyRows,
     UniqueConflict,
     ReferenceMissing,
@@ -65,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 42] = [
+    pub const ALL: [Code; 43] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -95,6 +96,7 @@ impl Code {
         Code::CursorInvalid,
         Code::RowNotFound,
         Code::VersionMismatch,
+        Code::ConditionFailed,
         Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
@@ -142,6 +144,7 @@ impl Code {
             Code::IfMatchInvalid => "if_match_invalid",
             Code::VersionMismatch => "version_mismatch",
             Code::RowNotFound => "row_not_found",
+            Code::ConditionFailed => "condition_failed",
             Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",

@@ -72,6 +72,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::ArgumentsInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid arguments"),
         Code::CursorInvalid => (StatusCode::BAD_REQUEST, "invalid cursor"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
+        Code::ConditionFailed => (StatusCode::CONFLICT, "condition does not hold"),
         Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "row has changed"),
         Code::TooManyRows => (StatusCode::CONFLICT, "too many rows"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),
