@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 use lru::LruCache;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::db::parameter::Parameter;
@@ -77,6 +78,15 @@ impl Session {
         let Text { json, version } = answer.end(&plan.shape).map_err(Trouble::Answer)?;
         out.extend_from_slice(&json);
         Ok(Ran { last, version })
+    }
+
+    /// Runs one of the gateway's own statements, which is not kept prepared.
+    pub(super) async fn own(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(sql, parameters).await
     }
 
     async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {

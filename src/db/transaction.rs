@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
@@ -200,6 +201,29 @@ impl Open<'_> {
         result
     }
 
+    /// Runs one of the gateway's own statements, whose parameters have these types.
+    pub async fn own(
+        &mut self,
+        sql: &'static str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Failure> {
+        let is_first = self.stage == Stage::New;
+        self.stage = Stage::Lost;
+        let session = &self.session;
+        let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
+        let running = futures_util::future::join(begin, session.own(sql, parameters));
+        let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
+            return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
+        };
+        match begun.and(ran) {
+            Ok(rows) => {
+                self.stage = Stage::Begun;
+                Ok(rows)
+            }
+            Err(error) => Err(self.failed(&error, None)),
+        }
+    }
+
     async fn step(
         &mut self,
         plan: &Plan,
@@ -250,11 +274,12 @@ impl Open<'_> {
                 self.stage = Stage::Begun;
                 Err(failure)
             }
-            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, Some(plan))),
         }
     }
 
-    fn failed(&mut self, error: &tokio_postgres::Error, plan: &Plan) -> Failure {
+    /// `plan` is of the statement that failed, where it is none of the gateway's own.
+    fn failed(&mut self, error: &tokio_postgres::Error, plan: Option<&Plan>) -> Failure {
         let refusal = Refusal::of(error).filter(|refusal| !refusal.ends_session() && !self.session.is_closed());
         let Some(refusal) = refusal else {
             // No commit was sent, so nothing of it happened.
@@ -269,7 +294,7 @@ impl Open<'_> {
             self.stage = Stage::Begun;
             self.may_retry = refusal.is_undone();
         }
-        refusal.failure(plan)
+        plan.map_or_else(|| refusal.own_failure(), |plan| refusal.failure(plan))
     }
 
     /// The failure of a commit, and whether all may be done again.

@@ -18,6 +18,8 @@ mod faults;
 mod hostile;
 mod http;
 mod limits;
+mod once;
+mod once;
 mod owned;
 mod pages;
 mod script;
