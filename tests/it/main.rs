@@ -19,7 +19,6 @@ mod hostile;
 mod http;
 mod limits;
 mod once;
-mod once;
 mod owned;
 mod pages;
 mod script;
