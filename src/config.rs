@@ -42,6 +42,8 @@ pub struct Http {
     pub idempotency_kept_s: u64,
     /// Such an answer, at most.
     pub idempotency_answer_bytes_max: usize,
+    /// A longer answer of a call that reads is refused.
+    pub answer_bytes_max: usize,
     pub header_bytes_max: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
@@ -68,6 +70,7 @@ impl Default for Http {
             batch_answer_bytes_max: 8 << 20,
             idempotency_kept_s: 86_400,
             idempotency_answer_bytes_max: 1 << 20,
+            answer_bytes_max: 8 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
             body_read_timeout_ms: 10_000,
@@ -112,6 +115,18 @@ pub struct Database {
     pub statement_timeout_ms: u64,
     /// Prepared statements kept on each lane connection; the least recently used is closed.
     pub statements_per_connection_max: usize,
+    pub roles: Roles,
+}
+
+/// Whose rights an extension's statements run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Roles {
+    /// Each extension's own, which a deploy makes and grants.
+    #[default]
+    PerExtension,
+    /// The gateway's, but for extensions that have a role already.
+    None,
 }
 
 impl Default for Database {
@@ -126,6 +141,7 @@ impl Default for Database {
             connect_timeout_ms: 5_000,
             statement_timeout_ms: 5_000,
             statements_per_connection_max: 256,
+            roles: Roles::default(),
         }
     }
 }
@@ -261,6 +277,7 @@ impl Config {
             ("http.batch_calls_max", self.http.batch_calls_max),
             ("http.batch_answer_bytes_max", self.http.batch_answer_bytes_max),
             ("http.idempotency_answer_bytes_max", self.http.idempotency_answer_bytes_max),
+            ("http.answer_bytes_max", self.http.answer_bytes_max),
             ("http.connections_max", self.http.connections_max),
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
             ("database.read_lanes", self.database.read_lanes),

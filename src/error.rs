@@ -51,15 +51,18 @@ pub enum Code {
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
+    TooManyRows,
     UniqueConflict,
     ReferenceMissing,
     RowReferenced,
     ValueRefused,
+    QuotaRowsExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
     // Batch: of several calls answered together.
     BatchRolledBack,
+    AnswerTooLarge,
     BatchAnswerTooLarge,
     // The gateway's own fault.
     Internal,
@@ -67,7 +70,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 43] = [
+    pub const ALL: [Code; 46] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -101,14 +104,17 @@ impl Code {
         Code::IdempotencyAnswerTooLarge,
         Code::RowNotFound,
         Code::VersionMismatch,
+        Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
         Code::RowReferenced,
         Code::ValueRefused,
+        Code::QuotaRowsExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
         Code::BatchRolledBack,
+        Code::AnswerTooLarge,
         Code::BatchAnswerTooLarge,
         Code::Internal,
     ];
@@ -149,14 +155,17 @@ impl Code {
             Code::IdempotencyKeyInUse => "idempotency_key_in_use",
             Code::IdempotencyAnswerTooLarge => "idempotency_answer_too_large",
             Code::RowNotFound => "row_not_found",
+            Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
+            Code::QuotaRowsExceeded => "quota_rows_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
             Code::BatchRolledBack => "batch_rolled_back",
+            Code::AnswerTooLarge => "answer_too_large",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::Internal => "internal",
         }

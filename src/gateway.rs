@@ -21,13 +21,14 @@ use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
+use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
-use crate::db::transaction::{Open, Transactions};
+use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
 use crate::gateway::once::Named;
 use crate::limit::{Decision, Keys, Limiter};
-use crate::plan::answer::Text;
+use crate::plan::answer::{Room, Text};
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
@@ -159,16 +160,26 @@ impl Ready<'_> {
         Ok(Looking { statement, parameters: self.bound(statement, identity)? })
     }
 
-    /// Runs it within `open`; gives the version of the row, where the answer is one.
-    async fn step(&self, open: &mut Open<'_>, identity: &Identity, out: &mut Vec<u8>) -> Result<Option<i64>, Failure> {
+    /// Runs it within `open`; gives the version of the row, where the answer is one. Its answer is refused
+    /// beyond `bytes_max`.
+    async fn step(
+        &self,
+        open: &mut Open<'_>,
+        identity: &Identity,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<i64>, Failure> {
         let parameters = self.parameters(identity)?;
-        let ran = open.run_page(self.plan, self.statement, &parameters, self.turn.as_ref(), out).await;
-        if let (Err(failure), Some(guard)) = (&ran, self.plan.guard_of(&self.given))
+        let Ready { plan, statement, turn, .. } = self;
+        let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max };
+        let ran = open.run(step, out).await;
+        if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&self.given))
             && failure.code == Code::RowNotFound
         {
-            let looking = self.looking(guard, identity)?;
-            let looked = open.run_page(&guard.look, looking.statement, &looking.parameters, None, out);
-            return Err(self.mismatch(guard, looked.await?.version));
+            let Looking { statement, parameters } = self.looking(guard, identity)?;
+            let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
+            let looked = open.run(look, out).await?;
+            return Err(self.mismatch(guard, looked.version));
         }
         Ok(ran?.version)
     }
@@ -310,14 +321,25 @@ impl Gateway {
         let plan = &function.plan;
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
-        let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        // What was written was, and is answered.
+        let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
+        let request = Request {
+            plan,
+            statement: ready.statement,
+            parameters: &parameters,
+            turn: ready.turn.as_ref(),
+            role: found.install.extension.role.as_ref(),
+            alone: false,
+            room: Room { bytes: expected, bytes_max },
+            deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
+        };
+        let mut ran = run(lanes, request).await;
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
             && failure.code == Code::RowNotFound
         {
-            let looking = ready.looking(guard, call.identity)?;
-            let looked = run(lanes, &guard.look, looking.statement, &looking.parameters, None, 0, within).await;
-            ran = looked.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
+            let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+            let looked = run(lanes, Request { plan: &guard.look, statement, parameters: &parameters, ..request });
+            ran = looked.await.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
         }
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
@@ -372,7 +394,7 @@ impl Gateway {
         let Found { install, function, cursor_key } = found;
         let plan = &function.plan;
         let scope_key = install.scope_key(plan.scope)?;
-        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?.with_ids(Uuid::now_v7);
         if let Some(version) = call.version {
             let guard = plan.guard.as_ref().ok_or_else(|| unguarded(call.function, plan))?;
             if given.version_or(guard.argument).is_some_and(|other| other != version) {
@@ -461,6 +483,12 @@ fn parameter<'a>(
             given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
         }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
+        Binding::RowIds => Parameter::Uuids(&given.row_ids),
+        Binding::RowIdsGiven(place) => Parameter::UuidsGiven { ids: &given.row_ids, rows: &given.rows, place: *place },
+        Binding::Rows { place, or, as_text } => {
+            Parameter::Rows { rows: &given.rows, place: *place, or, as_text: *as_text }
+        }
+        Binding::RowsGiven(place) => Parameter::RowsGiven { rows: &given.rows, place: *place },
         Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
         Binding::Version(place) => given.version_or(*place).map_or(Parameter::Null, Parameter::Int8),
         Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),

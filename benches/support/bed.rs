@@ -7,12 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota};
+use rowgate::config::{Config, Quota, Roles};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
 use rowgate::db::parameter::Parameter;
-use rowgate::deploy::apply::{Patience, apply};
+use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::gateway::{Call, Gateway, Worker};
 use rowgate::http::Shared;
@@ -168,6 +168,9 @@ impl Bare<'_> {
             Binding::Argument(place) => self.given.get(*place).map_or(Parameter::Null, Parameter::Typed),
             Binding::ArgumentOr(place, default) => Parameter::Typed(self.given.get(*place).unwrap_or(default)),
             Binding::Pattern { .. } | Binding::Element { .. } => unreachable!("no case looks for parts"),
+            Binding::RowIds | Binding::Rows { .. } | Binding::RowsGiven(_) | Binding::RowIdsGiven(_) => {
+                panic!("no case writes many rows")
+            }
             Binding::Given(place) => Parameter::Bool(self.given.has(*place)),
             Binding::Literal(value) => Parameter::Typed(value),
             Binding::Identity { .. } => panic!("the bench's functions ask nothing of the caller"),
@@ -193,7 +196,8 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    apply(&mut client, &definition, &model, recall, Patience::default()).await.unwrap();
+    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles: Roles::PerExtension };
+    apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,
         extension_id: definition.extension.id,

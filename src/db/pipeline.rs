@@ -29,11 +29,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::db::handshake::Stream;
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, RawRow, Text};
+use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -59,6 +59,7 @@ pub struct Connection {
 }
 
 /// What a call sends.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
@@ -69,9 +70,10 @@ pub struct Request<'a> {
     pub role: Option<&'a Arc<str>>,
     /// Whether no other call may share its fate.
     pub alone: bool,
-    /// Room made for the answer at once.
-    pub answer_bytes: usize,
-    /// When its caller is told that it took too long.
+    /// How long the answer may be.
+    pub room: Room,
+    /// When its caller is told that it took too long; one before that of a call sent earlier may be
+    /// noticed as late as that.
     pub deadline: Instant,
 }
 
@@ -205,7 +207,8 @@ impl Connection {
         pipe.awaited.push_back(Awaited::Call(Awaiting {
             starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.room)
+                .of_rows(rows_min(request.plan, request.parameters)),
             is_bound: false,
             is_complete: false,
             trouble: None,
@@ -343,9 +346,16 @@ impl Pipe {
 
     /// Postgres is behind a Sync or a change of role: whoever stands before it is answered.
     fn ready(&mut self) -> io::Result<()> {
+        let mut is_failed = false;
         loop {
             match self.awaited.pop_front() {
                 Some(Awaited::Call(mut call)) => {
+                    is_failed |= matches!(call.trouble, Some(Trouble::Refused { .. }));
+                    if !call.is_complete && !is_failed {
+                        // The stream has lost its place; this one is told so with all others.
+                        self.awaited.push_front(Awaited::Call(call));
+                        return Err(io::Error::other("an answer ended before its statement did"));
+                    }
                     if !call.is_complete {
                         call.trouble.get_or_insert(Trouble::Skipped);
                     }

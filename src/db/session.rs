@@ -11,10 +11,10 @@ use lru::LruCache;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, Raw, RawRow, Text, Unreadable};
+use crate::plan::answer::{Answer, Raw, RawRow, Room, Text, Unreadable};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -22,6 +22,25 @@ use crate::plan::statement::Statement;
 pub(super) struct Session {
     client: Client,
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
+}
+
+/// One statement to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub plan: &'a Plan,
+    pub statement: &'a Statement,
+    pub parameters: &'a [Parameter<'a>],
+    /// Of a page, where it begins.
+    pub turn: Option<&'a Turn>,
+    /// Its answer is refused beyond.
+    pub bytes_max: usize,
+}
+
+/// One of the gateway's own statements, which is not kept prepared.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    pub sql: &'static str,
+    pub parameters: &'a [(&'a (dyn ToSql + Sync), Type)],
 }
 
 /// What a statement came to beside its answer.
@@ -51,23 +70,18 @@ impl Session {
     }
 
     /// Runs one of the gateway's own words, such as `BEGIN`.
-    pub(super) async fn command(&self, command: &'static str) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn command(&self, command: &str) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(command).await
     }
 
-    /// Runs `statement` of `plan` and appends its answer to `out`.
-    pub(super) async fn run(
-        &self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Ran, Trouble> {
+    /// Runs `step` and appends its answer to `out`.
+    pub(super) async fn run(&self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Trouble> {
+        let Step { plan, statement, parameters, turn, bytes_max } = *step;
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let mut answer = Answer::begin(&plan.shape, turn, 0);
+        let room = Room { bytes: 0, bytes_max };
+        let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {
@@ -80,13 +94,8 @@ impl Session {
         Ok(Ran { last, version })
     }
 
-    /// Runs one of the gateway's own statements, which is not kept prepared.
-    pub(super) async fn own(
-        &self,
-        sql: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        self.client.query_typed(sql, parameters).await
+    pub(super) async fn own(&self, own: &Own<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(own.sql, own.parameters).await
     }
 
     async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {

@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
+use rowgate_schema_dsl::definition::Scope;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Code, Complaint, Failure};
@@ -130,6 +132,13 @@ pub fn is_contention(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
+/// Whether something of the same name was made, or the same entry changed, by others at this moment.
+pub fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
+    // Two that change one entry of a catalog are told so by an internal error.
+    let codes = [SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION, SqlState::INTERNAL_ERROR];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
 /// An error and its causes in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -145,7 +154,18 @@ pub fn chain(error: &dyn Error) -> String {
 fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
     let code = &refusal.code;
     let constraint = refusal.constraint.as_deref().and_then(|name| find(plan, name));
-    let failure = if *code == SqlState::UNIQUE_VIOLATION {
+    let failure = if let (SqlState::DIVISION_BY_ZERO, Some(rows_max)) = (code.clone(), plan.accepted_rows_max) {
+        let detail = format!("more than {rows_max} rows are accepted; nothing was changed");
+        Failure::new(Code::TooManyRows, detail)
+    } else if *code == SqlState::CARDINALITY_VIOLATION {
+        let pointer = "/rows".to_owned();
+        let message = "two of the rows are the same by the unique rule".to_owned();
+        Failure::new(Code::UniqueConflict, message.clone()).with_complaints(vec![Complaint {
+            pointer,
+            code: "unique",
+            message,
+        }])
+    } else if *code == SqlState::UNIQUE_VIOLATION {
         unique(constraint)
     } else if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION {
         reference(constraint, plan)
@@ -161,6 +181,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::ValueRefused, "a value is too large for the index on its column")
     } else if code.code().starts_with("22") {
         Failure::new(Code::ValueRefused, "a value is not one the database can hold")
+    } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
+        Failure::new(Code::QuotaRowsExceeded, rows_exceeded(plan))
     } else {
         in_general(code)
     };
@@ -183,6 +205,17 @@ fn in_general(code: &SqlState) -> Failure {
     }
 }
 
+fn rows_exceeded(plan: &Plan) -> String {
+    let whose = match plan.scope {
+        Scope::Instance => "the install",
+        Scope::Overlay => "the overlay",
+        Scope::Account => "the account",
+        Scope::Global => "the extension",
+    };
+    let most = plan.rows_max.map(|rows| format!(" of {rows} rows")).unwrap_or_default();
+    format!("table `{}` has no room for more: {whose} has a quota{most} there; delete some first", plan.table)
+}
+
 /// By its name; behind a shard the name has a suffix.
 fn find<'a>(plan: &'a Plan, name: &str) -> Option<&'a Constraint> {
     let exact = plan.constraints.iter().find(|constraint| constraint.identifier == name);
@@ -200,7 +233,7 @@ fn unique(constraint: Option<&Constraint>) -> Failure {
 }
 
 fn reference(constraint: Option<&Constraint>, plan: &Plan) -> Failure {
-    let missing = constraint.filter(|constraint| !constraint.columns.is_empty() && plan.kind != "deleteRow");
+    let missing = constraint.filter(|constraint| !constraint.columns.is_empty() && !plan.kind.starts_with("deleteRow"));
     match missing {
         Some(constraint) => {
             let message = format!("`{}` names a row that does not exist", constraint.rule);

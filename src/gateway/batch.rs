@@ -78,7 +78,9 @@ impl Gateway {
         began: Instant,
     ) -> Result<Done, Blamed> {
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut attempts = worker.transactions.attempts(deadline);
+        // The calls of a batch are all of one install.
+        let role = ready.first().and_then(|ready| ready.install.extension.role.as_ref());
+        let mut attempts = worker.transactions.attempts(role, deadline);
         loop {
             let mut open = attempts.begin().await.map_err(|failure| (None, failure))?;
             let mut to_blame = None;
@@ -121,7 +123,10 @@ impl Gateway {
         for (index, (call, ready)) in calls.iter().zip(ready).enumerate() {
             *to_blame = Some(index);
             let mut answer = Vec::new();
-            ready.step(open, call.identity, &mut answer).await?;
+            ready.step(open, call.identity, left, &mut answer).await.map_err(|failure| match failure.code {
+                Code::AnswerTooLarge => self.too_large("nothing was written"),
+                _ => failure,
+            })?;
             left = left.checked_sub(answer.len()).ok_or_else(|| self.too_large("nothing was written"))?;
             answers.push(answer);
         }

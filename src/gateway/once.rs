@@ -12,7 +12,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::auth::Identity;
-use crate::db::transaction::Open;
+use crate::db::transaction::{Open, Own};
 use crate::error::{Code, Failure};
 use crate::gateway::{Call, Gateway, Ready, Worker};
 use crate::plan::answer::Text;
@@ -61,10 +61,11 @@ impl Ticket {
     /// Claims the key for this transaction, and looks for the answer that is kept under it.
     pub(super) async fn look(&self, open: &mut Open<'_>) -> Result<Kept, Failure> {
         let unread = |error: tokio_postgres::Error| unreadable().with_log(error.to_string());
-        let claimed = open.own(CLAIM, &[(&self.lock, Type::INT8)]).await?;
+        let claim = Own { sql: CLAIM, parameters: &[(&self.lock, Type::INT8)] };
+        let look = Own { sql: LOOK, parameters: &[(&&self.key[..], Type::BYTEA)] };
+        let [claimed, kept] = open.own([claim, look]).await?;
         let is_claimed: bool = claimed.first().ok_or_else(unreadable)?.try_get(0).map_err(unread)?;
-        let rows = open.own(LOOK, &[(&&self.key[..], Type::BYTEA)]).await?;
-        let Some(row) = rows.first() else {
+        let Some(row) = kept.first() else {
             if is_claimed {
                 return Ok(Kept::Now);
             }
@@ -82,17 +83,14 @@ impl Ticket {
     /// Keeps `answer` with what the transaction wrote.
     pub(super) async fn keep(&self, open: &mut Open<'_>, answer: &[u8], gateway: &Gateway) -> Result<(), Failure> {
         let settings = &gateway.config.http;
-        let max = settings.idempotency_answer_bytes_max;
-        if answer.len() > max {
-            let detail =
-                format!("the answer is over {max} bytes, too long to be kept for its key; nothing was written");
-            return Err(Failure::new(Code::IdempotencyAnswerTooLarge, detail));
+        if answer.len() > settings.idempotency_answer_bytes_max {
+            return Err(too_large(settings.idempotency_answer_bytes_max));
         }
         let kept_s = settings.idempotency_kept_s as f64;
         let (key, payload) = (&self.key[..], &self.payload[..]);
         let parameters: [(&(dyn ToSql + Sync), Type); 4] =
             [(&key, Type::BYTEA), (&payload, Type::BYTEA), (&answer, Type::BYTEA), (&kept_s, Type::FLOAT8)];
-        let kept = open.own(KEEP, &parameters).await?;
+        let [kept] = open.own([Own { sql: KEEP, parameters: &parameters }]).await?;
         // INVARIANT: whoever else has the key waits for our lock.
         if kept.is_empty() {
             return Err(Failure::new(Code::Internal, "the gateway could not keep the answer; nothing was written"));
@@ -113,7 +111,7 @@ impl Gateway {
     ) -> Result<(Text, bool), Failure> {
         let ticket = Ticket::new(call.install_id, call.identity, call.function, named);
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut attempts = worker.transactions.attempts(deadline);
+        let mut attempts = worker.transactions.attempts(ready.install.extension.role.as_ref(), deadline);
         loop {
             let mut open = attempts.begin().await?;
             let result = self.attempt(&mut open, call, ready, &ticket).await;
@@ -134,7 +132,11 @@ impl Gateway {
             return Ok((unpacked(&answer).ok_or_else(unreadable)?, true));
         }
         let mut json = Vec::new();
-        let version = ready.step(open, call.identity, &mut json).await?;
+        let bytes_max = self.config.http.idempotency_answer_bytes_max;
+        let version = ready
+            .step(open, call.identity, bytes_max, &mut json)
+            .await
+            .map_err(|failure| if failure.code == Code::AnswerTooLarge { too_large(bytes_max) } else { failure })?;
         let text = Text { json, version };
         ticket.keep(open, &packed(&text), self).await?;
         Ok((text, false))
@@ -153,6 +155,11 @@ fn unpacked(packed: &[u8]) -> Option<Text> {
     let (version, json) = packed.split_first_chunk::<8>()?;
     let version = Some(i64::from_be_bytes(*version)).filter(|version| *version > 0);
     Some(Text { json: json.to_vec(), version })
+}
+
+fn too_large(max: usize) -> Failure {
+    let detail = format!("the answer is over {max} bytes, too long to be kept for its key; nothing was written");
+    Failure::new(Code::IdempotencyAnswerTooLarge, detail)
 }
 
 pub(super) fn unreadable() -> Failure {

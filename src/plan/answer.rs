@@ -3,6 +3,8 @@
 //! Every member's name is escaped once, at deploy; at a call names and values are copied behind
 //! each other into one buffer, and no tree of values exists in between.
 
+mod embedded;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_types::Type;
@@ -37,13 +39,26 @@ pub struct RawRow<'a> {
     rest: &'a [u8],
 }
 
+/// How long an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Made at once.
+    pub bytes: usize,
+    /// A longer one is refused.
+    pub bytes_max: usize,
+}
+
 /// An answer's JSON text as its rows come in.
 #[derive(Debug)]
 pub struct Answer {
     text: Vec<u8>,
     rows: usize,
     version: Option<i64>,
+    rows_min: usize,
     turning: Option<Box<Turning>>,
+    bytes_max: usize,
+    /// It was longer, and nothing of it is kept.
+    is_too_large: bool,
 }
 
 /// A whole answer.
@@ -77,6 +92,10 @@ pub enum Form {
     Value(Storage),
     /// Text that is JSON already.
     Json,
+    /// A record: the columns of one row.
+    Row(RowWriter),
+    /// An array of records.
+    Rows(RowWriter),
 }
 
 /// A column as Postgres sent it: the bytes of the binary format.
@@ -114,22 +133,32 @@ impl<'a> RawRow<'a> {
 }
 
 impl Answer {
-    /// An answer of `shape`, with room for `bytes`; `turn` is of a page.
-    pub fn begin(shape: &Shape, turn: Option<&Turn>, bytes: usize) -> Answer {
-        let mut text = Vec::with_capacity(bytes);
+    /// An answer of `shape`; `turn` is of a page.
+    pub fn begin(shape: &Shape, turn: Option<&Turn>, room: Room) -> Answer {
+        let mut text = Vec::with_capacity(room.bytes);
         let mut turning = None;
         match shape {
             Shape::Rows(_) => text.push(b'['),
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, version: None, turning }
+        Answer { text, rows: 0, version: None, rows_min: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
+    }
+
+    /// The same answer, which is none with fewer rows.
+    #[must_use]
+    pub fn of_rows(mut self, rows_min: usize) -> Answer {
+        self.rows_min = rows_min;
+        self
     }
 
     /// Adds the next row.
     pub fn row(&mut self, shape: &Shape, mut row: RawRow<'_>) -> Result<(), Unreadable> {
+        if self.is_too_large {
+            return Ok(());
+        }
         self.rows += 1;
-        match shape {
+        let written = match shape {
             Shape::Rows(writer) => {
                 if self.rows > 1 {
                     self.text.push(b',');
@@ -147,12 +176,24 @@ impl Answer {
                 writer.write(&mut self.text, |_| row.next_field())
             }
             Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
+        };
+        if self.text.len() > self.bytes_max {
+            self.is_too_large = true;
+            self.text = Vec::new();
         }
+        written
     }
 
     /// The whole text, once every row was added.
     pub fn end(mut self, shape: &Shape) -> Result<Text, Failure> {
+        if self.is_too_large {
+            let detail = format!("the answer is over {} bytes; ask for fewer rows or fields", self.bytes_max);
+            return Err(Failure::new(Code::AnswerTooLarge, detail));
+        }
         match shape {
+            Shape::Rows(_) if self.rows < self.rows_min => {
+                return Err(Failure::new(Code::RowNotFound, "not all of the rows were found"));
+            }
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Page(page) => match self.turning {
                 Some(turning) => turning.end(page, &mut self.text),
@@ -235,6 +276,8 @@ impl Form {
                 out.extend_from_slice(bytes);
                 Some(())
             }
+            Form::Row(writer) => embedded::row(out, writer, bytes),
+            Form::Rows(writer) => embedded::rows(out, writer, bytes),
         }
     }
 }

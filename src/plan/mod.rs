@@ -43,6 +43,9 @@ pub struct Plan {
     pub kind: &'static str,
     /// Whether it changes rows: which lane it rides, which class it is limited by.
     pub writes: bool,
+    /// The function's table, and how many rows each scope of it may hold.
+    pub table: Box<str>,
+    pub rows_max: Option<u32>,
     /// Whose rows: which id of the install is bound as the scope.
     pub scope: Scope,
     pub arguments: Arguments,
@@ -53,13 +56,15 @@ pub struct Plan {
     pub variants: Vec<Arc<Statement>>,
     /// Of a patch or a delete: what it does where the caller says which version it knows.
     pub guard: Option<Guard>,
-    /// Whether no row means that another call was in the way a moment ago, so that running the
-    /// statement again finds what that one left.
+    /// Whether no row, or fewer rows than the call has, means that another call was in the way a
+    /// moment ago, so that running the statement again finds what that one left.
     pub repeats_when_empty: bool,
     /// Whether no row means that the row which is there belongs to another user.
     pub empty_is_conflict: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
+    /// Rows that the filter of a write may accept; more are an error of the database.
+    pub accepted_rows_max: Option<u32>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,

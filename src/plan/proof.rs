@@ -2,21 +2,26 @@
 //!
 //! It knows nothing of the compiler: it parses the finished SQL text with a parser of its own and
 //! decides on that tree. A statement is proven when
-//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT followed by a SELECT of its rows and
-//!   of those that were there;
+//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT of lists that are bound, or one followed
+//!   by a SELECT of its rows and of those that were there;
 //! - every table in it is `"<its own Postgres schema>"."…"`;
 //! - every table that is read, changed or deleted from stands under a condition
 //!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
 //!   every inserted row has `$n` as its `scope_key`;
 //! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
 //!   `scope_key`;
-//! - only expressions, functions and casts of closed lists occur.
+//! - a query is an expression only where it is a column of the outermost SELECT, and its one table
+//!   is bound as every other;
+//! - only expressions, functions and casts of closed lists occur; lists are unnested, and counts
+//!   divided by, only where the rules name the place.
 //!
 //! What belongs to users is decided in [`owner`], by a walk of its own.
 //!
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod expand;
+mod guard;
 pub mod owner;
 mod write;
 
@@ -33,7 +38,9 @@ use sqlparser::parser::Parser;
 use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
-const FUNCTIONS: [&str; 7] = ["now", "count", "coalesce", "sum", "avg", "min", "max"];
+const FUNCTIONS: [&str; 9] = ["now", "count", "coalesce", "sum", "avg", "min", "max", "array_append", "array_remove"];
+/// Makes a record of values; no function can be called by this word without quotes.
+const RECORD: &str = "ROW";
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,14 +74,23 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, cte: write::cte(tree), found: 0 };
+    let embedded = expand::embedded(tree);
+    let mut walk = Walk {
+        postgres_schema,
+        ctes: write::ctes(tree),
+        permitted: write::permitted(tree),
+        embedded: &embedded,
+        found: 0,
+    };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
-        Tree::Query(query) if query.with.is_some() => write::bound_in_new_or_there(query, &statement.bindings)?,
-        Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
-        Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
+        Tree::Query(query) if query.with.is_some() => write::bound_in_with(query, &statement.bindings)?,
+        Tree::Query(query) => {
+            bound_in_query(query, &statement.bindings)? + expand::bound(&embedded, &statement.bindings)?
+        }
+        Tree::Insert(insert) => write::bound_in_insert(insert, None, &statement.bindings)?,
         Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
         Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
@@ -88,8 +104,12 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
 /// Walks over everything: counts tables and queries, and refuses what no statement may have.
 struct Walk<'a> {
     postgres_schema: &'a str,
-    /// What the one insert before a query is called there.
-    cte: Option<&'a str>,
+    /// What the rows are called that a query begins with.
+    ctes: Vec<&'a str>,
+    /// Nodes that may stand where they do, and nowhere else.
+    permitted: Vec<&'a Expr>,
+    /// The queries that may be expressions.
+    embedded: &'a [&'a Query],
     found: usize,
 }
 
@@ -109,13 +129,15 @@ impl Visitor for Walk<'_> {
             {
                 ControlFlow::Continue(())
             }
-            [ObjectNamePart::Identifier(name)] if self.cte == Some(&name.value) => ControlFlow::Continue(()),
+            [ObjectNamePart::Identifier(name)] if self.ctes.contains(&name.value.as_str()) => ControlFlow::Continue(()),
             _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
         }
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Unproven> {
         match expression {
+            permitted if self.permitted.iter().any(|other| std::ptr::eq(*other, permitted)) => {}
+            Expr::Function(function) if expand::is_list(function, self.embedded) => {}
             Expr::Function(function) => {
                 let name = function.name.to_string().to_ascii_lowercase();
                 let name = name.trim_matches('"');
@@ -123,10 +145,12 @@ impl Visitor for Walk<'_> {
                     && function.filter.is_none()
                     && function.within_group.is_empty()
                     && matches!(function.parameters, FunctionArguments::None);
-                if !FUNCTIONS.contains(&name) || !is_plain {
+                let is_known = FUNCTIONS.contains(&name) || function.name.to_string() == RECORD;
+                if !is_known || !is_plain {
                     return ControlFlow::Break(Unproven::Function(name.to_owned()));
                 }
             }
+            Expr::Subquery(query) if self.embedded.iter().any(|one| std::ptr::eq(*one, query.as_ref())) => {}
             other if is_plain(other) => {}
             other => return ControlFlow::Break(Unproven::Expression(other.to_string())),
         }
@@ -167,7 +191,15 @@ fn is_plain(expression: &Expr) -> bool {
 
 fn is_built_in(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Text | DataType::Numeric(_) | DataType::Date | DataType::DoublePrecision => true,
+        DataType::Text
+        | DataType::Numeric(_)
+        | DataType::Date
+        | DataType::BigInt(None)
+        | DataType::DoublePrecision
+        | DataType::Boolean
+        | DataType::Timestamp(None, _)
+        | DataType::Uuid
+        | DataType::Bytea => true,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, None)) => is_built_in(element),
         _ => false,
     }

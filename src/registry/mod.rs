@@ -24,7 +24,7 @@ use crate::limit::Class;
 use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
 use crate::plan::cursor::CursorKey;
-use crate::record::{CursorSecret, Everything};
+use crate::record::{self, CursorSecret, Everything};
 use crate::telemetry::{FunctionMetrics, Metrics};
 
 /// Room that is made for any answer.
@@ -51,6 +51,8 @@ pub struct Extension {
     pub id: Uuid,
     pub name: String,
     pub revision: i64,
+    /// The database role its statements run as; the gateway's own where there is none.
+    pub role: Option<Arc<str>>,
     pub model: Model,
     pub functions: HashMap<Box<str>, Arc<Function>>,
 }
@@ -109,11 +111,12 @@ impl Snapshot {
             let known = before.extensions.get(&record.id);
             if let Some(known) = known
                 && known.revision == record.revision
+                && known.role.as_deref() == record.role.as_deref()
             {
                 snapshot.extensions.insert(record.id, known.clone());
                 continue;
             }
-            match extension(&record.definition, record.revision, metrics) {
+            match extension(&record, metrics) {
                 Ok(extension) => {
                     snapshot.extensions.insert(record.id, Arc::new(extension));
                 }
@@ -190,8 +193,8 @@ pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, NotCompiled> 
         .collect()
 }
 
-fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> Result<Extension, String> {
-    let (definition, diagnostics) = read(document);
+fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension, String> {
+    let (definition, diagnostics) = read(&record.definition);
     if let Some(first) = diagnostics.first() {
         return Err(first.to_string());
     }
@@ -208,5 +211,6 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
             (name, Arc::new(Function { plan, class, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
         })
         .collect();
-    Ok(Extension { id, name: model.extension.name.clone(), revision, model, functions })
+    let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
+    Ok(Extension { id, name, revision: record.revision, role, model, functions })
 }

@@ -120,9 +120,9 @@ async fn a_named_write_happens_once() {
 async fn of_many_at_the_same_time_one_happens() {
     let test = gateway(|_| {}).await;
     let id = test.call("add", json!({ "name": "a" })).await.ok()["id"].clone();
-    for round in 0..8 {
+    for round in 0..4 {
         let (test, arguments, key) = (&test, &json!({ "id": id }), &format!("round {round}"));
-        let answers = join_all((0..6).map(|_| named(test, "up", arguments, key))).await;
+        let answers = join_all((0..32).map(|_| named(test, "up", arguments, key))).await;
         let done: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
         assert_eq!(done.iter().filter(|answer| !is_replayed(answer)).count(), 1);
         assert!(done.iter().all(|answer| answer.text == done[0].text));
@@ -197,6 +197,54 @@ async fn a_connection_lost_on_the_way_does_not_double_a_write() {
         }
     };
     assert_eq!((rows, kept(&test).await), (json!(12), 12));
+    test.server.stop().await;
+}
+
+/// Its write is made and its answer not yet kept when the caller, or the connection, goes away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_between_write_and_answer_has_not_happened() {
+    let test = gateway(|_| {}).await;
+    let arguments = json!({ "name": "a" });
+    let (holder, admin) = (test.database.superuser().await, test.database.superuser().await);
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for (key, caller_leaves) in [("k1", true), ("k2", false)] {
+        let before = count(&test).await;
+        // What is kept can be read meanwhile, and nothing can be added.
+        holder.batch_execute("BEGIN; LOCK TABLE rowgate.kept_answers IN EXCLUSIVE MODE").await.unwrap();
+        let is_waiting = async {
+            loop {
+                if let [row] = &admin.query(waiting, &[]).await.unwrap()[..] {
+                    break row.get::<_, i32>(0);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        if caller_leaves {
+            tokio::select! {
+                _ = named(&test, "add", &arguments, key) => unreachable!("its answer cannot be kept"),
+                _ = is_waiting => {}
+            }
+        } else {
+            let killing =
+                async { admin.execute("SELECT pg_terminate_backend($1)", &[&is_waiting.await]).await.unwrap() };
+            let (first, _) = tokio::join!(named(&test, "add", &arguments, key), async {
+                killing.await;
+                holder.batch_execute("ROLLBACK").await.unwrap();
+            });
+            // Nothing was committed, so the gateway has done it once more by itself.
+            assert!(!is_replayed(&first));
+        }
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        let answer = loop {
+            let answer = named(&test, "add", &arguments, key).await;
+            if answer.status != 409 {
+                break answer;
+            }
+        };
+        assert_eq!(is_replayed(&answer), !caller_leaves);
+        assert!(is_replayed(&named(&test, "add", &arguments, key).await));
+        assert_eq!(count(&test).await.as_i64(), before.as_i64().map(|count| count + 1));
+    }
     test.server.stop().await;
 }
 

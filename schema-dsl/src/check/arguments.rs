@@ -334,9 +334,9 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
     let mut add = |member: &str, operand: &'a Operand| {
         let mut pointer = format!("{pointer}{member}");
         let mut operand = operand;
-        while let Operand::Increment(by) = operand {
-            pointer.push_str("/increment");
-            operand = by;
+        while let Some((word, with)) = operand.change() {
+            pointer = pointer_to(&pointer, word);
+            operand = with;
         }
         found.push((pointer, operand));
     };
@@ -359,9 +359,14 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
             add("/id", id);
             version.iter().for_each(|version| add("/version", version));
         }
-        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
+        Body::InsertRow { values, .. } | Body::InsertRows { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
+        Body::PatchRows { filter, values, .. } => {
+            filter_operands(filter, "/filter", 1, &mut add);
+            values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
+        }
+        Body::DeleteRows { filter, .. } => filter_operands(filter, "/filter", 1, &mut add),
         Body::PatchRow { id, values, version, .. } => {
             add("/id", id);
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));

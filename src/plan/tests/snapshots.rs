@@ -57,6 +57,12 @@ pub(super) fn shown(plan: &Plan) -> String {
                 Binding::Literal(value) => format!("{value:?}"),
                 Binding::Scope => "scope".to_owned(),
                 Binding::NewId => "new id".to_owned(),
+                Binding::RowIds => "new ids".to_owned(),
+                Binding::Rows { place, or, as_text } => {
+                    format!("each {} or {or:?}{}", name(place), if *as_text { " as text" } else { "" })
+                }
+                Binding::RowIdsGiven(place) => format!("new ids of those with {}", name(place)),
+                Binding::RowsGiven(place) => format!("whether each {} is given", name(place)),
                 Binding::Cursor(key) => format!("key {key} of the cursor"),
                 Binding::Version(place) => {
                     format!(
@@ -214,6 +220,62 @@ fn fields() {
       $1 text = Text("a")
       $2 uuid = scope
       $3 uuid = argument id
+    "#);
+}
+
+/// Every statement of `function` over tables of which one refers to the other and to itself.
+fn expanding(function: Value) -> String {
+    let tables = json!({
+        "rules": { "columns": {
+            "text": { "type": "string" },
+            "price": { "type": "decimal" },
+            "prices": { "type": "array", "items": { "type": "decimal" } },
+            "hidden": { "type": "string", "private": true },
+            "parent_id": { "type": "id", "table": "rules", "optional": true },
+        } },
+        "votes": { "columns": { "rule": { "type": "id", "table": "rules" }, "weight": { "type": "decimal" } } },
+    });
+    shown(&plan(tables, function))
+}
+
+#[test]
+fn expand() {
+    assert_snapshot!(expanding(json!({
+        "kind": "getRow", "table": "votes", "id": { "arg": "id" }, "fields": ["weight"], "expand": ["rule"],
+    })), @r#"
+    SELECT "weight", (SELECT ROW("ruleRow"."id", "ruleRow"."text", CAST("ruleRow"."price" AS text), CAST("ruleRow"."prices" AS text[]), "ruleRow"."parent_id", "ruleRow"."created_at", "ruleRow"."updated_at", "ruleRow"."version") FROM ext."rules" AS "ruleRow" WHERE "ruleRow"."scope_key" = $1 AND "ruleRow"."id" = "_row"."rule") AS "ruleRow" FROM (SELECT CAST("weight" AS text) AS "weight", "rule" FROM ext."votes" WHERE "scope_key" = $1 AND "id" = $2) AS "_row"
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["id", "text"], "limit": 3, "offset": 5,
+        "expand": {
+            "parent_id": { "fields": ["id"] },
+            "children": { "table": "rules", "by": "parent_id", "fields": ["price"], "orderBy": "price", "orderDir": "desc", "limit": 2 },
+            "votes": { "table": "votes", "by": "rule", "fields": ["weight", "id"], "orderBy": ["id", "weight"] },
+        },
+    })), @r#"
+    SELECT "id", "text", (SELECT ROW("parent"."id") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", ARRAY (SELECT ROW(CAST("children"."price" AS text)) FROM ext."rules" AS "children" WHERE "children"."scope_key" = $1 AND "children"."parent_id" = "_row"."id" ORDER BY "children"."price" DESC, "children"."id" DESC LIMIT 2) AS "children", ARRAY (SELECT ROW(CAST("votes"."weight" AS text), "votes"."id") FROM ext."votes" AS "votes" WHERE "votes"."scope_key" = $1 AND "votes"."rule" = "_row"."id" ORDER BY "votes"."id" ASC LIMIT 20) AS "votes" FROM (SELECT "id", "text", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 ORDER BY "rules"."id" ASC LIMIT 3 OFFSET 5) AS "_row"
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["text"], "page": true, "orderBy": "price",
+        "limit": { "arg": "limit", "validator": { "type": "integer", "max": 9 } },
+        "expand": { "parent_id": { "fields": ["text"] } },
+    })), @r#"
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 ORDER BY "rules"."price" ASC, "rules"."id" ASC LIMIT 10) AS "_row" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = one row more than the page has
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 AND ("price", "id") > (CAST($2 AS numeric), $3) ORDER BY "rules"."price" ASC, "rules"."id" ASC LIMIT 10) AS "_row" LIMIT $4
+      $1 uuid = scope
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 AND ("price", "id") < (CAST($2 AS numeric), $3) ORDER BY "rules"."price" DESC, "rules"."id" DESC LIMIT 10) AS "_row" LIMIT $4
+      $1 uuid = scope
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
     "#);
 }
 

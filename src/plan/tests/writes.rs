@@ -106,3 +106,61 @@ fn which_version_is_known() {
         assert_eq!(guard.look.statement(&given).unwrap().sql.matches("version").count(), 1);
     }
 }
+
+#[test]
+fn rows_that_are_inserted() {
+    let values = json!({
+        "text": { "arg": "text" }, "price": { "arg": "price" }, "kind": { "arg": "kind" }, "due": { "arg": "due" },
+        "day": { "now": true }, "tags": { "arg": "tags" }, "author": { "identity": "userId" },
+    });
+    assert_snapshot!(sql(json!({
+        "kind": "insertRows", "table": "t", "values": values, "onConflict": "update", "unique": "one_text", "fields": ["id"],
+    })), @r#"
+    WITH "rows" ("new id", "value 1", "value 2", "value 3", "value 4", "value 5") AS (SELECT unnest($1), unnest($2), unnest(CAST($3 AS numeric[])), unnest($4), unnest($5), unnest($6)) INSERT INTO ext."t" ("scope_key", "id", "text", "price", "kind", "due", "day", "tags", "author") SELECT $7, "new id", "value 1", "value 2", "value 3", COALESCE("value 4", now()), CAST(now() AS date), CAST("value 5" AS numeric[]), $8 FROM "rows" ON CONFLICT ("scope_key", "text") DO UPDATE SET "price" = (CASE WHEN ("excluded"."id" = ANY($9)) THEN "excluded"."price" ELSE "t"."price" END), "kind" = (CASE WHEN ("excluded"."id" = ANY($10)) THEN "excluded"."kind" ELSE "t"."kind" END), "due" = (CASE WHEN ("excluded"."id" = ANY($11)) THEN "excluded"."due" ELSE "t"."due" END), "day" = "excluded"."day", "tags" = (CASE WHEN ("excluded"."id" = ANY($12)) THEN "excluded"."tags" ELSE "t"."tags" END), "author" = "excluded"."author", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "id"
+      $1 _uuid = new ids
+      $2 _text = each text or Null
+      $3 _text = each price or Null
+      $4 _text = each kind or Text("fun")
+      $5 _timestamptz = each due or Null
+      $6 _text = each tags or Array(Numeric, []) as text
+      $7 uuid = scope
+      $8 text = userId as text
+      $9 _uuid = new ids of those with price
+      $10 _uuid = new ids of those with kind
+      $11 _uuid = new ids of those with due
+      $12 _uuid = new ids of those with tags
+    "#);
+}
+
+#[test]
+fn lists_that_are_changed() {
+    let text = sql(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "fields": ["id"], "values": {
+        "tags": { "append": { "arg": "tag", "validator": { "type": "decimal", "optional": true } } },
+    } }));
+    assert_snapshot!(text, @r#"
+    UPDATE ext."t" SET "tags" = (CASE WHEN ($1) THEN array_append("tags", CAST($2 AS numeric)) ELSE "tags" END), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id", "version"
+      $1 bool = whether tag is given
+      $2 text = argument tag
+      $3 uuid = scope
+      $4 uuid = argument id
+    "#);
+}
+
+/// Rows are counted beside the statements, so tables with and without a quota share them.
+#[test]
+fn a_quota_changes_no_statement() {
+    let columns = json!({ "a": { "type": "string", "unique": true }, "n": { "type": "integer", "default": 0 } });
+    let values = json!({ "a": { "arg": "a" }, "n": { "arg": "n" } });
+    for function in [
+        json!({ "kind": "insertRow", "table": "t", "values": values }),
+        json!({ "kind": "insertRow", "table": "t", "values": values, "onConflict": "ignore" }),
+        json!({ "kind": "upsertRow", "table": "t", "values": values, "unique": "a" }),
+        json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "n": { "increment": 1 } } }),
+        json!({ "kind": "deleteRow", "table": "t", "id": { "arg": "id" } }),
+        json!({ "kind": "countRows", "table": "t" }),
+    ] {
+        let without = plan(json!({ "t": { "columns": columns } }), function.clone());
+        let with = plan(json!({ "t": { "columns": columns, "rows": 10 } }), function);
+        assert!(without.variants.iter().zip(&with.variants).all(|(a, b)| a.key == b.key));
+    }
+}

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value};
 
 use crate::definition::{OnConflict, Operand};
-use crate::diagnostic::pointer_to;
-use crate::read::complaints::{Choices, Complaints, choice, required, text};
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::function::WRITE_ROWS_MAX;
+use crate::read::column;
+use crate::read::complaints::{Choices, Complaints, choice, required, text, wrong_type};
 use crate::read::function::operand;
 
 const ON_CONFLICT: Choices<'static, OnConflict> = Choices {
@@ -43,4 +45,21 @@ pub(super) fn required_unique(map: &Map<String, Value>, at: &str, complaints: &m
 /// The version that the row must still have.
 pub(super) fn version(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Operand> {
     operand(map.get("version")?, &pointer_to(at, "version"), complaints)
+}
+
+/// How many rows one call may write.
+pub(super) fn max_rows(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<u32> {
+    let value = map.get("maxRows")?;
+    let at = pointer_to(at, "maxRows");
+    if !value.is_number() {
+        complaints.push(wrong_type(value, &at, "a number of rows"));
+        return None;
+    }
+    let rows = column::integral(value).and_then(|rows| u32::try_from(rows).ok());
+    let rows = rows.filter(|rows| (1..=WRITE_ROWS_MAX).contains(rows));
+    if rows.is_none() {
+        let message = format!("`maxRows` is from 1 to {WRITE_ROWS_MAX}, got `{value}`");
+        complaints.push(Diagnostic::new("out_of_range", at, message));
+    }
+    rows
 }

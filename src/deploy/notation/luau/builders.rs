@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 37] = [
+pub(super) const SERVED: [&str; 42] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -28,13 +28,18 @@ pub(super) const SERVED: [&str; 37] = [
     "countRows",
     "aggregateRows",
     "insertRow",
+    "insertRows",
     "upsertRow",
     "patchRow",
+    "patchRows",
     "deleteRow",
+    "deleteRows",
     "arg",
     "identity",
     "now",
     "increment",
+    "append",
+    "remove",
     "count",
     "sum",
     "avg",
@@ -47,7 +52,7 @@ pub(super) const SERVED: [&str; 37] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 5] = ["query", "mutation", "action", "insertRows", "transaction"];
+pub(super) const NOT_YET_SERVED: [&str; 4] = ["query", "mutation", "action", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -55,8 +60,8 @@ pub(super) const COLUMN_METHODS: [&str; 8] =
 pub(super) const COLUMN_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
 
 /// What `defineTable` may be followed by.
-pub(super) const TABLE_METHODS: [&str; 4] = ["storage", "index", "unique", "owned"];
-pub(super) const TABLE_METHODS_NOT_YET_SERVED: [&str; 1] = ["rows"];
+pub(super) const TABLE_METHODS: [&str; 5] = ["storage", "index", "unique", "owned", "rows"];
+pub(super) const TABLE_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
 
 /// Lua's own, which authors know and may not use here.
 const WITHHELD: [&str; 17] = [
@@ -106,7 +111,17 @@ pub(super) fn is_validator(name: &str) -> bool {
 pub(super) fn is_function(name: &str) -> bool {
     matches!(
         name,
-        "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow"
+        "queryRows"
+            | "getRow"
+            | "countRows"
+            | "aggregateRows"
+            | "insertRow"
+            | "insertRows"
+            | "upsertRow"
+            | "patchRow"
+            | "patchRows"
+            | "deleteRow"
+            | "deleteRows"
     )
 }
 
