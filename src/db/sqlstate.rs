@@ -209,12 +209,12 @@ fn in_general(code: &SqlState) -> Failure {
 
 fn condition(unmet: &Unmet) -> Failure {
     let message = unmet.detail.to_string();
-    let complaint = |pointer: &Box<str>| Complaint {
-        pointer: pointer.to_string(),
+    let complaint = |pointer: &str| Complaint {
+        pointer: pointer.to_owned(),
         code: "condition",
         message: "the row that it names does not meet the condition".to_owned(),
     };
-    let complaints = unmet.pointer.iter().map(complaint).collect();
+    let complaints = unmet.pointer.as_deref().map(complaint).into_iter().collect();
     Failure::new(Code::ConditionFailed, message).with_complaints(complaints)
 }
 
