@@ -14,6 +14,7 @@ mod docs;
 mod embedded;
 mod evaluate;
 mod faults;
+mod handlers;
 mod hostile;
 mod http;
 mod limits;

@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 31] = [
+pub(super) const SERVED: [&str; 34] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -30,6 +30,9 @@ pub(super) const SERVED: [&str; 31] = [
     "upsertRow",
     "patchRow",
     "deleteRow",
+    "query",
+    "mutation",
+    "action",
     "arg",
     "identity",
     "now",
@@ -41,8 +44,8 @@ pub(super) const SERVED: [&str; 31] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 11] =
-    ["query", "mutation", "action", "aggregateRows", "insertRows", "transaction", "count", "sum", "avg", "min", "max"];
+pub(super) const NOT_YET_SERVED: [&str; 8] =
+    ["aggregateRows", "insertRows", "transaction", "count", "sum", "avg", "min", "max"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -100,6 +103,10 @@ pub(super) fn is_validator(name: &str) -> bool {
 
 pub(super) fn is_function(name: &str) -> bool {
     matches!(name, "queryRows" | "getRow" | "countRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow")
+}
+
+pub(super) fn is_handler(name: &str) -> bool {
+    matches!(name, "query" | "mutation" | "action")
 }
 
 /// Message and hint for a name that nothing has.
