@@ -54,13 +54,21 @@ pub enum Code {
     // Batch: of several calls answered together.
     BatchRolledBack,
     BatchAnswerTooLarge,
+    // Handler: the script ran and failed, or could not run.
+    HandlerRefused,
+    HandlerFailed,
+    HandlerAnswerInvalid,
+    ScriptTimeExceeded,
+    ScriptMemoryExceeded,
+    ScriptHostCallsExceeded,
+    ScriptWorkerLost,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 37] = [
+    pub const ALL: [Code; 44] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -97,6 +105,13 @@ impl Code {
         Code::StatementTimeout,
         Code::BatchRolledBack,
         Code::BatchAnswerTooLarge,
+        Code::HandlerRefused,
+        Code::HandlerFailed,
+        Code::HandlerAnswerInvalid,
+        Code::ScriptTimeExceeded,
+        Code::ScriptMemoryExceeded,
+        Code::ScriptHostCallsExceeded,
+        Code::ScriptWorkerLost,
         Code::Internal,
     ];
 
@@ -139,6 +154,13 @@ impl Code {
             Code::StatementTimeout => "statement_timeout",
             Code::BatchRolledBack => "batch_rolled_back",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
+            Code::HandlerRefused => "handler_refused",
+            Code::HandlerFailed => "handler_failed",
+            Code::HandlerAnswerInvalid => "handler_answer_invalid",
+            Code::ScriptTimeExceeded => "script_time_exceeded",
+            Code::ScriptMemoryExceeded => "script_memory_exceeded",
+            Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
+            Code::ScriptWorkerLost => "script_worker_lost",
             Code::Internal => "internal",
         }
     }
@@ -172,6 +194,8 @@ pub struct Failure {
     pub retry_after_s: Option<u64>,
     /// Names of the quotas that refused, when `code` is [`Code::QuotaExceeded`].
     pub violated_policies: Vec<&'static str>,
+    /// What a handler named the failure it raised.
+    pub reason: Option<String>,
     /// The inner message, for the log alone: it may name SQL or constraints, never a value.
     pub log: Option<String>,
 }
@@ -184,6 +208,7 @@ impl Failure {
             complaints: Vec::new(),
             retry_after_s: None,
             violated_policies: Vec::new(),
+            reason: None,
             log: None,
         }
     }

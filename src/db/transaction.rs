@@ -54,10 +54,32 @@ pub struct Transactions {
     idle: Mutex<Vec<Session>>,
 }
 
+/// What a transaction sees of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// What was committed before each of its statements.
+    Statement,
+    /// What was committed before its first one; it changes nothing.
+    Snapshot,
+    /// As if there were no others; one that cannot be is undone.
+    Serializable,
+}
+
+impl Isolation {
+    const fn begin(self) -> &'static str {
+        match self {
+            Isolation::Statement => "BEGIN",
+            Isolation::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+}
+
 /// The attempts at one transaction: begun anew where the database undid it for another's sake, or was
 /// lost before the commit was sent, as long as there is time.
 pub struct Attempts<'a> {
     transactions: &'a Transactions,
+    isolation: Isolation,
     deadline: Instant,
     left: u32,
 }
@@ -65,6 +87,7 @@ pub struct Attempts<'a> {
 /// A transaction under way. Dropped before its end, it takes its connection with it.
 pub struct Open<'a> {
     transactions: &'a Transactions,
+    isolation: Isolation,
     deadline: Instant,
     session: Session,
     stage: Stage,
@@ -97,7 +120,12 @@ impl Transactions {
 
     /// Attempts at one transaction, the last of which has ended by `deadline`.
     pub fn attempts(&self, deadline: std::time::Instant) -> Attempts<'_> {
-        Attempts { transactions: self, deadline: deadline.into(), left: ATTEMPTS_MAX }
+        self.attempts_isolated(Isolation::Statement, deadline)
+    }
+
+    /// [`Transactions::attempts`], each isolated so from others.
+    pub fn attempts_isolated(&self, isolation: Isolation, deadline: std::time::Instant) -> Attempts<'_> {
+        Attempts { transactions: self, isolation, deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
     /// How many connections wait for a transaction.
@@ -109,7 +137,7 @@ impl Transactions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, deadline: Instant) -> Result<Open<'_>, Failure> {
+    async fn open(&self, isolation: Isolation, deadline: Instant) -> Result<Open<'_>, Failure> {
         let wait_until = deadline.min(Instant::now() + self.place_wait_max);
         let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
@@ -121,7 +149,7 @@ impl Transactions {
             None => self.connect(deadline).await?,
         };
         let stage = Stage::New;
-        Ok(Open { transactions: self, deadline, session, stage, may_retry: false, _place: place })
+        Ok(Open { transactions: self, isolation, deadline, session, stage, may_retry: false, _place: place })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
@@ -143,7 +171,7 @@ impl<'a> Attempts<'a> {
     /// Takes a connection, or says why there is none in time.
     pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
         self.left = self.left.saturating_sub(1);
-        self.transactions.open(self.deadline).await
+        self.transactions.open(self.isolation, self.deadline).await
     }
 
     /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
@@ -233,7 +261,8 @@ impl Open<'_> {
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
         let session = &self.session;
-        let begin = async { if is_first { session.command("BEGIN").await } else { Ok(()) } };
+        let word = self.isolation.begin();
+        let begin = async { if is_first { session.command(word).await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
         let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {

@@ -15,6 +15,7 @@ mod docs;
 mod embedded;
 mod evaluate;
 mod faults;
+mod handlers;
 mod hostile;
 mod http;
 mod limits;

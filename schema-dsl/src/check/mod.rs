@@ -14,12 +14,15 @@ mod fields;
 mod filters;
 mod functions;
 mod ground;
+mod handlers;
 mod indexes;
 mod names;
 mod operands;
 mod pages;
 mod tables;
 mod types;
+
+pub use crate::check::handlers::{SOURCE_BYTES_MAX, SOURCES_MAX};
 
 use crate::definition::{Definition, Extension, FORMAT};
 use crate::diagnostic::Diagnostic;
@@ -43,6 +46,7 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
     extension(&definition.extension, &mut diagnostics);
     let tables = tables::tables(definition, &mut diagnostics);
     let functions = functions::functions(definition, &tables, &mut diagnostics);
+    let handlers = handlers::handlers(definition, &mut diagnostics);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -51,6 +55,8 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
         postgres_schema: postgres_schema(definition.extension.id),
         tables,
         functions,
+        handlers,
+        sources: definition.sources.iter().map(|(name, text)| (name.clone(), text.clone())).collect(),
     })
 }
 

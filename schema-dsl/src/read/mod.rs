@@ -10,6 +10,7 @@
 mod column;
 mod complaints;
 mod function;
+mod handler;
 mod operand;
 #[cfg(test)]
 mod tests;
@@ -52,7 +53,7 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
         members,
         "",
         "a definition",
-        &["$schema", "rowgate", "extension", "tables", "functions"],
+        &["$schema", "rowgate", "extension", "tables", "functions", "handlers", "sources"],
         &[],
         &mut complaints,
     );
@@ -68,7 +69,9 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
     }
     let tables = named(members, "tables", "tables by name: an object", &mut complaints, table);
     let functions = named(members, "functions", "functions by name: an object", &mut complaints, function::function);
-    (Definition { rowgate: FORMAT, extension, tables, functions }, complaints.into_list())
+    let handlers = named(members, "handlers", "handlers by name: an object", &mut complaints, handler::handler);
+    let sources = named(members, "sources", "Luau files by module name: an object", &mut complaints, handler::source);
+    (Definition { rowgate: FORMAT, extension, tables, functions, handlers, sources }, complaints.into_list())
 }
 
 /// Where an editor finds the JSON Schema; of no meaning here.

@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 37] = [
+pub(super) const SERVED: [&str; 40] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -31,6 +31,9 @@ pub(super) const SERVED: [&str; 37] = [
     "upsertRow",
     "patchRow",
     "deleteRow",
+    "query",
+    "mutation",
+    "action",
     "arg",
     "identity",
     "now",
@@ -47,7 +50,7 @@ pub(super) const SERVED: [&str; 37] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 5] = ["query", "mutation", "action", "insertRows", "transaction"];
+pub(super) const NOT_YET_SERVED: [&str; 2] = ["insertRows", "transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -108,6 +111,10 @@ pub(super) fn is_function(name: &str) -> bool {
         name,
         "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow"
     )
+}
+
+pub(super) fn is_handler(name: &str) -> bool {
+    matches!(name, "query" | "mutation" | "action")
 }
 
 /// Message and hint for a name that nothing has.
