@@ -39,6 +39,8 @@ pub struct Http {
     pub batch_calls_max: usize,
     /// All answers of one batch together.
     pub batch_answer_bytes_max: usize,
+    /// A longer answer of a call that reads is refused.
+    pub answer_bytes_max: usize,
     pub header_bytes_max: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
@@ -63,6 +65,7 @@ impl Default for Http {
             json_depth_max: 64,
             batch_calls_max: 50,
             batch_answer_bytes_max: 8 << 20,
+            answer_bytes_max: 8 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
             body_read_timeout_ms: 10_000,
@@ -308,6 +311,7 @@ impl Config {
             ("http.json_depth_max", self.http.json_depth_max),
             ("http.batch_calls_max", self.http.batch_calls_max),
             ("http.batch_answer_bytes_max", self.http.batch_answer_bytes_max),
+            ("http.answer_bytes_max", self.http.answer_bytes_max),
             ("http.connections_max", self.http.connections_max),
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
             ("database.read_lanes", self.database.read_lanes),

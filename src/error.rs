@@ -48,11 +48,13 @@ pub enum Code {
     ReferenceMissing,
     RowReferenced,
     ValueRefused,
+    QuotaRowsExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
     // Batch: of several calls answered together.
     BatchRolledBack,
+    AnswerTooLarge,
     BatchAnswerTooLarge,
     // Handler: the script ran and failed, or could not run.
     HandlerRefused,
@@ -68,7 +70,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 44] = [
+    pub const ALL: [Code; 46] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -100,10 +102,12 @@ impl Code {
         Code::ReferenceMissing,
         Code::RowReferenced,
         Code::ValueRefused,
+        Code::QuotaRowsExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
         Code::BatchRolledBack,
+        Code::AnswerTooLarge,
         Code::BatchAnswerTooLarge,
         Code::HandlerRefused,
         Code::HandlerFailed,
@@ -149,10 +153,12 @@ impl Code {
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
+            Code::QuotaRowsExceeded => "quota_rows_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
             Code::BatchRolledBack => "batch_rolled_back",
+            Code::AnswerTooLarge => "answer_too_large",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
             Code::HandlerRefused => "handler_refused",
             Code::HandlerFailed => "handler_failed",

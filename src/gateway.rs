@@ -27,6 +27,7 @@ use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::Plan;
+use crate::plan::answer::Room;
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
@@ -252,8 +253,11 @@ impl Gateway {
         let plan = &function.plan;
         let lanes = if plan.writes { &worker.writes } else { &worker.reads };
         let expected = function.answer_bytes.load(Ordering::Relaxed);
+        // What was written was, and is answered.
+        let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
+        let room = Room { bytes: expected, bytes_max };
         let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), expected, within).await;
+        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), room, within).await;
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.

@@ -57,6 +57,10 @@ pub struct Table {
     /// Whether each row belongs to the user who inserted it: its hidden column `owner_id`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owned: bool,
+    /// How many rows each scope may hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub rows: Option<u32>,
     /// Column names by index name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub indexes: IndexMap<String, Vec<String>>,

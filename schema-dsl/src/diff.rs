@@ -1,7 +1,7 @@
 //! Two models of one extension become the changes that lead from the first to the second.
 //!
 //! The order is fixed: what is refused first, then the Postgres schema, tables, columns, indexes,
-//! references, and last what a new index made superfluous; within each, by table and column.
+//! references, what a new index made superfluous, and last what counts rows; within each, by table and column.
 //! Functions, `private` and the order of columns or enum values concern no table: no change.
 //! `ddl` turns changes into statements; whoever runs them first asks each for its [`refusal`].
 //!
@@ -67,6 +67,29 @@ pub enum Change<'a> {
         table: &'a Table,
         column: &'a Column,
     },
+    /// What counts the rows of tables that have a quota.
+    CreateCounts {
+        name: &'a str,
+    },
+    /// The rows of each scope are counted from here on, with those that are there.
+    CountRows {
+        table: &'a Table,
+        rows_max: u32,
+        has_rows: bool,
+    },
+    /// Another quota; rows beyond a lower one stay.
+    ChangeQuota {
+        table: &'a Table,
+        rows_max: u32,
+    },
+    /// The table has no quota any more.
+    ForgetCount {
+        table: &'a Table,
+    },
+    /// No table has one.
+    DropCounts {
+        name: &'a str,
+    },
     DropTable {
         before: &'a Table,
     },
@@ -121,6 +144,11 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
     let mut references = Vec::new();
     let mut superfluous = Vec::new();
 
+    let counts = |model: &Model| model.tables.iter().any(|table| table.rows_max.is_some());
+    let mut quotas = Vec::new();
+    if counts(after) && !before.is_some_and(counts) {
+        quotas.push(Change::CreateCounts { name: &after.postgres_schema });
+    }
     if before.is_none() {
         schemas.push(Change::CreatePostgresSchema { name: &after.postgres_schema });
     }
@@ -146,6 +174,14 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
                 }
                 diff_indexes(old, table, &mut refused);
             }
+        }
+        match (old.and_then(|old| old.rows_max), table.rows_max) {
+            (None, Some(rows_max)) => quotas.push(Change::CountRows { table, rows_max, has_rows: old.is_some() }),
+            (Some(_), None) => quotas.push(Change::ForgetCount { table }),
+            (Some(before), Some(rows_max)) if before != rows_max => {
+                quotas.push(Change::ChangeQuota { table, rows_max });
+            }
+            (Some(_), Some(_)) | (None, None) => {}
         }
         let old_index = |index: &Index| old.and_then(|old| old.indexes.iter().find(|old| old.name == index.name));
         indexes.extend(
@@ -176,7 +212,11 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
         }
     }
 
-    [refused, schemas, columns, indexes, references, superfluous].concat()
+    if before.is_some_and(counts) && !counts(after) {
+        quotas.push(Change::DropCounts { name: &after.postgres_schema });
+    }
+
+    [refused, schemas, columns, indexes, references, superfluous, quotas].concat()
 }
 
 fn diff_columns<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>, added: &mut Vec<Change<'a>>) {
@@ -252,6 +292,11 @@ impl Change<'_> {
         match self {
             Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::CreateCounts { .. }
+            | Change::CountRows { .. }
+            | Change::ChangeQuota { .. }
+            | Change::ForgetCount { .. }
+            | Change::DropCounts { .. }
             | Change::AddOwner { .. }
             | Change::DropOwnerDefault { .. }
             | Change::AddOwnerIndex { .. }
@@ -278,7 +323,12 @@ impl Change<'_> {
     /// Where in the later definition the change was written, or would have been.
     pub fn pointer(&self) -> String {
         match self {
-            Change::CreatePostgresSchema { .. } => String::new(),
+            Change::CreatePostgresSchema { .. } | Change::CreateCounts { .. } | Change::DropCounts { .. } => {
+                String::new()
+            }
+            Change::CountRows { table, .. } | Change::ChangeQuota { table, .. } | Change::ForgetCount { table } => {
+                pointer_to(&table_pointer(table), "rows")
+            }
             Change::DropTable { .. } => "/tables".to_owned(),
             Change::CreateTable { table } | Change::DropOwner { table } => table_pointer(table),
             Change::AddOwner { table }

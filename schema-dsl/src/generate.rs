@@ -134,7 +134,8 @@ fn table(choices: &mut Choices<'_>, before: &IndexMap<String, Table>) -> Table {
     let keys: Vec<String> =
         columns.iter().filter(|(_, column)| is_key(column)).map(|(name, _)| String::clone(name)).collect();
     let owned = choices.below(3) == 2;
-    let mut table = Table { columns, storage, owned, indexes: IndexMap::new(), uniques: IndexMap::new() };
+    let rows = choices.some(1_000).filter(|_| choices.flag());
+    let mut table = Table { columns, storage, owned, rows, indexes: IndexMap::new(), uniques: IndexMap::new() };
     for index in 0..choices.below(3) {
         if keys.is_empty() {
             break;

@@ -31,6 +31,8 @@ pub struct Table {
     pub name: Name,
     pub scope: Scope,
     pub columns: Vec<Column>,
+    /// How many rows each scope may hold, where that is said.
+    pub rows_max: Option<u32>,
     /// Plain and unique ones, sorted by name; a `unique` column is one of these.
     pub indexes: Vec<Index>,
 }

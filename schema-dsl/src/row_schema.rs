@@ -201,8 +201,7 @@ pub fn json_of(value: &Typed) -> Value {
         Typed::Int8(number) => (*number).into(),
         Typed::Float8(number) => (*number).into(),
         Typed::Bool(truth) => (*truth).into(),
-        Typed::Timestamptz(microseconds) => jiff::Timestamp::from_microsecond(*microseconds)
-            .map_or(Value::Null, |timestamp| timestamp.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string().into()),
+        Typed::Timestamptz(microseconds) => timestamp(*microseconds).map_or(Value::Null, Value::from),
         Typed::Date(days) => jiff::civil::Date::constant(1970, 1, 1)
             .checked_add(jiff::Span::new().days(*days))
             .map_or(Value::Null, |date| date.to_string().into()),
@@ -211,6 +210,16 @@ pub fn json_of(value: &Typed) -> Value {
         Typed::Jsonb(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         Typed::Array(_, elements) => elements.iter().map(json_of).collect(),
     }
+}
+
+/// By the calendar, since jiff's timestamps end some hours before the year 9999 does.
+fn timestamp(microseconds: i64) -> Option<String> {
+    const DAY_MICROSECONDS: i64 = 86_400_000_000;
+    let days = i32::try_from(microseconds.div_euclid(DAY_MICROSECONDS)).ok()?;
+    let day = jiff::civil::Date::constant(1970, 1, 1).checked_add(jiff::Span::new().days(days)).ok()?;
+    let of_day = jiff::Span::new().microseconds(microseconds.rem_euclid(DAY_MICROSECONDS));
+    let at = day.to_datetime(jiff::civil::Time::midnight()).checked_add(of_day).ok()?;
+    Some(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }
 
 fn argument_schema(argument: &Argument) -> Schema {

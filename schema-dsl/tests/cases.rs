@@ -51,7 +51,7 @@ fn a_fresh_build_is_never_refused() {
         let changes = diff(None, &case.after);
         let refusals: Vec<_> = changes.iter().filter_map(Change::refusal).collect();
         assert_eq!(refusals, [], "{}", case.name);
-        assert_eq!(ddl(&case.after, &changes).statements.len(), changes.len(), "{}", case.name);
+        assert!(ddl(&case.after, &changes).statements.len() >= changes.len(), "{}", case.name);
     }
 }
 
@@ -59,8 +59,8 @@ fn a_fresh_build_is_never_refused() {
 fn every_change_of_the_corpus_is_either_refused_or_a_statement() {
     for case in cases() {
         for change in diff(case.before.as_ref(), &case.after) {
-            let statements = ddl(&case.after, &[change]).statements.len();
-            assert_eq!(statements, usize::from(change.refusal().is_none()), "{}: {change:?}", case.name);
+            let statements = ddl(&case.after, &[change]).statements;
+            assert_eq!(statements.is_empty(), change.refusal().is_some(), "{}: {change:?}", case.name);
         }
     }
 }

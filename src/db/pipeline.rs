@@ -33,7 +33,7 @@ use crate::db::parameter::Parameter;
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, RawRow};
+use crate::plan::answer::{Answer, RawRow, Room};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -69,8 +69,8 @@ pub struct Request<'a> {
     pub role: Option<&'a Arc<str>>,
     /// Whether no other call may share its fate.
     pub alone: bool,
-    /// Room made for the answer at once.
-    pub answer_bytes: usize,
+    /// How long the answer may be.
+    pub room: Room,
     /// When its caller is told that it took too long.
     pub deadline: Instant,
 }
@@ -205,7 +205,7 @@ impl Connection {
         pipe.awaited.push_back(Awaited::Call(Awaiting {
             starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.turn, request.answer_bytes),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.room),
             is_bound: false,
             is_complete: false,
             trouble: None,

@@ -11,6 +11,7 @@ use crate::db::pipeline::{Request, Trouble};
 use crate::db::sqlstate;
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
+use crate::plan::answer::Room;
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -27,7 +28,7 @@ pub async fn run(
     statement: &Statement,
     parameters: &[Parameter<'_>],
     turn: Option<&Turn>,
-    answer_bytes: usize,
+    room: Room,
     within: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let deadline = Instant::now() + within;
@@ -37,7 +38,7 @@ pub async fn run(
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
-        let request = Request { plan, statement, parameters, turn, role: None, alone, answer_bytes, deadline };
+        let request = Request { plan, statement, parameters, turn, role: None, alone, room, deadline };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row};
 use crate::db::parameter::Parameter;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, Raw, RawRow, Unreadable};
+use crate::plan::answer::{Answer, Raw, RawRow, Room, Unreadable};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -57,7 +57,7 @@ impl Session {
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let mut answer = Answer::begin(&plan.shape, turn, 0);
+        let mut answer = Answer::begin(&plan.shape, turn, Room { bytes: 0, bytes_max: usize::MAX });
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {

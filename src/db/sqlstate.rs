@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
+use rowgate_schema_dsl::definition::Scope;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Code, Complaint, Failure};
@@ -156,6 +158,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::ValueRefused, "a value is too large for the index on its column")
     } else if code.code().starts_with("22") {
         Failure::new(Code::ValueRefused, "a value is not one the database can hold")
+    } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
+        Failure::new(Code::QuotaRowsExceeded, rows_exceeded(plan))
     } else if *code == SqlState::QUERY_CANCELED {
         Failure::new(Code::StatementTimeout, "the statement took longer than it may")
     } else if *code == SqlState::LOCK_NOT_AVAILABLE
@@ -169,6 +173,17 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::Internal, "the gateway could not run the statement")
     };
     failure.with_log(refusal.log())
+}
+
+fn rows_exceeded(plan: &Plan) -> String {
+    let whose = match plan.scope {
+        Scope::Instance => "the install",
+        Scope::Overlay => "the overlay",
+        Scope::Account => "the account",
+        Scope::Global => "the extension",
+    };
+    let most = plan.rows_max.map(|rows| format!(" of {rows} rows")).unwrap_or_default();
+    format!("table `{}` has no room for more: {whose} has a quota{most} there; delete some first", plan.table)
 }
 
 /// By its name; behind a shard the name has a suffix.

@@ -82,6 +82,8 @@ fn hollow(model: &Model) -> (Vec<String>, Vec<Hollow>) {
     let mut model = model.clone();
     let mut tables = Vec::with_capacity(model.tables.len());
     for table in &mut model.tables {
+        // Nothing is counted in the copy, which is full of rows that are none.
+        table.rows_max = None;
         let mut columns = Vec::new();
         for column in
             table.columns.iter_mut().filter(|column| column.origin == Origin::Author || column.name == OWNER_COLUMN)

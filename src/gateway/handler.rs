@@ -139,8 +139,11 @@ impl Gateway {
         let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
         let decided = self.limiter.check(class(handler.kind), &keys);
         reply.decision = Some(decided);
+        if decided.is_exceeded() {
+            let became = if decided.is_refused() { "refused" } else { "would_refuse" };
+            self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), became]).inc();
+        }
         if decided.is_refused() {
-            self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), "refused"]).inc();
             return Err(decided.into_failure());
         }
         let _in_flight = self.enter()?;

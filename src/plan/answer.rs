@@ -37,12 +37,24 @@ pub struct RawRow<'a> {
     rest: &'a [u8],
 }
 
+/// How long an answer may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Made at once.
+    pub bytes: usize,
+    /// A longer one is refused.
+    pub bytes_max: usize,
+}
+
 /// An answer's JSON text as its rows come in.
 #[derive(Debug)]
 pub struct Answer {
     text: Vec<u8>,
     rows: usize,
     turning: Option<Box<Turning>>,
+    bytes_max: usize,
+    /// It was longer, and nothing of it is kept.
+    is_too_large: bool,
 }
 
 /// Writes one row as a JSON object.
@@ -102,22 +114,25 @@ impl<'a> RawRow<'a> {
 }
 
 impl Answer {
-    /// An answer of `shape`, with room for `bytes`; `turn` is of a page.
-    pub fn begin(shape: &Shape, turn: Option<&Turn>, bytes: usize) -> Answer {
-        let mut text = Vec::with_capacity(bytes);
+    /// An answer of `shape`; `turn` is of a page.
+    pub fn begin(shape: &Shape, turn: Option<&Turn>, room: Room) -> Answer {
+        let mut text = Vec::with_capacity(room.bytes);
         let mut turning = None;
         match shape {
             Shape::Rows(_) => text.push(b'['),
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, turning }
+        Answer { text, rows: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
     }
 
     /// Adds the next row.
     pub fn row(&mut self, shape: &Shape, mut row: RawRow<'_>) -> Result<(), Unreadable> {
+        if self.is_too_large {
+            return Ok(());
+        }
         self.rows += 1;
-        match shape {
+        let written = match shape {
             Shape::Rows(writer) => {
                 if self.rows > 1 {
                     self.text.push(b',');
@@ -132,11 +147,20 @@ impl Answer {
             Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
             Shape::Row(writer) => writer.write(&mut self.text, |_| row.next_field()),
             Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
+        };
+        if self.text.len() > self.bytes_max {
+            self.is_too_large = true;
+            self.text = Vec::new();
         }
+        written
     }
 
     /// The whole text, once every row was added.
     pub fn end(mut self, shape: &Shape) -> Result<Vec<u8>, Failure> {
+        if self.is_too_large {
+            let detail = format!("the answer is over {} bytes; ask for fewer rows or fields", self.bytes_max);
+            return Err(Failure::new(Code::AnswerTooLarge, detail));
+        }
         match shape {
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Page(page) => match self.turning {

@@ -70,6 +70,8 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         access: function.access,
         kind: function.body.word(),
         writes: function.body.writes(),
+        table: table.name.as_str().into(),
+        rows_max: table.rows_max,
         scope: table.scope,
         arguments: Arguments::new(&function.arguments),
         optional,

@@ -133,9 +133,10 @@ impl Judging<'_> {
         let Suggestion::Index { columns, .. } = suggestion(self.model, self.function, &self.cost.given) else { return };
         let Some(table) = self.model.table(self.function.body.table().as_str()) else { return };
         let is_it = |index: &Index| index.columns.iter().map(Name::as_str).eq(columns.iter().map(String::as_str));
-        // Only the index of a rule does not end in `id`, which ends every order.
-        let sorts = self.cost.sorts;
-        let Some(index) = table.indexes.iter().find(|index| is_it(index) && !(sorts && index.unique)) else { return };
+        // Only the index of a rule does not end in `id`, which ends every order; groups have no such end.
+        let needs_order = self.cost.sorts && matches!(self.function.body, Body::QueryRows { .. });
+        let serves = |index: &&Index| is_it(index) && !(needs_order && index.unique);
+        let Some(index) = table.indexes.iter().find(serves) else { return };
         let unbound = self.cost.reads.iter_mut().filter(|read| read.bound == Bound::None);
         for read in unbound.filter(|read| read.table == table.name.as_str()) {
             read.index = Some(table.index_identifier(index));
@@ -255,6 +256,6 @@ fn first_scan(node: &Node) -> Option<&Node> {
 }
 
 /// How many rows a scope of the table may hold.
-fn quota(_table: &Table) -> Option<u32> {
-    None
+fn quota(table: &Table) -> Option<u32> {
+    table.rows_max
 }

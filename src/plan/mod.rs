@@ -43,6 +43,9 @@ pub struct Plan {
     pub kind: &'static str,
     /// Whether it changes rows: which lane it rides, which class it is limited by.
     pub writes: bool,
+    /// The function's table, and how many rows each scope of it may hold.
+    pub table: Box<str>,
+    pub rows_max: Option<u32>,
     /// Whose rows: which id of the install is bound as the scope.
     pub scope: Scope,
     pub arguments: Arguments,

@@ -280,8 +280,8 @@ fn text_of(typed: &Typed) -> String {
         Typed::Float8(number) => number.to_string(),
         Typed::Bool(truth) => truth.to_string(),
         Typed::Timestamptz(microseconds) => {
-            let nanoseconds = i32::try_from(microseconds.rem_euclid(1_000_000) * 1_000).unwrap();
-            jiff::Timestamp::new(microseconds.div_euclid(1_000_000), nanoseconds).unwrap().to_string()
+            let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+            format!("{}Z", epoch + jiff::Span::new().microseconds(*microseconds))
         }
         Typed::Date(days) => (jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(*days)).to_string(),
         Typed::Uuid(uuid) => uuid.to_string(),
@@ -433,7 +433,7 @@ fn raw_value(column_type: &ColumnType) -> BoxedStrategy<String> {
         .prop_map(str::to_owned)
         .boxed(),
         ColumnType::Timestamp => proptest::sample::select(
-            &["\"2026-01-31T12:00:00Z\"", "\"0001-01-01T00:00:00Z\"", "\"9999-12-30T22:00:00.999999Z\"", "true"][..],
+            &["\"2026-01-31T12:00:00Z\"", "\"0001-01-01T00:00:00Z\"", "\"9999-12-31T23:59:59.999999Z\"", "true"][..],
         )
         .prop_map(str::to_owned)
         .boxed(),
@@ -561,6 +561,11 @@ async fn catalog(client: &Client, model: &Model) -> Vec<String> {
              UNION ALL
              SELECT concat_ws(' ', conrelid::regclass::text, conname, pg_get_constraintdef(oid))
              FROM pg_constraint WHERE connamespace = $1::text::regnamespace
+             UNION ALL
+             SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+             WHERE c.relnamespace = $1::text::regnamespace AND NOT t.tgisinternal
+             UNION ALL
+             SELECT prosrc FROM pg_proc WHERE pronamespace = $1::text::regnamespace
              UNION ALL
              SELECT indexdef FROM pg_indexes WHERE schemaname = $1::text
              ORDER BY line",

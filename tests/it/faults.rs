@@ -11,6 +11,7 @@ use rowgate::db::lane::Lanes;
 use rowgate::db::parameter::Parameter;
 use rowgate::db::run::run;
 use rowgate::error::Code;
+use rowgate::plan::answer::Room;
 use rowgate::server::{Server, StartError};
 use rowgate_schema_dsl::definition::Role;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use crate::hostile::notes;
 use crate::support::gateway::{Answer, TestGateway, answer, config, deploy};
 use crate::support::wire::exchange_open;
 
+const ROOM: Room = Room { bytes: 64, bytes_max: usize::MAX };
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks until `done`, and fails when it never comes true.
@@ -222,7 +224,7 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];
     let given = plan.arguments.parse(b"", 8).unwrap();
     let statement = plan.statement(&given).unwrap();
-    let count = || run(&lanes, plan, statement, &parameters, None, 64, PATIENCE);
+    let count = || run(&lanes, plan, statement, &parameters, None, ROOM, PATIENCE);
     assert_eq!(count().await.unwrap(), b"1");
 
     let (mut holder, watcher) = (gateway.database.client().await, gateway.database.superuser().await);

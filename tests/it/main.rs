@@ -21,6 +21,7 @@ mod http;
 mod limits;
 mod owned;
 mod pages;
+mod quota;
 mod script;
 mod support;
 mod transaction;

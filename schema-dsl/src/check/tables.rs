@@ -56,7 +56,7 @@ fn table(
         .collect();
     let columns = with_system_columns(authored, declared.owned)?;
     let indexes = indexes::indexes(text, declared, &columns, &pointer, diagnostics);
-    Some(Table { name: name?, scope: declared.storage, columns, indexes })
+    Some(Table { name: name?, scope: declared.storage, columns, rows_max: declared.rows, indexes })
 }
 
 fn authored_column(

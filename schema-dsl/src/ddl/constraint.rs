@@ -18,7 +18,7 @@ pub(super) const COUNTED_CHARACTERS_MAX: u32 = 1_000;
 
 /// The first and the last microsecond that `value::parse` reads.
 const TIMESTAMP_MIN: &str = "0001-01-01T00:00:00Z";
-const TIMESTAMP_MAX: &str = "9999-12-30T22:00:00.999999Z";
+const TIMESTAMP_MAX: &str = "9999-12-31T23:59:59.999999Z";
 
 /// The condition every value of the column fulfils, null where the value is.
 pub(super) fn check(column: &Column) -> Option<Expr> {

@@ -1,12 +1,14 @@
 //! Values of a definition as DDL writes them: quoted text cast to the type, so that no number is
 //! rounded on its way and sea-query's literal writer is the only one that quotes.
 
+use jiff::Span;
 use jiff::civil;
-use jiff::{Span, Timestamp};
 use sea_query::{Alias, ArrayType, Expr, Func, Value};
 
 use crate::column_type::{PostgresType, Storage};
 use crate::value::Typed;
+
+const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 /// The type as DDL names it.
 pub(super) fn type_name(storage: Storage) -> String {
@@ -83,11 +85,14 @@ pub(super) fn number_text(number: f64) -> String {
 }
 
 fn timestamp_text(microseconds: i64) -> String {
-    // By seconds, since `from_microsecond` leaves out the last second that `parse` reads.
-    let seconds = microseconds.div_euclid(1_000_000);
-    let nanoseconds = i32::try_from(microseconds.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
+    let day = civil::Date::constant(1970, 1, 1);
+    let days = i32::try_from(microseconds.div_euclid(DAY_MICROSECONDS)).unwrap_or_default();
     // INVARIANT: `value::parse` made it, from a year between 1 and 9999.
-    Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    let day = day.checked_add(Span::new().days(days)).unwrap_or(day);
+    let of_day = Span::new().microseconds(microseconds.rem_euclid(DAY_MICROSECONDS));
+    let at = day.to_datetime(civil::Time::midnight());
+    // By the calendar, since jiff's timestamps end some hours before the year 9999 does.
+    format!("{}Z", at.checked_add(of_day).unwrap_or(at))
 }
 
 fn date_text(days: i32) -> String {

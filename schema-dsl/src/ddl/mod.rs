@@ -8,6 +8,7 @@
 
 mod constraint;
 mod literal;
+pub mod quota;
 mod raw;
 mod shape;
 
@@ -40,20 +41,20 @@ pub struct DdlStatement {
 
 /// The statements of `changes`, which lead to `after`; a refused change has none.
 pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
-    let statements = changes.iter().filter_map(|change| {
-        let (sql, subject) = statement(&after.postgres_schema, change)?;
-        Some(DdlStatement { sql, pointer: change.pointer(), subject })
+    let statements = changes.iter().filter(|change| change.is_additive()).flat_map(|change| {
+        let (statements, subject) = statements(&after.postgres_schema, change).unwrap_or_default();
+        let of_change = move |sql| DdlStatement { sql, pointer: change.pointer(), subject: subject.clone() };
+        statements.into_iter().map(of_change)
     });
     DdlPlan { statements: statements.collect() }
 }
 
-fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
-    if !change.is_additive() {
-        return None;
-    }
+/// The statements of a change and what they make.
+fn statements(schema: &str, change: &Change<'_>) -> Option<(Vec<String>, String)> {
+    let quota_of = |table: &Table| format!("the quota of table `{}`", table.name);
     let of =
         |kind: &str, name: &dyn std::fmt::Display, table: &Table| format!("{kind} `{name}` of table `{}`", table.name);
-    let statement = match change {
+    let (sql, subject) = match change {
         Change::CreatePostgresSchema { name } => (raw::create_schema(name), format!("Postgres schema `{name}`")),
         Change::CreateTable { table } => (create_table(schema, table), format!("table `{}`", table.name)),
         Change::AddColumn { table, column } => (add_column(schema, table, column), of("column", &column.name, table)),
@@ -80,6 +81,15 @@ fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
         Change::DropReferenceIndex { table, column } => {
             (drop_reference_index(schema, table, column), of("index under the reference", &column.name, table))
         }
+        Change::CreateCounts { .. } => {
+            return Some((quota::create_counts(schema), "the counts of rows".to_owned()));
+        }
+        Change::DropCounts { .. } => return Some((quota::drop_counts(schema), "the counts of rows".to_owned())),
+        Change::CountRows { table, rows_max, has_rows } => {
+            return Some((quota::count(schema, table, *rows_max, *has_rows), quota_of(table)));
+        }
+        Change::ChangeQuota { table, rows_max } => (quota::limit(schema, table, *rows_max), quota_of(table)),
+        Change::ForgetCount { table } => return Some((quota::forget(schema, table), quota_of(table))),
         Change::DropTable { .. }
         | Change::ChangeScope { .. }
         | Change::DropOwner { .. }
@@ -92,7 +102,7 @@ fn statement(schema: &str, change: &Change<'_>) -> Option<(String, String)> {
         | Change::DropIndex { .. }
         | Change::ChangeIndex { .. } => return None,
     };
-    Some(statement)
+    Some((vec![sql], subject))
 }
 
 fn create_table(schema: &str, table: &Table) -> String {

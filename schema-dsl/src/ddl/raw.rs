@@ -18,7 +18,8 @@ pub(super) fn drop_default(schema: &str, table: &str, column: &str) -> String {
     format!("ALTER TABLE {}.{} ALTER COLUMN {} DROP DEFAULT", quoted(schema), quoted(table), quoted(column))
 }
 
-fn quoted(name: &str) -> String {
+/// `name` as an identifier.
+pub(super) fn quoted(name: &str) -> String {
     let mut sql = String::new();
     PostgresQueryBuilder.prepare_iden(&Alias::new(name).into_iden(), &mut sql);
     sql

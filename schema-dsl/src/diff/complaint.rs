@@ -19,6 +19,11 @@ impl Change<'_> {
         let complaint = match self {
             Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::CreateCounts { .. }
+            | Change::CountRows { .. }
+            | Change::ChangeQuota { .. }
+            | Change::ForgetCount { .. }
+            | Change::DropCounts { .. }
             | Change::AddOwner { .. }
             | Change::DropOwnerDefault { .. }
             | Change::AddOwnerIndex { .. }

@@ -30,6 +30,9 @@ pub use crate::read::complaints::COMPLAINTS_MAX;
 /// Characters of an extension's name and of its version.
 pub const EXTENSION_TEXT_CHARACTERS_MAX: usize = 200;
 
+/// Rows that a scope may be allowed to hold; more are better left without a quota.
+pub const ROWS_MAX: u32 = 1_000_000_000;
+
 const SCOPES: Choices<'static, Scope> = Choices {
     noun: "storage",
     code: "unknown_storage",
@@ -178,8 +181,8 @@ fn named<T>(
 
 fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> {
     let map = object(value, at, "a table: an object with `columns`", complaints)?;
-    let known = ["columns", "storage", "owned", "indexes", "uniques"];
-    refuse_unknown(map, at, "a table", &known, &["rows", "renamedFrom"], complaints);
+    let known = ["columns", "storage", "owned", "rows", "indexes", "uniques"];
+    refuse_unknown(map, at, "a table", &known, &["renamedFrom"], complaints);
     let columns = required(map, "columns", "columns by name", at, complaints)?;
     let at_columns = pointer_to(at, "columns");
     let columns = object(columns, &at_columns, "columns by name: an object", complaints)?;
@@ -194,9 +197,22 @@ fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> 
         columns,
         storage: storage.unwrap_or_else(Option::unwrap_or_default),
         owned: flag(map, "owned", at, complaints),
+        rows: rows(map, at, complaints),
         indexes: column_lists(map, "indexes", at, complaints),
         uniques: column_lists(map, "uniques", at, complaints),
     })
+}
+
+/// How many rows a scope may hold.
+fn rows(table: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<u32> {
+    let value = table.get("rows")?;
+    let rows = column::integral(value).and_then(|rows| u32::try_from(rows).ok());
+    let rows = rows.filter(|rows| (1..=ROWS_MAX).contains(rows));
+    if rows.is_none() {
+        let what = format!("a number of rows from 1 to {ROWS_MAX}");
+        complaints.push(wrong_type(value, &pointer_to(at, "rows"), &what));
+    }
+    rows
 }
 
 /// Lists of column names by name; a list with something else in it is left out.

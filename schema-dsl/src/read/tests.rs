@@ -293,7 +293,6 @@ fn tables() {
         "indexes": { "by_text": "text", "by_more": ["text", 1] }, "uniques": [],
     })), @"
     /tables/rules/index: error[unknown_option]: `index` is not an option of a table; did you mean `indexes`?
-    /tables/rules/rows: error[not_yet_served]: `rows` is not served yet; leave it out for now
     /tables/rules/storage: error[unknown_storage]: `install` is not a storage; did you mean `instance`?
     /tables/rules/indexes/by_text: error[wrong_type]: expected an array of column names, got the text `text`
     /tables/rules/indexes/by_more/1: error[wrong_type]: expected a column's name, got the number `1`
@@ -635,4 +634,25 @@ fn a_column_of_an_unknown_type_stays_known() {
     } } } }));
     assert_eq!(complaints.len(), 4);
     insta::assert_snapshot!(serde_json::to_string(&definition.tables["t"].columns).unwrap(), @r#"{"a":{"type":"integer"},"b":{"type":"string"},"c":{"type":"string"}}"#);
+}
+
+#[test]
+fn a_quota_is_a_number_of_rows() {
+    let complaints = |rows: Value| {
+        let columns = json!({ "a": { "type": "string" } });
+        let (definition, complaints) = read(&document_of(json!({ "t": { "columns": columns, "rows": rows } })));
+        (definition.tables["t"].rows, complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    for (written, read) in [(json!(1), 1), (json!(100_000.0), 100_000), (json!(1_000_000_000), 1_000_000_000)] {
+        assert_eq!(complaints(written), (Some(read), String::new()));
+    }
+    for written in [json!(0), json!(-1), json!(1.5), json!(1_000_000_001), json!("many"), json!(true)] {
+        assert_eq!(complaints(written.clone()).0, None, "{written}");
+    }
+    insta::assert_snapshot!(complaints(json!(0)).1, @"/tables/t/rows: error[wrong_type]: expected a number of rows from 1 to 1000000000, got the number `0`");
+}
+
+fn document_of(tables: Value) -> Value {
+    let extension = json!({ "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "n", "version": "1" });
+    json!({ "rowgate": 1, "extension": extension, "tables": tables })
 }

@@ -118,19 +118,32 @@ pub(super) fn timestamp(raw: &str) -> Result<i64, Refusal> {
     if !is_rfc_3339(&text) {
         return Err(expected(EXPECTED, raw));
     }
-    let out_of_range = || refusal("out_of_range", "expected a time from 0001-01-01T00:00:00Z to 9999-12-30T22:00:00Z");
-    let timestamp = text.parse::<jiff::Timestamp>().map_err(|_| {
+    let out_of_range =
+        || refusal("out_of_range", "expected a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999Z");
+    let Ok(timestamp) = text.parse::<jiff::Timestamp>() else {
         // What the parser can take apart is a time, but none that it can count.
-        match jiff::fmt::temporal::Pieces::parse(&text) {
-            Ok(_) => out_of_range(),
-            Err(_) => expected(EXPECTED, raw),
-        }
-    })?;
+        let pieces = jiff::fmt::temporal::Pieces::parse(&text).map_err(|_| expected(EXPECTED, raw))?;
+        return last_hours(&pieces).ok_or_else(out_of_range);
+    };
     if timestamp.to_zoned(jiff::tz::TimeZone::UTC).year() < 1 {
         return Err(out_of_range());
     }
     // Down to the microsecond, before 1970 too: no time is moved past another.
     i64::try_from(timestamp.as_nanosecond().div_euclid(1_000)).map_err(|_| out_of_range())
+}
+
+/// The last time of the year 9999, in microseconds since 1970.
+const TIMESTAMP_MAX: i64 = 253_402_300_799_999_999;
+
+/// The time of `pieces` where it lies in the last hours of the year 9999: jiff counts up to what is a
+/// time of that year at any offset.
+fn last_hours(pieces: &jiff::fmt::temporal::Pieces<'_>) -> Option<i64> {
+    let (date, time, offset) = (pieces.date(), pieces.time()?, pieces.to_numeric_offset()?);
+    let days = i64::from(date.since(civil::Date::constant(1970, 1, 1)).ok()?.get_days());
+    let of_day = i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let seconds = days * 86_400 + of_day - i64::from(offset.seconds());
+    let microseconds = seconds * 1_000_000 + i64::from(time.subsec_nanosecond()) / 1_000;
+    (date.year() == 9999 && microseconds <= TIMESTAMP_MAX).then_some(microseconds)
 }
 
 /// Whether `text` is written as RFC 3339 has it, be there such a time or not.

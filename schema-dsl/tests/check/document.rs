@@ -110,6 +110,7 @@ fn a_table(value: &Value) -> Table {
         columns: members(&value["columns"]).map(|(name, column)| (name.clone(), a_column(column))).collect(),
         storage: word(&value["storage"], &Scope::ALL, Scope::as_str).unwrap_or_default(),
         owned: value["owned"] == true,
+        rows: value["rows"].as_u64().map(|rows| u32::try_from(rows).unwrap()),
         indexes: rules("indexes"),
         uniques: rules("uniques"),
     }

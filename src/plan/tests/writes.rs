@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use serde_json::json;
 
+use crate::plan::tests::plan;
 use crate::plan::tests::snapshots::sql;
 
 #[test]
@@ -44,4 +45,23 @@ fn insert_row_that_is_there() {
       $3 text = argument text
       $4 text = argument kind or Text("fun")
     "#);
+}
+
+/// Rows are counted beside the statements, so tables with and without a quota share them.
+#[test]
+fn a_quota_changes_no_statement() {
+    let columns = json!({ "a": { "type": "string", "unique": true }, "n": { "type": "integer", "default": 0 } });
+    let values = json!({ "a": { "arg": "a" }, "n": { "arg": "n" } });
+    for function in [
+        json!({ "kind": "insertRow", "table": "t", "values": values }),
+        json!({ "kind": "insertRow", "table": "t", "values": values, "onConflict": "ignore" }),
+        json!({ "kind": "upsertRow", "table": "t", "values": values, "unique": "a" }),
+        json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "n": { "increment": 1 } } }),
+        json!({ "kind": "deleteRow", "table": "t", "id": { "arg": "id" } }),
+        json!({ "kind": "countRows", "table": "t" }),
+    ] {
+        let without = plan(json!({ "t": { "columns": columns } }), function.clone());
+        let with = plan(json!({ "t": { "columns": columns, "rows": 10 } }), function);
+        assert!(without.variants.iter().zip(&with.variants).all(|(a, b)| a.key == b.key));
+    }
 }

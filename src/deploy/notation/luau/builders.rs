@@ -58,8 +58,8 @@ pub(super) const COLUMN_METHODS: [&str; 8] =
 pub(super) const COLUMN_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
 
 /// What `defineTable` may be followed by.
-pub(super) const TABLE_METHODS: [&str; 4] = ["storage", "index", "unique", "owned"];
-pub(super) const TABLE_METHODS_NOT_YET_SERVED: [&str; 1] = ["rows"];
+pub(super) const TABLE_METHODS: [&str; 5] = ["storage", "index", "unique", "owned", "rows"];
+pub(super) const TABLE_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
 
 /// Lua's own, which authors know and may not use here.
 const WITHHELD: [&str; 17] = [

@@ -183,12 +183,17 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
     let spot = Spot::new(&table_spot.pointer, method.place.clone());
     let name = method.name.as_str();
     let (member, arguments) = match (name, method.arguments.as_slice()) {
-        ("storage", [value]) => {
-            let at = spot.member("storage", &method.place);
+        ("storage" | "rows", [value]) => {
+            let at = spot.member(name, &method.place);
             let Some(value) = option(draft, &at, value, Empty::Table) else { return };
-            if table.insert("storage".to_owned(), value).is_some() {
-                draft.complain("duplicate_name", &at, "`storage` is given twice", "keep one of them");
+            if table.insert(name.to_owned(), value).is_some() {
+                draft.complain("duplicate_name", &at, format!("`{name}` is given twice"), "keep one of them");
             }
+            return;
+        }
+        ("rows", _) => {
+            let hint = "write `:rows(100000)`";
+            draft.complain("wrong_argument", &spot, "`rows` takes one number", hint);
             return;
         }
         ("storage", _) => {

@@ -109,9 +109,6 @@ fn columns_and_tables() {
     server/schema.luau:27: error[builder_not_called]: `v.string` is a builder that was not called
       hint: write `v.string(…)`
       at /tables/rules/columns/z
-    server/schema.luau:29: error[not_yet_served]: `:rows` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /tables/rules
     server/schema.luau:29: error[unknown_method]: there is no `:indexx` here
       hint: did you mean `:index`?
       at /tables/rules
