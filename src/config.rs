@@ -110,6 +110,18 @@ pub struct Database {
     pub statement_timeout_ms: u64,
     /// Prepared statements kept on each lane connection; the least recently used is closed.
     pub statements_per_connection_max: usize,
+    pub roles: Roles,
+}
+
+/// Whose rights an extension's statements run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Roles {
+    /// Each extension's own, which a deploy makes and grants.
+    #[default]
+    PerExtension,
+    /// The gateway's, but for extensions that have a role already.
+    None,
 }
 
 impl Default for Database {
@@ -124,6 +136,7 @@ impl Default for Database {
             connect_timeout_ms: 5_000,
             statement_timeout_ms: 5_000,
             statements_per_connection_max: 256,
+            roles: Roles::default(),
         }
     }
 }

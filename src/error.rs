@@ -20,6 +20,7 @@ pub enum Code {
     BodyTooLarge,
     RequestTimeout,
     BatchTooLarge,
+    IfMatchInvalid,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -44,6 +45,8 @@ pub enum Code {
     CursorInvalid,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
+    VersionMismatch,
+    TooManyRows,
     UniqueConflict,
     ReferenceMissing,
     RowReferenced,
@@ -70,7 +73,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 46] = [
+    pub const ALL: [Code; 49] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -79,6 +82,7 @@ impl Code {
         Code::BodyTooLarge,
         Code::RequestTimeout,
         Code::BatchTooLarge,
+        Code::IfMatchInvalid,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -98,6 +102,8 @@ impl Code {
         Code::ArgumentsInvalid,
         Code::CursorInvalid,
         Code::RowNotFound,
+        Code::VersionMismatch,
+        Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
         Code::RowReferenced,
@@ -148,7 +154,10 @@ impl Code {
             Code::OverlayMissing => "overlay_missing",
             Code::ArgumentsInvalid => "arguments_invalid",
             Code::CursorInvalid => "cursor_invalid",
+            Code::IfMatchInvalid => "if_match_invalid",
+            Code::VersionMismatch => "version_mismatch",
             Code::RowNotFound => "row_not_found",
+            Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",
             Code::RowReferenced => "row_referenced",
@@ -199,11 +208,11 @@ pub struct Failure {
     /// Seconds after which the same call may succeed, where that is known.
     pub retry_after_s: Option<u64>,
     /// Names of the quotas that refused, when `code` is [`Code::QuotaExceeded`].
-    pub violated_policies: Vec<&'static str>,
+    pub violated_policies: Box<[&'static str]>,
     /// What a handler named the failure it raised.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
     /// The inner message, for the log alone: it may name SQL or constraints, never a value.
-    pub log: Option<String>,
+    pub log: Option<Box<str>>,
 }
 
 impl Failure {
@@ -213,7 +222,7 @@ impl Failure {
             detail: detail.into(),
             complaints: Vec::new(),
             retry_after_s: None,
-            violated_policies: Vec::new(),
+            violated_policies: Box::default(),
             reason: None,
             log: None,
         }
@@ -233,7 +242,7 @@ impl Failure {
 
     #[must_use]
     pub fn with_log(mut self, log: impl Into<String>) -> Self {
-        self.log = Some(log.into());
+        self.log = Some(log.into().into());
         self
     }
 }

@@ -21,17 +21,18 @@ use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
+use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::Transactions;
 use crate::error::{Code, Failure};
 use crate::limit::{Decision, Keys, Limiter};
-use crate::plan::Plan;
-use crate::plan::answer::Room;
+use crate::plan::answer::{Room, Text};
 use crate::plan::argument::Given;
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
 use crate::plan::statement::{Binding, Statement};
+use crate::plan::{Guard, Plan};
 use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::script;
@@ -64,6 +65,15 @@ pub struct Call<'a> {
     pub identity: &'a Identity,
     /// JSON text of the arguments: an object, or nothing.
     pub arguments: &'a [u8],
+    /// The version that the row to be written must still have.
+    pub version: Option<i64>,
+}
+
+impl<'a> Call<'a> {
+    /// A call without conditions.
+    pub fn new(install_id: Uuid, function: &'a str, identity: &'a Identity, arguments: &'a [u8]) -> Call<'a> {
+        Call { install_id, function, identity, arguments, version: None }
+    }
 }
 
 /// What a call came to.
@@ -71,6 +81,8 @@ pub struct Call<'a> {
 pub struct Reply {
     /// The answer's JSON text.
     pub result: Result<Vec<u8>, Failure>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
     /// What the rate limits decided, once the call got so far.
     pub decision: Option<Decision>,
     pub stages: Stages,
@@ -78,7 +90,7 @@ pub struct Reply {
 
 impl Default for Reply {
     fn default() -> Self {
-        Reply { result: Ok(Vec::new()), decision: None, stages: Stages::default() }
+        Reply { result: Ok(Vec::new()), version: None, decision: None, stages: Stages::default() }
     }
 }
 
@@ -119,15 +131,43 @@ struct Ready<'a> {
     statement: &'a Statement,
 }
 
+/// A second statement, with what is bound to it.
+struct Looking<'a> {
+    statement: &'a Statement,
+    parameters: Vec<Parameter<'a>>,
+}
+
 impl Ready<'_> {
     /// What is bound, in the order of the statement's parameters.
     fn parameters<'a>(&'a self, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
-        let Ready { install, scope_key, given, turn, statement, .. } = self;
+        self.bound(self.statement, identity)
+    }
+
+    fn bound<'a>(&'a self, statement: &'a Statement, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
+        let Ready { install, scope_key, given, turn, .. } = self;
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
             parameters.push(parameter(binding, *scope_key, given, turn.as_ref(), identity, install)?);
         }
         Ok(parameters)
+    }
+
+    /// What finds the row of a guarded write that was not there in the version that was known.
+    fn looking<'a>(&'a self, guard: &'a Guard, identity: &'a Identity) -> Result<Looking<'a>, Failure> {
+        let statement = guard.look.statement(&self.given).ok_or_else(no_statement)?;
+        Ok(Looking { statement, parameters: self.bound(statement, identity)? })
+    }
+
+    /// The row is there in another version.
+    fn mismatch(&self, guard: &Guard, version: Option<i64>) -> Failure {
+        let known = self.given.version_or(guard.argument);
+        let detail = match (version, known) {
+            (Some(version), Some(known)) if version != known => {
+                format!("the row has changed: it has version {version}, not {known}")
+            }
+            _ => "the row has changed".to_owned(),
+        };
+        Failure::new(Code::VersionMismatch, detail)
     }
 }
 
@@ -231,7 +271,11 @@ impl Gateway {
                 return reply;
             }
         };
-        reply.result = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        let served = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        reply.result = served.map(|Text { json, version }| {
+            reply.version = version;
+            json
+        });
         found.count(&reply.result, began);
         reply
     }
@@ -244,7 +288,7 @@ impl Gateway {
         began: Instant,
         decision: &mut Option<Decision>,
         stages: &mut Stages,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Text, Failure> {
         let _in_flight = self.admit(call, found, decision)?;
         let ready = self.ready(call, found)?;
         let parameters = ready.parameters(call.identity)?;
@@ -255,14 +299,30 @@ impl Gateway {
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         // What was written was, and is answered.
         let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
-        let room = Room { bytes: expected, bytes_max };
-        let within = Duration::from_millis(self.config.http.call_timeout_ms);
-        let ran = run(lanes, plan, ready.statement, &parameters, ready.turn.as_ref(), room, within).await;
+        let request = Request {
+            plan,
+            statement: ready.statement,
+            parameters: &parameters,
+            turn: ready.turn.as_ref(),
+            role: found.install.extension.role.as_ref(),
+            alone: false,
+            room: Room { bytes: expected, bytes_max },
+            deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
+        };
+        let mut ran = run(lanes, request).await;
+        if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
+            && failure.code == Code::RowNotFound
+        {
+            let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+            let looked = run(lanes, Request { plan: &guard.look, statement, parameters: &parameters, ..request });
+            ran = looked.await.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
+        }
         stages.database = began.elapsed().saturating_sub(stages.plan);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.
-        if text.len() > expected || text.len() < expected / 4 {
-            let room = text.len() + text.len() / 8;
+        let length = text.json.len();
+        if length > expected || length < expected / 4 {
+            let room = length + length / 8;
             function.answer_bytes.store(room.clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX), Ordering::Relaxed);
         }
         Ok(text)
@@ -310,7 +370,15 @@ impl Gateway {
         let Found { install, function, cursor_key } = found;
         let plan = &function.plan;
         let scope_key = install.scope_key(plan.scope)?;
-        let given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let mut given = plan.arguments.parse(call.arguments, self.config.http.json_depth_max)?.with_ids(Uuid::now_v7);
+        if let Some(version) = call.version {
+            let guard = plan.guard.as_ref().ok_or_else(|| unguarded(call.function, plan))?;
+            if given.version_or(guard.argument).is_some_and(|other| other != version) {
+                let detail = "`If-Match` and the arguments name two versions; no row has both";
+                return Err(Failure::new(Code::VersionMismatch, detail));
+            }
+            given.version = Some(version);
+        }
         if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
             let names = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place));
             let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
@@ -322,9 +390,8 @@ impl Gateway {
             (Some(_), None) => return Err(Failure::new(Code::Internal, "the gateway has no key for cursors")),
             (None, _) => None,
         };
-        let statement = plan
-            .statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side))
-            .ok_or_else(|| Failure::new(Code::Internal, "the gateway has no statement for these arguments"))?;
+        let statement =
+            plan.statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side)).ok_or_else(no_statement)?;
         Ok(Ready { install, plan, scope_key, given, turn, statement })
     }
 
@@ -337,6 +404,15 @@ impl Gateway {
         }
         Err(Failure::new(Code::Overloaded, "too many calls are under way").with_retry_after_s(1))
     }
+}
+
+fn no_statement() -> Failure {
+    Failure::new(Code::Internal, "the gateway has no statement for these arguments")
+}
+
+fn unguarded(function: &str, plan: &Plan) -> Failure {
+    let detail = format!("`If-Match` is for patchRow and deleteRow; `{function}` is a {}: leave it out", plan.kind);
+    Failure::new(Code::IfMatchInvalid, detail)
 }
 
 fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
@@ -388,7 +464,14 @@ fn parameter<'a>(
             given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
         }
         Binding::Given(place) => Parameter::Bool(given.has(*place)),
+        Binding::RowIds => Parameter::Uuids(&given.row_ids),
+        Binding::RowIdsGiven(place) => Parameter::UuidsGiven { ids: &given.row_ids, rows: &given.rows, place: *place },
+        Binding::Rows { place, or, as_text } => {
+            Parameter::Rows { rows: &given.rows, place: *place, or, as_text: *as_text }
+        }
+        Binding::RowsGiven(place) => Parameter::RowsGiven { rows: &given.rows, place: *place },
         Binding::Cursor(key) => turn.and_then(|turn| turn.value(*key)).map_or(Parameter::Null, Parameter::Raw),
+        Binding::Version(place) => given.version_or(*place).map_or(Parameter::Null, Parameter::Int8),
         Binding::PageRows => turn.map_or(Parameter::Null, |turn| Parameter::Int8(turn.fetched())),
         Binding::Literal(value) => Parameter::Typed(value),
         Binding::Identity { field, text } => match (identity_field(*field, identity, install), text) {

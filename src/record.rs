@@ -26,6 +26,8 @@ pub struct Extension {
     /// The document that [`Definition`] serialises to, members in its order.
     pub definition: Value,
     pub definition_sha256: Vec<u8>,
+    /// The database role its statements run as; the gateway's own where there is none.
+    pub role: Option<String>,
 }
 
 /// One definition that was deployed, and when.
@@ -106,7 +108,7 @@ pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> 
 pub async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>, Error> {
     let rows = client
         .query(
-            "SELECT e.id, e.name, e.revision, r.definition, r.definition_sha256
+            "SELECT e.id, e.name, e.revision, r.definition, r.definition_sha256, e.database_role
              FROM rowgate.extensions e
              JOIN rowgate.revisions r ON r.extension_id = e.id AND r.revision = e.revision
              ORDER BY e.id",
@@ -120,7 +122,7 @@ pub async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>, E
 pub async fn extension(client: &impl GenericClient, id: Uuid) -> Result<Option<Extension>, Error> {
     let row = client
         .query_opt(
-            "SELECT e.id, e.name, e.revision, r.definition, r.definition_sha256
+            "SELECT e.id, e.name, e.revision, r.definition, r.definition_sha256, e.database_role
              FROM rowgate.extensions e
              JOIN rowgate.revisions r ON r.extension_id = e.id AND r.revision = e.revision
              WHERE e.id = $1",
@@ -147,19 +149,21 @@ pub async fn revisions(client: &impl GenericClient, extension_id: Uuid) -> Resul
 }
 
 /// Makes `definition` the extension's revision `revision`, its current one, and tells every gateway.
-/// Belongs in the transaction that ran `statements`.
+/// Belongs in the transaction that ran `statements`; `role` is what its calls run as.
 pub async fn insert_revision(
     client: &impl GenericClient,
     definition: &Definition,
     revision: i64,
     statements: &[&str],
+    role: Option<&str>,
 ) -> Result<(), Error> {
     let extension = &definition.extension;
     client
         .execute(
-            "INSERT INTO rowgate.extensions (id, name, revision) VALUES ($1, $2, $3)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, revision = excluded.revision",
-            &[&extension.id, &extension.name, &revision],
+            "INSERT INTO rowgate.extensions (id, name, revision, database_role) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE
+             SET name = excluded.name, revision = excluded.revision, database_role = excluded.database_role",
+            &[&extension.id, &extension.name, &revision, &role],
         )
         .await?;
     client
@@ -170,6 +174,18 @@ pub async fn insert_revision(
         )
         .await?;
     client.execute("SELECT pg_notify('rowgate_registry', $1::text)", &[&extension.id.to_string()]).await?;
+    Ok(())
+}
+
+/// Has an extension's calls run as `role` from now on, and tells every gateway.
+pub async fn set_role(client: &impl GenericClient, extension_id: Uuid, role: &str) -> Result<(), Error> {
+    client
+        .execute(
+            "WITH updated AS (UPDATE rowgate.extensions SET database_role = $2 WHERE id = $1 RETURNING id)
+             SELECT pg_notify('rowgate_registry', id::text) FROM updated",
+            &[&extension_id, &role],
+        )
+        .await?;
     Ok(())
 }
 
@@ -351,6 +367,7 @@ fn extension_of(row: &Row) -> Result<Extension, Error> {
         revision: row.try_get(2)?,
         definition,
         definition_sha256: row.try_get(4)?,
+        role: row.try_get(5)?,
     })
 }
 

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use crate::db::connect::{AddressError, Connector};
-use crate::db::{migrate, pool};
+use crate::db::{migrate, pool, wall};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::http::worker::{self, Workers};
@@ -58,7 +58,14 @@ impl Server {
         let pool = pool::open(&connector, &config.database).map_err(|error| StartError::Other(error.to_string()))?;
         {
             let client = pool.get().await.map_err(|error| StartError::Database(pool_error(&error)))?;
-            migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
+            let migrated = migrate::migrate(&client).await.map_err(|error| StartError::Migrate(error.to_string()))?;
+            if config.database.roles == Roles::PerExtension && !migrated.missing.is_empty() {
+                tracing::warn!(
+                    statements = migrated.missing.len(),
+                    "rights are missing or too many for the wall between extensions to hold; `rowgate roles` prints \
+                     what a superuser has to run once"
+                );
+            }
         }
         let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
@@ -69,6 +76,7 @@ impl Server {
         };
         let gateway = Arc::new(Gateway::new(config, authenticator, metrics));
         gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
+        warn_of_missing_roles(&gateway, &pool).await;
         let (stopping, stopped) = watch::channel(false);
         let admin_listener = std::net::TcpListener::bind(admin_on).map_err(|error| listen_error(admin_on, &error))?;
         let workers = worker::start(&gateway, &connector, listen_on, count, &stopped)
@@ -101,6 +109,17 @@ impl Server {
             tracing::error!("the admin listener ended by a panic");
         }
         self.pool.close();
+    }
+}
+
+/// A database that was copied to another server comes without the roles, which are the server's.
+async fn warn_of_missing_roles(gateway: &Gateway, pool: &Pool) {
+    let snapshot = gateway.snapshot();
+    let roles: Vec<&str> = snapshot.extensions.values().filter_map(|extension| extension.role.as_deref()).collect();
+    let Ok(client) = pool.get().await else { return };
+    // Who cannot ask is told by the calls that fail.
+    for role in wall::not_takeable(&client, &roles).await.unwrap_or_default() {
+        tracing::error!(role, "the database role of an extension is missing here; deploy the extension again");
     }
 }
 

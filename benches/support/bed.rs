@@ -7,12 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota};
+use rowgate::config::{Config, Quota, Roles};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
 use rowgate::db::parameter::Parameter;
-use rowgate::deploy::apply::{Patience, apply};
+use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::gateway::{Call, Gateway, Worker};
 use rowgate::http::Shared;
@@ -132,7 +132,7 @@ impl Bed {
 
     pub(crate) async fn call(&self, function: &str, arguments: &str) -> Vec<u8> {
         let (install_id, identity) = (self.install_id, &self.identity);
-        let call = Call { install_id, function, identity, arguments: arguments.as_bytes() };
+        let call = Call::new(install_id, function, identity, arguments.as_bytes());
         self.shared.gateway.call(&self.shared.worker, call).await.result.unwrap()
     }
 
@@ -168,10 +168,15 @@ impl Bare<'_> {
             Binding::Argument(place) => self.given.get(*place).map_or(Parameter::Null, Parameter::Typed),
             Binding::ArgumentOr(place, default) => Parameter::Typed(self.given.get(*place).unwrap_or(default)),
             Binding::Pattern { .. } | Binding::Element { .. } => unreachable!("no case looks for parts"),
+            Binding::RowIds | Binding::Rows { .. } | Binding::RowsGiven(_) | Binding::RowIdsGiven(_) => {
+                panic!("no case writes many rows")
+            }
             Binding::Given(place) => Parameter::Bool(self.given.has(*place)),
             Binding::Literal(value) => Parameter::Typed(value),
             Binding::Identity { .. } => panic!("the bench's functions ask nothing of the caller"),
-            Binding::Cursor(_) | Binding::PageRows => panic!("pages are measured through the gateway"),
+            Binding::Cursor(_) | Binding::PageRows | Binding::Version(_) => {
+                panic!("pages are measured through the gateway")
+            }
         }
     }
 }
@@ -191,7 +196,8 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    apply(&mut client, &definition, &model, recall, Patience::default()).await.unwrap();
+    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles: Roles::PerExtension };
+    apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,
         extension_id: definition.extension.id,

@@ -201,6 +201,10 @@ pub enum Body {
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
+        /// Rows that each row is answered with: by the column that refers to one, or by the name of
+        /// a list of rows that refer to it.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        expand: IndexMap<String, Expand>,
     },
     /// The row with this `id`.
     GetRow {
@@ -209,6 +213,10 @@ pub enum Body {
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
+        /// Rows that each row is answered with: by the column that refers to one, or by the name of
+        /// a list of rows that refer to it.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        expand: IndexMap<String, Expand>,
     },
     /// How many rows of the scope the filter accepts.
     CountRows {
@@ -249,6 +257,22 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
     },
+    /// A new row for each element of the argument `rows`, of which the values' arguments are the
+    /// members; the answer is the rows.
+    InsertRows {
+        table: String,
+        values: IndexMap<String, Operand>,
+        #[serde(default, skip_serializing_if = "OnConflict::is_error")]
+        on_conflict: OnConflict,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unique: Option<String>,
+        /// Rows that one call may bring; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
     /// A new row, or new values for the row that a unique rule says is there; the answer is the row.
     UpsertRow {
         table: String,
@@ -263,12 +287,41 @@ pub enum Body {
         table: String,
         id: Operand,
         values: IndexMap<String, Operand>,
+        /// The version that the row must still have: an argument.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Operand>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
+    /// New values for some columns of every row that the filter accepts; the answer is the rows.
+    PatchRows {
+        table: String,
+        filter: Filter,
+        values: IndexMap<String, Operand>,
+        /// Where the filter accepts more rows, nothing is changed; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
         /// The columns answered, in this order; all but the private ones where none is named.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         fields: Vec<String>,
     },
     /// The row with this `id` goes; the answer is `{ "id" }`.
-    DeleteRow { table: String, id: Operand },
+    DeleteRow {
+        table: String,
+        id: Operand,
+        /// The version that the row must still have: an argument.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Operand>,
+    },
+    /// Every row that the filter accepts goes; the answer is `[{ "id" }, …]`.
+    DeleteRows {
+        table: String,
+        filter: Filter,
+        /// Where the filter accepts more rows, none goes; 1,000 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_rows: Option<u32>,
+    },
 }
 
 impl Body {
@@ -280,9 +333,12 @@ impl Body {
             | Body::CountRows { table, .. }
             | Body::AggregateRows { table, .. }
             | Body::InsertRow { table, .. }
+            | Body::InsertRows { table, .. }
             | Body::UpsertRow { table, .. }
             | Body::PatchRow { table, .. }
-            | Body::DeleteRow { table, .. } => table,
+            | Body::PatchRows { table, .. }
+            | Body::DeleteRow { table, .. }
+            | Body::DeleteRows { table, .. } => table,
         }
     }
 
@@ -294,9 +350,12 @@ impl Body {
             Body::CountRows { .. } => "countRows",
             Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
+            Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
+            Body::DeleteRows { .. } => "deleteRows",
         }
     }
 }
@@ -357,6 +416,40 @@ pub enum OnConflict {
 impl OnConflict {
     pub fn is_error(&self) -> bool {
         *self == OnConflict::Error
+    }
+}
+
+/// What rows are answered with besides their own columns.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Expand {
+    /// Rows whose column `by` refers to the row.
+    List {
+        table: String,
+        by: String,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+        #[serde(default, rename = "orderBy", skip_serializing_if = "Vec::is_empty")]
+        order_by: Vec<Order>,
+        /// Rows listed at most.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// The row that the column refers to, or null.
+    Row {
+        /// The member of the answer; made from the column's name unless given.
+        #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+        /// The columns answered, in this order; all but the private ones where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fields: Vec<String>,
+    },
+}
+
+impl Default for Expand {
+    fn default() -> Self {
+        Expand::Row { member: None, fields: Vec::new() }
     }
 }
 
@@ -473,7 +566,7 @@ impl Operator {
 }
 
 /// Where a value comes from. In JSON a scalar or an array is itself; an object is one of
-/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"literal"}`.
+/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"append"}`, `{"remove"}`, `{"literal"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// The author's own value.
@@ -486,6 +579,22 @@ pub enum Operand {
     Now,
     /// The column's old value plus this; in patchRow alone.
     Increment(Box<Operand>),
+    /// The column's old list with this element behind it; in patchRow and patchRows alone.
+    Append(Box<Operand>),
+    /// The column's old list without the elements that are equal to this; in patchRow and patchRows alone.
+    Remove(Box<Operand>),
+}
+
+impl Operand {
+    /// What is done to a column's old value, as authors call it, and with what.
+    pub fn change(&self) -> Option<(&'static str, &Operand)> {
+        match self {
+            Operand::Increment(by) => Some(("increment", by)),
+            Operand::Append(element) => Some(("append", element)),
+            Operand::Remove(element) => Some(("remove", element)),
+            Operand::Literal(_) | Operand::Argument { .. } | Operand::Identity(_) | Operand::Now => None,
+        }
+    }
 }
 
 /// What is known of a caller.
@@ -548,6 +657,8 @@ impl Serialize for Operand {
             Operand::Identity(field) => member("identity", field, serializer),
             Operand::Now => member("now", &true, serializer),
             Operand::Increment(by) => member("increment", by, serializer),
+            Operand::Append(element) => member("append", element, serializer),
+            Operand::Remove(element) => member("remove", element, serializer),
         }
     }
 }
@@ -596,7 +707,9 @@ impl JsonSchema for Operand {
                 { "type": "object", "properties": { "arg": { "type": "string" }, "validator": validator }, "required": ["arg"], "additionalProperties": false },
                 { "type": "object", "properties": { "identity": identity }, "required": ["identity"], "additionalProperties": false },
                 { "type": "object", "properties": { "now": { "const": true } }, "required": ["now"], "additionalProperties": false },
-                { "type": "object", "properties": { "increment": operand }, "required": ["increment"], "additionalProperties": false },
+                { "type": "object", "properties": { "increment": operand.clone() }, "required": ["increment"], "additionalProperties": false },
+                { "type": "object", "properties": { "append": operand.clone() }, "required": ["append"], "additionalProperties": false },
+                { "type": "object", "properties": { "remove": operand }, "required": ["remove"], "additionalProperties": false },
                 { "type": "object", "properties": { "literal": {} }, "required": ["literal"], "additionalProperties": false }
             ]
         })

@@ -8,6 +8,7 @@ use schemars::Schema;
 use serde_json::{Map, Value, json};
 
 use crate::definition::{Definition, FORMAT};
+use crate::function::LIST_ROWS_MAX;
 use crate::read::EXTENSION_TEXT_CHARACTERS_MAX;
 
 /// The JSON Schema (draft 2020-12) of a definition document.
@@ -146,6 +147,7 @@ fn second_spellings(document: &mut Value) {
         );
         extend(query, "", json!({ "dependentRequired": { "orderDir": ["orderBy"] } }));
     }
+    expand(document);
     // `isNull` alone goes without a value.
     if let Some(Value::Array(required)) = document.pointer_mut("/$defs/Comparison/required") {
         required.retain(|member| *member != "value");
@@ -154,6 +156,46 @@ fn second_spellings(document: &mut Value) {
         let list =
             json!({ "type": "array", "items": { "$ref": "#/$defs/Filter" }, "description": "Every one of these." });
         filters.push(list);
+    }
+}
+
+/// `expand` as a list of columns, or with `true` for a column.
+fn expand(document: &mut Value) {
+    let one_order = json!([{ "type": "string" }, { "$ref": "#/$defs/Order" }]);
+    extend(
+        document,
+        "/$defs/Expand/anyOf/0/properties",
+        json!({
+            "orderBy": {
+                "description": "A column, a column with its direction, or a list of either.",
+                "anyOf": [
+                    { "type": "string" },
+                    { "$ref": "#/$defs/Order" },
+                    { "type": "array", "items": { "anyOf": one_order } },
+                ],
+            },
+            "orderDir": { "description": "The direction of columns that name none.", "$ref": "#/$defs/Direction" },
+            "limit": { "type": "integer", "minimum": 1, "maximum": LIST_ROWS_MAX, "description": "Rows listed at most." },
+        }),
+    );
+    for kind in ["queryRows", "getRow"] {
+        let Some(read) = variant(document, "/$defs/Function/oneOf", "kind", kind) else { continue };
+        extend(
+            read,
+            "/properties",
+            json!({
+                "expand": {
+                    "description": "Rows that each row is answered with: columns that refer to one, or an object of these and of lists of rows that refer to it.",
+                    "anyOf": [
+                        { "type": "array", "items": { "type": "string" } },
+                        {
+                            "type": "object",
+                            "additionalProperties": { "anyOf": [{ "const": true }, { "$ref": "#/$defs/Expand" }] },
+                        },
+                    ],
+                },
+            }),
+        );
     }
 }
 

@@ -12,6 +12,8 @@ use crate::value::Typed;
 
 /// Rows a query answers at most, and the limit where none is declared.
 pub const QUERY_ROWS_MAX: u32 = 1_000;
+/// Rows a call writes at most, and the maximum where none is declared.
+pub const WRITE_ROWS_MAX: u32 = 1_000;
 /// Rows an offset may skip: a larger one walks what nobody reads.
 pub const OFFSET_ROWS_MAX: u32 = 100_000;
 /// Optional arguments that drop a condition of their statement, in one function: each doubles the
@@ -26,6 +28,14 @@ pub const IN_ELEMENTS_MAX: usize = 1_000;
 
 /// Members of what an aggregateRows answers with: columns of groups, and what is selected.
 pub const AGGREGATE_MEMBERS_MAX: usize = 32;
+
+/// Members that rows are answered with besides their columns.
+pub const EXPAND_MEMBERS_MAX: usize = 8;
+/// Rows of a list within a row, where none is declared and at most.
+pub const LIST_ROWS: u32 = 20;
+pub const LIST_ROWS_MAX: u32 = 100;
+/// Rows of all lists of an answer.
+pub const EMBEDDED_ROWS_MAX: u32 = 20_000;
 
 /// The argument that a paged query takes without declaring it.
 pub const CURSOR: &str = "cursor";
@@ -80,6 +90,19 @@ pub enum Absence {
     Dropped,
 }
 
+/// The one argument of a function that takes many rows: an array of objects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowsArgument {
+    /// What each object has; sorted by name.
+    pub members: Vec<Argument>,
+    pub rows_max: u32,
+}
+
+impl RowsArgument {
+    /// What callers call it.
+    pub const NAME: &str = "rows";
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     QueryRows {
@@ -92,12 +115,16 @@ pub enum Body {
         page: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+        /// What each row is answered with besides, in its order.
+        expand: Vec<Expand>,
     },
     GetRow {
         table: Name,
         id: Source,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+        /// What each row is answered with besides, in its order.
+        expand: Vec<Expand>,
     },
     CountRows {
         table: Name,
@@ -123,6 +150,15 @@ pub enum Body {
         fields: Vec<Name>,
         conflict: Conflict,
     },
+    /// A new row for each of the call's; the arguments of the values are members of it.
+    InsertRows {
+        table: Name,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        conflict: Conflict,
+        rows: RowsArgument,
+    },
     /// An [`Body::InsertRow`] that updates on conflict, by its own name.
     UpsertRow {
         table: Name,
@@ -136,12 +172,31 @@ pub enum Body {
         table: Name,
         id: Source,
         values: Vec<Assignment>,
+        /// The place in [`Function::arguments`] of the version that the row must still have.
+        version: Option<usize>,
         /// The columns answered, in their order.
         fields: Vec<Name>,
+    },
+    /// Where the filter accepts more than `rows_max` rows, nothing is changed.
+    PatchRows {
+        table: Name,
+        filter: Filter,
+        values: Vec<Assignment>,
+        /// The columns answered, in their order.
+        fields: Vec<Name>,
+        rows_max: u32,
     },
     DeleteRow {
         table: Name,
         id: Source,
+        /// The place in [`Function::arguments`] of the version that the row must still have.
+        version: Option<usize>,
+    },
+    /// Where the filter accepts more than `rows_max` rows, none goes.
+    DeleteRows {
+        table: Name,
+        filter: Filter,
+        rows_max: u32,
     },
 }
 
@@ -153,9 +208,28 @@ impl Body {
             | Body::CountRows { table, .. }
             | Body::AggregateRows { table, .. }
             | Body::InsertRow { table, .. }
+            | Body::InsertRows { table, .. }
             | Body::UpsertRow { table, .. }
             | Body::PatchRow { table, .. }
-            | Body::DeleteRow { table, .. } => table,
+            | Body::PatchRows { table, .. }
+            | Body::DeleteRow { table, .. }
+            | Body::DeleteRows { table, .. } => table,
+        }
+    }
+
+    /// What its rows are answered with besides their columns.
+    pub fn expand(&self) -> &[Expand] {
+        match self {
+            Body::QueryRows { expand, .. } | Body::GetRow { expand, .. } => expand,
+            Body::CountRows { .. }
+            | Body::AggregateRows { .. }
+            | Body::InsertRow { .. }
+            | Body::InsertRows { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => &[],
         }
     }
 
@@ -163,7 +237,30 @@ impl Body {
     pub const fn writes(&self) -> bool {
         match self {
             Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => false,
-            Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => true,
+            Body::InsertRow { .. }
+            | Body::InsertRows { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => true,
+        }
+    }
+
+    /// The argument that holds many rows, where there is one.
+    pub const fn rows(&self) -> Option<&RowsArgument> {
+        match self {
+            Body::InsertRows { rows, .. } => Some(rows),
+            Body::QueryRows { .. }
+            | Body::GetRow { .. }
+            | Body::CountRows { .. }
+            | Body::AggregateRows { .. }
+            | Body::InsertRow { .. }
+            | Body::UpsertRow { .. }
+            | Body::PatchRow { .. }
+            | Body::PatchRows { .. }
+            | Body::DeleteRow { .. }
+            | Body::DeleteRows { .. } => None,
         }
     }
 
@@ -175,9 +272,12 @@ impl Body {
             Body::CountRows { .. } => "countRows",
             Body::AggregateRows { .. } => "aggregateRows",
             Body::InsertRow { .. } => "insertRow",
+            Body::InsertRows { .. } => "insertRows",
             Body::UpsertRow { .. } => "upsertRow",
             Body::PatchRow { .. } => "patchRow",
+            Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
+            Body::DeleteRows { .. } => "deleteRows",
         }
     }
 }
@@ -199,6 +299,37 @@ impl Selected {
     /// Whether it is an integer that may have more digits than any column's: a sum of many.
     pub fn is_long(&self) -> bool {
         self.function == AggregateFunction::Sum && matches!(self.column_type, ColumnType::Integer { .. })
+    }
+}
+
+/// Rows embedded into each row of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expand {
+    /// The member of the answer, which no column answered has.
+    pub name: Name,
+    /// Whose rows; of the same scope as the function's table.
+    pub table: Name,
+    /// The columns answered, in their order.
+    pub fields: Vec<Name>,
+    pub link: Link,
+}
+
+/// How embedded rows are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// The one row that this column of the function's table refers to; null where that is null.
+    Row { column: Name },
+    /// The rows whose column `by` refers to the function's row, in this order.
+    Rows { by: Name, order_by: Vec<Order>, limit: u32 },
+}
+
+impl Expand {
+    /// Rows it may list; none where it is one row.
+    pub const fn list_rows_max(&self) -> u32 {
+        match &self.link {
+            Link::Row { .. } => 0,
+            Link::Rows { limit, .. } => *limit,
+        }
     }
 }
 
@@ -264,4 +395,8 @@ pub enum Assigned {
     /// The old value (0 where null) plus this; for a row that is not there yet, the default or 0
     /// plus this.
     Increment(Source),
+    /// The old list, empty where null, with this element behind it.
+    Append(Source),
+    /// The old list without the elements that are equal to this; null stays null.
+    Remove(Source),
 }

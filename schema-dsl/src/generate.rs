@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
-    Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
+    Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
+    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
-use crate::function::{OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX};
+use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
 
 /// A sound definition with up to four tables of up to ten columns, and up to eight functions.
@@ -31,7 +31,7 @@ pub fn definition(choices: &[u32]) -> Definition {
     for index in 0..1 + choices.below(8) {
         let which = choices.below(tables.len());
         if let Some((name, table)) = tables.get_index(which) {
-            functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, name, table));
+            functions.insert(format!("f{index}{}", choices.word()), function(&mut choices, &tables, name, table));
         }
     }
     let extension = Extension {
@@ -253,22 +253,36 @@ impl Budget {
     }
 }
 
-fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
+fn function(choices: &mut Choices<'_>, tables: &IndexMap<String, Table>, name: &str, table: &Table) -> Function {
     let mut budget = Budget { arguments: 0, optional: 0 };
     let access = choices.pick(&Role::ALL).filter(|_| choices.flag());
     let name = name.to_owned();
-    let body = match choices.below(7) {
-        1 => Body::GetRow { table: name, id: row(choices), fields: fields(choices, table) },
+    let body = match choices.below(9) {
+        1 => {
+            let (id, fields, expand) = (row(choices), fields(choices, table), expand(choices, tables, &name, table));
+            Body::GetRow { table: name, id, fields, expand }
+        }
         2 => Body::CountRows { table: name, filter: optional_filter(choices, table, &mut budget) },
         3 => insertion(choices, name, table, &mut budget),
         4 => {
             let id = row(choices);
             let values = patched(choices, table, &mut budget);
             // A table of references alone may offer nothing to patch but by argument.
-            Body::PatchRow { table: name, id, values, fields: fields(choices, table) }
+            let version = version(choices, &mut budget);
+            Body::PatchRow { table: name, id, values, version, fields: fields(choices, table) }
         }
-        5 => Body::DeleteRow { table: name, id: row(choices) },
+        5 => Body::DeleteRow { table: name, id: row(choices), version: version(choices, &mut budget) },
         6 => aggregate(choices, name, table, &mut budget),
+        7 => {
+            let filter = needed_filter(choices, table, &mut budget);
+            let max_rows = rows_max(choices);
+            let values = patched(choices, table, &mut budget);
+            Body::PatchRows { table: name, filter, values, max_rows, fields: fields(choices, table) }
+        }
+        8 => {
+            let filter = needed_filter(choices, table, &mut budget);
+            Body::DeleteRows { table: name, filter, max_rows: rows_max(choices) }
+        }
         _ => {
             let filter = optional_filter(choices, table, &mut budget);
             let order_by = orders(choices, table);
@@ -277,10 +291,11 @@ fn function(choices: &mut Choices<'_>, name: &str, table: &Table) -> Function {
             let nullable = order_by.iter().filter_map(|order| table.columns.get(&order.column));
             let nullable = nullable.filter(|column| column.validator.optional).count();
             let page = offset.is_none() && budget.optional + nullable <= OPTIONAL_ARGUMENTS_MAX && choices.flag();
-            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields: fields(choices, table) }
+            let (fields, expand) = (fields(choices, table), expand(choices, tables, &name, table));
+            Body::QueryRows { table: name, filter, order_by, limit, offset, page, fields, expand }
         }
     };
-    let own = table.owned && choices.flag();
+    let own = table.owned && choices.flag() && !matches!(body, Body::InsertRows { .. });
     Function { access, own, scan: None, body }
 }
 
@@ -325,6 +340,13 @@ fn row(choices: &mut Choices<'_>) -> Operand {
     }
 }
 
+fn version(choices: &mut Choices<'_>, budget: &mut Budget) -> Option<Operand> {
+    let column_type = ColumnType::Integer { min: Some(1), max: None };
+    let optional = choices.flag();
+    let validator = choices.some(Validator { column_type, optional, default: None });
+    choices.flag().then(|| Operand::Argument { name: budget.name(choices), validator })
+}
+
 fn rows(choices: &mut Choices<'_>, budget: &mut Budget, max: u32) -> Option<Operand> {
     match choices.below(3) {
         1 => Some(Operand::Literal(json!(1 + choices.below(max as usize)))),
@@ -342,6 +364,60 @@ fn fields(choices: &mut Choices<'_>, table: &Table) -> Vec<String> {
     let visible = table.columns.iter().filter(|(_, column)| !column.private).map(|(name, _)| name.as_str());
     let visible = ["version", "id"].into_iter().chain(visible);
     if choices.below(3) < 2 { Vec::new() } else { visible.filter(|_| choices.flag()).map(str::to_owned).collect() }
+}
+
+/// How many rows a write may be of.
+fn rows_max(choices: &mut Choices<'_>) -> Option<u32> {
+    let rows = 1 + choices.below(WRITE_ROWS_MAX as usize);
+    choices.some(u32::try_from(rows).unwrap_or(WRITE_ROWS_MAX))
+}
+
+/// A filter of a write, none of whose arguments may be left out.
+fn needed_filter(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Filter {
+    let optional = std::mem::replace(&mut budget.optional, OPTIONAL_ARGUMENTS_MAX);
+    let filter = filter(choices, table, budget, 0).unwrap_or(Filter::All { all: Vec::new() });
+    budget.optional = optional;
+    filter
+}
+
+/// Rows embedded into those of the table `name`, few enough for any number of these.
+fn expand(
+    choices: &mut Choices<'_>,
+    tables: &IndexMap<String, Table>,
+    name: &str,
+    table: &Table,
+) -> IndexMap<String, Expand> {
+    let mut expand = IndexMap::new();
+    if choices.below(3) < 2 {
+        return expand;
+    }
+    let references = |table: &Table| -> Vec<(String, String)> {
+        let visible = table.columns.iter().filter(|(_, column)| !column.private);
+        visible
+            .filter_map(|(name, column)| match &column.validator.column_type {
+                ColumnType::Id { table, .. } => Some((name.clone(), table.clone())),
+                _ => None,
+            })
+            .collect()
+    };
+    for (column, target) in references(table) {
+        if let Some(target) = tables.get(&target).filter(|_| choices.flag()) {
+            let member = choices.some(format!("e{}", expand.len()));
+            expand.insert(column, Expand::Row { member, fields: fields(choices, target) });
+        }
+    }
+    for (listed, of) in tables {
+        for (by, _) in references(of).into_iter().filter(|(_, target)| target == name) {
+            if choices.flag() {
+                let (fields, order_by) = (fields(choices, of), orders(choices, of));
+                let limit = Some(1 + choices.below(2) as u64);
+                let list = Expand::List { table: listed.clone(), by, fields, order_by, limit };
+                expand.insert(format!("l{}", expand.len()), list);
+            }
+        }
+    }
+    expand.truncate(EXPAND_MEMBERS_MAX);
+    expand
 }
 
 fn orders(choices: &mut Choices<'_>, table: &Table) -> Vec<Order> {
@@ -441,13 +517,30 @@ fn insertion(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mu
     let rules = table.uniques.iter().filter(|(_, rule)| rule.iter().all(|column| values.contains_key(column)));
     let known: Vec<String> = columns.map(|(name, _)| name.clone()).chain(rules.map(|(name, _)| name.clone())).collect();
     let fields = fields(choices, table);
-    match (choices.below(4), choices.pick(&known)) {
+    let required = |column: &String| table.columns.get(column).is_some_and(|column| !column.validator.optional);
+    let of_rule = |unique: &String| match table.uniques.get(unique) {
+        Some(rule) => rule.iter().all(required),
+        None => required(unique),
+    };
+    let max_rows = rows_max(choices);
+    match (choices.below(7), choices.pick(&known)) {
         (1, Some(unique)) => Body::UpsertRow { table: name, unique, values, fields },
         (2, unique @ Some(_)) => {
             Body::InsertRow { table: name, values, on_conflict: OnConflict::Ignore, unique, fields }
         }
         (3, unique @ Some(_)) => {
             Body::InsertRow { table: name, values, on_conflict: OnConflict::Update, unique, fields }
+        }
+        (4, Some(unique)) if of_rule(&unique) => {
+            let unique = Some(unique);
+            Body::InsertRows { table: name, values, on_conflict: OnConflict::Ignore, unique, max_rows, fields }
+        }
+        (5, unique @ Some(_)) => {
+            Body::InsertRows { table: name, values, on_conflict: OnConflict::Update, unique, max_rows, fields }
+        }
+        (6, _) => {
+            let on_conflict = OnConflict::Error;
+            Body::InsertRows { table: name, values, on_conflict, unique: None, max_rows, fields }
         }
         _ => Body::InsertRow { table: name, values, on_conflict: OnConflict::Error, unique: None, fields },
     }
@@ -476,7 +569,13 @@ fn patched(choices: &mut Choices<'_>, table: &Table, budget: &mut Budget) -> Ind
             | ColumnType::Object { .. }
             | ColumnType::Json => None,
         };
+        let items =
+            if let ColumnType::Array { items, .. } = &column.validator.column_type { Some(items) } else { None };
         let operand = match by.filter(|_| choices.flag()) {
+            None if items.is_some() && choices.flag() => {
+                let element = Box::new(Operand::Argument { name: budget.name(choices), validator: None });
+                Some(if choices.flag() { Operand::Append(element) } else { Operand::Remove(element) })
+            }
             Some(by) if choices.flag() => Some(Operand::Increment(Box::new(Operand::Literal(by)))),
             Some(_) => {
                 let name = budget.name(choices);

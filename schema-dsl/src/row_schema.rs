@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Function, Limit, Selected};
+use crate::function::{Absence, Argument, Body, Expand, Function, Limit, Link, RowsArgument, Selected};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -21,13 +21,15 @@ pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The arguments object of a call.
 pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for argument in &function.arguments {
-        properties.insert(argument.name.to_string(), argument_schema(argument).to_value());
-        if argument.absence == Absence::Refused {
-            required.push(argument.name.to_string());
-        }
+    let (mut properties, mut required) = members(&function.arguments);
+    if let Some(RowsArgument { members: of_row, rows_max }) = function.body.rows() {
+        let (of_row, of_row_required) = members(of_row);
+        let row = json!({
+            "type": "object", "properties": of_row, "required": of_row_required, "additionalProperties": false
+        });
+        let rows = json!({ "type": "array", "items": row, "minItems": 1, "maxItems": rows_max });
+        properties.insert(RowsArgument::NAME.to_owned(), rows);
+        required.push(RowsArgument::NAME.to_owned());
     }
     let table = function.body.table();
     let description = format!(
@@ -56,13 +58,20 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
                 Limit::Literal(rows) => *rows,
                 Limit::Argument { max, .. } => *max,
             };
-            let rows = json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max });
+            let rows = json!({ "type": "array", "items": expanded_schema(model, function, table, fields), "maxItems": rows_max });
             if page.is_some() { page_schema(rows) } else { rows }
         }
-        Body::GetRow { fields, .. }
-        | Body::InsertRow { fields, .. }
-        | Body::UpsertRow { fields, .. }
-        | Body::PatchRow { fields, .. } => row_schema(table, fields).to_value(),
+        Body::GetRow { fields, .. } => expanded_schema(model, function, table, fields).to_value(),
+        Body::InsertRow { fields, .. } | Body::UpsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
+            row_schema(table, fields).to_value()
+        }
+        Body::InsertRows { fields, rows: RowsArgument { rows_max, .. }, .. }
+        | Body::PatchRows { fields, rows_max, .. } => {
+            json!({ "type": "array", "items": row_schema(table, fields), "maxItems": rows_max })
+        }
+        Body::DeleteRows { rows_max, .. } => {
+            json!({ "type": "array", "items": only_id(table), "maxItems": rows_max })
+        }
         Body::CountRows { .. } => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
         Body::AggregateRows { groups, select, limit, .. } => {
             let groups_max = match limit {
@@ -72,12 +81,7 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
             };
             json!({ "type": "array", "items": group_schema(table, groups, select), "maxItems": groups_max })
         }
-        Body::DeleteRow { .. } => json!({
-            "type": "object",
-            "properties": { "id": row_id(table.name.as_str()) },
-            "required": ["id"],
-            "additionalProperties": false
-        }),
+        Body::DeleteRow { .. } => only_id(table),
     };
     let mut members = Map::new();
     members.insert("$schema".to_owned(), DIALECT.into());
@@ -113,6 +117,29 @@ pub fn row_schema(table: &Table, fields: &[Name]) -> Schema {
         "required": names,
         "additionalProperties": false
     })
+}
+
+/// A row with the rows that are embedded into it.
+fn expanded_schema(model: &Model, function: &Function, table: &Table, fields: &[Name]) -> Schema {
+    let mut schema = row_schema(table, fields);
+    for Expand { name, table: of, fields, link } in function.body.expand() {
+        let Some(of) = model.table(of.as_str()) else { continue };
+        let row = row_schema(of, fields);
+        let member = match link {
+            Link::Row { column } if table.column(column.as_str()).is_none_or(|column| column.optional) => or_null(row),
+            // The row may be another user's.
+            Link::Row { .. } if function.own && of.owner().is_some() => or_null(row),
+            Link::Row { .. } => row,
+            Link::Rows { limit, .. } => json_schema!({ "type": "array", "items": row, "maxItems": limit }),
+        };
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert(name.to_string(), member.to_value());
+        }
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.push(name.as_str().into());
+        }
+    }
+    schema
 }
 
 /// A group as aggregateRows answers it.
@@ -212,6 +239,23 @@ pub fn json_of(value: &Typed) -> Value {
     }
 }
 
+/// The properties for `arguments`, and the names of those that every call gives.
+fn members(arguments: &[Argument]) -> (Map<String, Value>, Vec<String>) {
+    let properties = arguments.iter().map(|argument| (argument.name.to_string(), argument_schema(argument).to_value()));
+    let required = arguments.iter().filter(|argument| argument.absence == Absence::Refused);
+    (properties.collect(), required.map(|argument| argument.name.to_string()).collect())
+}
+
+/// What is left to say of a row that went.
+fn only_id(table: &Table) -> Value {
+    json!({
+        "type": "object",
+        "properties": { "id": row_id(table.name.as_str()) },
+        "required": ["id"],
+        "additionalProperties": false
+    })
+}
+
 /// By the calendar, since jiff's timestamps end some hours before the year 9999 does.
 fn timestamp(microseconds: i64) -> Option<String> {
     const DAY_MICROSECONDS: i64 = 86_400_000_000;
@@ -308,8 +352,11 @@ const fn deed(body: &Body) -> &'static str {
         Body::CountRows { .. } => "count rows",
         Body::AggregateRows { .. } => "sum up rows",
         Body::InsertRow { .. } => "insert a row",
+        Body::InsertRows { .. } => "insert rows",
         Body::UpsertRow { .. } => "insert or change a row",
         Body::PatchRow { .. } => "change a row",
+        Body::PatchRows { .. } => "change rows",
         Body::DeleteRow { .. } => "delete a row",
+        Body::DeleteRows { .. } => "delete rows",
     }
 }

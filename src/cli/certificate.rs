@@ -8,6 +8,8 @@ use tokio_postgres::Client;
 
 use crate::cli::Failed;
 use crate::cli::bundle::Loaded;
+use crate::config::Roles;
+use crate::deploy::apply::{ApplyError, Patience, Scans, Terms};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
 
 /// Which functions may read or sort without bound.
@@ -19,17 +21,26 @@ pub(super) struct AllowScan {
 }
 
 impl AllowScan {
+    /// The terms of a deploy on which all functions but these need their certificate.
+    pub(super) fn terms(&self, patience: Patience, roles: Roles) -> Terms {
+        Terms { patience, scans: Scans::Only(self.allow_scan.iter().cloned().collect()), roles }
+    }
+
     /// Has every function explained over empty copies of its tables; answers what is refused, placed.
     pub(super) async fn refusals(&self, client: &mut Client, loaded: &Loaded) -> Result<Vec<Diagnostic>, Failed> {
         let allowed: BTreeSet<String> = self.allow_scan.iter().cloned().collect();
-        match must_exist(&loaded.model, &allowed) {
-            Ok(()) => {}
-            Err(error @ CertifyError::UnknownFunction { .. }) => return Err(Failed::Usage(error.to_string())),
-            Err(error) => return Err(error.into()),
-        }
+        must_exist(&loaded.model, &allowed).map_err(|error| failed(error.into()))?;
         let certified = certify(client, &loaded.model).await?;
         let mut refused = refusals(&loaded.model, &certified, &allowed);
         loaded.source_map.place(&mut refused);
         Ok(refused)
+    }
+}
+
+/// How a command ends with `error`: a name that is no function's was typed wrong.
+pub(super) fn failed(error: ApplyError) -> Failed {
+    match error {
+        ApplyError::Certify(error @ CertifyError::UnknownFunction { .. }) => Failed::Usage(error.to_string()),
+        other => other.into(),
     }
 }

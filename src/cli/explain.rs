@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
+use rowgate_schema_dsl::value::Typed;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -119,7 +120,7 @@ fn document(loaded: &Loaded, plan: &Plan, certified: &Certified) -> Result<Value
     let mut complaints = refusals(&loaded.model, std::slice::from_ref(certified), &Default::default());
     loaded.source_map.place(&mut complaints);
     let mut statements = Vec::new();
-    for ((statement, cost), node) in plan.variants.iter().zip(&certified.certificate.statements).zip(&certified.plans) {
+    for ((statement, cost), node) in plan.statements().zip(&certified.certificate.statements).zip(&certified.plans) {
         statements.push(json!({
             "given": cost.given,
             "sql": statement.sql,
@@ -128,6 +129,7 @@ fn document(loaded: &Loaded, plan: &Plan, certified: &Certified) -> Result<Value
             "reads": cost.reads,
             "sorts": cost.sorts,
             "excesses": cost.excesses,
+            "embedded_excesses": cost.embedded_excesses,
         }));
     }
     Ok(json!({
@@ -148,18 +150,19 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
     let mut text = format!("{}{place}\n\n", style.strong(name));
     let definition = loaded.definition.functions.get(name);
     text.push_str(&indented(&wrapped_json(&serde_json::to_value(definition)?)));
-    let count = plan.variants.len();
+    let count = plan.statements().count();
     let mut left_out = 0;
     for (number, ((statement, cost), node)) in
-        plan.variants.iter().zip(&certified.certificate.statements).zip(&certified.plans).enumerate()
+        plan.statements().zip(&certified.certificate.statements).zip(&certified.plans).enumerate()
     {
         let is_end = number == 0 || number + 1 == count;
-        if count > STATEMENTS_SHOWN_MAX && !all && !is_end && cost.excesses.is_empty() {
+        if count > STATEMENTS_SHOWN_MAX && !all && !is_end && cost.is_bounded() {
             left_out += 1;
             continue;
         }
         let which = match (count, cost.given.as_slice()) {
             (1, _) => "every call".to_owned(),
+            (_, []) if plan.guard.is_some() => "called without a version".to_owned(),
             (_, []) => "called without its optional arguments".to_owned(),
             (_, given) => format!("called with {}", given.join(", ")),
         };
@@ -179,7 +182,8 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
                 (true, _) => ", and the filter refuses some of them",
                 (false, _) => "",
             };
-            text.push_str(&format!("    reads {}: {}{walks}\n", read.table, read.bound));
+            let of = read.embedded.as_ref().map_or_else(String::new, |member| format!("for `{member}` of each row, "));
+            text.push_str(&format!("    reads {}: {of}{}{walks}\n", read.table, read.bound));
         }
         if cost.reads.is_empty() {
             text.push_str("    reads no table\n");
@@ -192,7 +196,7 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
     let mut complaints = refusals(&loaded.model, std::slice::from_ref(certified), &Default::default());
     loaded.source_map.place(&mut complaints);
     text.push('\n');
-    let unbounded = certified.certificate.statements.iter().any(|statement| !statement.excesses.is_empty());
+    let unbounded = certified.certificate.statements.iter().any(|statement| !statement.is_bounded());
     text.push_str(&match (complaints.as_slice(), unbounded) {
         ([], false) => format!("{}\n", style.good("bounded")),
         ([], true) => "not bounded, and accepted by `scan = \"allowed\"`\n".to_owned(),
@@ -203,7 +207,12 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
 
 /// What each parameter of the statement is bound to.
 fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
-    let arguments = loaded.model.functions.first().map(|function| function.arguments.as_slice()).unwrap_or_default();
+    let function = loaded.model.functions.first();
+    let arguments = function.map(|function| match function.body.rows() {
+        Some(rows) => rows.members.as_slice(),
+        None => function.arguments.as_slice(),
+    });
+    let arguments = arguments.unwrap_or_default();
     let argument = |place: &usize| {
         arguments
             .get(*place)
@@ -220,9 +229,18 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
             Binding::Pattern { argument: place, .. } => format!("the pattern made of {}", argument(place)),
             Binding::Element { argument: place, .. } => format!("the list of {} alone", argument(place)),
             Binding::Given(place) => format!("whether {} is given", argument(place)),
+            Binding::RowIds => "a new id for each row".to_owned(),
+            Binding::Rows { place, or: Typed::Null, .. } => format!("{} of each row", argument(place)),
+            Binding::Rows { place, .. } => format!("{} of each row, or the column's default", argument(place)),
+            Binding::RowsGiven(place) => format!("whether {} is given, for each row", argument(place)),
+            Binding::RowIdsGiven(place) => format!("the new ids of the rows with {}", argument(place)),
             Binding::Identity { field, .. } => format!("the caller's {}", field.as_str()),
             Binding::Literal(_) => "the author's literal".to_owned(),
             Binding::Cursor(key) => format!("column {} of the order in the cursor's row", key + 1),
+            Binding::Version(place) => place.as_ref().map_or_else(
+                || "the version in `If-Match`".to_owned(),
+                |place| format!("the version in `If-Match`, or {}", argument(place)),
+            ),
             Binding::PageRows => "one row more than the page has".to_owned(),
         })
         .collect()

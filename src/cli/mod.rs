@@ -16,6 +16,7 @@ mod explain;
 mod init;
 mod output;
 mod role;
+mod roles;
 mod sample;
 mod schema;
 mod serve;
@@ -57,6 +58,7 @@ enum Command {
     Call(call::Call),
     Token(token::Token),
     Apply(apply::Apply),
+    Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Schema(schema::Schema),
@@ -107,6 +109,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Apply(options) => apply::run(&options).await,
+        Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
         Command::Schema(_) => schema::run(),

@@ -42,7 +42,13 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
         Body::CountRows { .. } => Some(1),
         Body::AggregateRows { .. } => Some(2),
         Body::GetRow { .. } => Some(3),
-        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => None,
+        Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => None,
     })
 }
 
@@ -52,6 +58,8 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
         Body::InsertRow { .. } | Body::UpsertRow { .. } => Some(0),
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
+        // Many rows are no first thing to show.
+        Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } => None,
         Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,
     })
 }

@@ -2,12 +2,14 @@
 //!
 //! The statements are files of `migrations/`, part of the binary. One gateway at a time works, under
 //! an advisory lock that is polled: waiting in `pg_advisory_lock` would hold a snapshot. Rights that
-//! would let a script leave its role are taken from PUBLIC where our own role may do so.
+//! nobody may have behind the wall are taken from PUBLIC where our own role may do so.
 
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
+
+use crate::db::rights;
 
 /// How long another gateway may take with its migration before we give up.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -15,9 +17,10 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// Any number, the same in every gateway.
 const LOCK_KEY: i64 = 0x726f_7767_6174_6501;
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") },
     Migration { version: 2, name: "repeatable", sql: include_str!("../../migrations/0002_repeatable.sql") },
+    Migration { version: 4, name: "database_roles", sql: include_str!("../../migrations/0004_database_roles.sql") },
 ];
 
 struct Migration {
@@ -31,9 +34,8 @@ struct Migration {
 pub struct Migrated {
     /// Names of the migrations applied now, in order.
     pub applied: Vec<&'static str>,
-    /// Rights that PUBLIC still has because our role may not revoke them: a superuser, or the
-    /// database's owner, should run these statements.
-    pub to_revoke: Vec<&'static str>,
+    /// What a superuser has to run before the wall between extensions holds.
+    pub missing: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +122,8 @@ async fn migrate_locked(client: &Client) -> Result<Migrated, MigrateError> {
             }
         }
     }
-    Ok(Migrated { applied, to_revoke: revoke(client).await? })
+    rights::revoke(client).await?;
+    Ok(Migrated { applied, missing: rights::missing(client).await? })
 }
 
 async fn run(client: &Client, migration: &Migration, digest: &[u8]) -> Result<(), tokio_postgres::Error> {
@@ -139,20 +142,6 @@ async fn run(client: &Client, migration: &Migration, digest: &[u8]) -> Result<()
     result
 }
 
-/// Takes from PUBLIC what one SELECT could use to switch roles or to keep state.
-async fn revoke(client: &Client) -> Result<Vec<&'static str>, tokio_postgres::Error> {
-    client.batch_execute(REVOKE).await?;
-    let row = client.query_one(STILL_GRANTED, &[]).await?;
-    let mut to_revoke = Vec::new();
-    if row.try_get(0)? {
-        to_revoke.push("REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC");
-    }
-    if row.try_get(1)? {
-        to_revoke.push("REVOKE TEMPORARY ON DATABASE … FROM PUBLIC");
-    }
-    Ok(to_revoke)
-}
-
 const LEDGER: &str = "
 SET client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS rowgate;
@@ -163,25 +152,3 @@ CREATE TABLE IF NOT EXISTS rowgate.migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 RESET client_min_messages;";
-
-/// Only where the right is still there: a REVOKE rewrites its catalog row each time.
-const REVOKE: &str = "
-DO $$
-BEGIN
-    IF has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE')
-        AND (SELECT pg_has_role(proowner, 'USAGE') FROM pg_catalog.pg_proc
-             WHERE oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure)
-    THEN
-        REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
-    END IF;
-    IF has_database_privilege('public', current_database(), 'TEMPORARY')
-        AND (SELECT pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = current_database())
-    THEN
-        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
-    END IF;
-END
-$$";
-
-const STILL_GRANTED: &str = "SELECT
-    has_function_privilege('public', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'),
-    has_database_privilege('public', current_database(), 'TEMPORARY')";

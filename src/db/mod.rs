@@ -3,6 +3,7 @@
 //! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
 //! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
 //! [`transaction`] does the same with several plans, all or nothing.
+//! [`wall`] makes a role for each extension, [`rights`] what these must not have.
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
 
@@ -14,8 +15,10 @@ pub mod migrate;
 pub mod parameter;
 pub mod pipeline;
 pub mod pool;
+pub mod rights;
 pub mod run;
 pub mod session;
 pub mod shadow;
 pub mod sqlstate;
 pub mod transaction;
+pub mod wall;

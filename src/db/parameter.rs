@@ -1,5 +1,7 @@
 //! Values in Postgres's binary format.
 
+mod rows;
+
 use std::error::Error;
 
 use bytes::{BufMut, BytesMut};
@@ -8,6 +10,8 @@ use rowgate_schema_dsl::column_type::PostgresType;
 use rowgate_schema_dsl::like::{Anchor, pattern};
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
+
+use crate::plan::Plan;
 
 /// One bound value.
 #[derive(Debug, Clone, Copy)]
@@ -25,10 +29,40 @@ pub enum Parameter<'a> {
         anchor: Anchor,
     },
     Bool(bool),
+    /// An array of UUIDs.
+    Uuids(&'a [Uuid]),
+    /// Of these, one for each of many rows, those of the rows that have the place.
+    UuidsGiven {
+        ids: &'a [Uuid],
+        rows: &'a [Vec<Option<Typed>>],
+        place: usize,
+    },
+    /// One place of many rows; see [`crate::plan::statement::Binding::Rows`].
+    Rows {
+        rows: &'a [Vec<Option<Typed>>],
+        place: usize,
+        or: &'a Typed,
+        as_text: bool,
+    },
+    /// Whether each of many rows has the place.
+    RowsGiven {
+        rows: &'a [Vec<Option<Typed>>],
+        place: usize,
+    },
     Int8(i64),
     /// Bytes as Postgres sent them for a value of the same type.
     Raw(&'a [u8]),
     Null,
+}
+
+/// How many rows `plan` must answer, where fewer mean that another call was in the way: as many as
+/// the call has.
+pub fn rows_min(plan: &Plan, parameters: &[Parameter<'_>]) -> usize {
+    if !plan.repeats_when_empty {
+        return 0;
+    }
+    let ids = |parameter: &Parameter<'_>| if let Parameter::Uuids(ids) = parameter { Some(ids.len()) } else { None };
+    parameters.iter().find_map(ids).unwrap_or(1)
 }
 
 /// Microseconds from 1970 to 2000, where Postgres counts from.
@@ -37,7 +71,7 @@ const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 const EPOCH_DAYS: i32 = 10_957;
 
 impl ToSql for Parameter<'_> {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, wire_type: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Parameter::Typed(typed) => return write(typed, out),
             Parameter::Element(element, value) => write_array(*element, std::slice::from_ref(*value), out)?,
@@ -52,6 +86,12 @@ impl ToSql for Parameter<'_> {
             }
             Parameter::Text(text) => out.put_slice(text.as_bytes()),
             Parameter::Bool(value) => out.put_u8(u8::from(*value)),
+            Parameter::Uuids(ids) => rows::uuids(ids.iter(), out)?,
+            Parameter::UuidsGiven { ids, rows, place } => rows::uuids(rows::ids_given(ids, rows, *place), out)?,
+            Parameter::Rows { rows, place, or, as_text } => {
+                rows::values(rows, *place, or, *as_text, wire_type, out)?;
+            }
+            Parameter::RowsGiven { rows, place } => rows::given(rows, *place, out)?,
             Parameter::Int8(number) => out.put_i64(*number),
             Parameter::Raw(bytes) => out.put_slice(bytes),
             Parameter::Null => return Ok(IsNull::Yes),

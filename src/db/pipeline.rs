@@ -29,11 +29,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::db::handshake::Stream;
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, RawRow, Room};
+use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -59,6 +59,7 @@ pub struct Connection {
 }
 
 /// What a call sends.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub plan: &'a Arc<Plan>,
     pub statement: &'a Statement,
@@ -71,7 +72,8 @@ pub struct Request<'a> {
     pub alone: bool,
     /// How long the answer may be.
     pub room: Room,
-    /// When its caller is told that it took too long.
+    /// When its caller is told that it took too long; one before that of a call sent earlier may be
+    /// noticed as late as that.
     pub deadline: Instant,
 }
 
@@ -131,7 +133,7 @@ struct Awaiting {
     is_complete: bool,
     trouble: Option<Trouble>,
     deadline: Instant,
-    reply: Option<oneshot::Sender<Result<Vec<u8>, Trouble>>>,
+    reply: Option<oneshot::Sender<Result<Text, Trouble>>>,
 }
 
 impl Connection {
@@ -162,8 +164,8 @@ impl Connection {
         (connection, driver)
     }
 
-    /// Sends `request` and answers with its JSON text.
-    pub async fn call(&self, request: Request<'_>) -> Result<Vec<u8>, Trouble> {
+    /// Sends `request` and gives its answer.
+    pub async fn call(&self, request: Request<'_>) -> Result<Text, Trouble> {
         let answered = self.send(&request)?;
         self.driver.wake();
         // The driver says what became of each call before it goes, unless its runtime went first.
@@ -179,7 +181,7 @@ impl Connection {
         self.locked().is_closed
     }
 
-    fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Vec<u8>, Trouble>>, Trouble> {
+    fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Text, Trouble>>, Trouble> {
         let mut pipe = self.locked();
         let pipe = &mut *pipe;
         if pipe.is_closed {
@@ -205,7 +207,8 @@ impl Connection {
         pipe.awaited.push_back(Awaited::Call(Awaiting {
             starts_at: pipe.queued_bytes,
             plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.turn, request.room),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.room)
+                .of_rows(rows_min(request.plan, request.parameters)),
             is_bound: false,
             is_complete: false,
             trouble: None,
@@ -343,9 +346,16 @@ impl Pipe {
 
     /// Postgres is behind a Sync or a change of role: whoever stands before it is answered.
     fn ready(&mut self) -> io::Result<()> {
+        let mut is_failed = false;
         loop {
             match self.awaited.pop_front() {
                 Some(Awaited::Call(mut call)) => {
+                    is_failed |= matches!(call.trouble, Some(Trouble::Refused { .. }));
+                    if !call.is_complete && !is_failed {
+                        // The stream has lost its place; this one is told so with all others.
+                        self.awaited.push_front(Awaited::Call(call));
+                        return Err(io::Error::other("an answer ended before its statement did"));
+                    }
                     if !call.is_complete {
                         call.trouble.get_or_insert(Trouble::Skipped);
                     }

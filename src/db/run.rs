@@ -1,44 +1,27 @@
 //! One plan in one round trip: send it down a lane, and again where that is safe.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use crate::db::lane::Lanes;
-use crate::db::parameter::Parameter;
 use crate::db::pipeline::{Request, Trouble};
 use crate::db::sqlstate;
 use crate::error::{Code, Failure};
-use crate::plan::Plan;
-use crate::plan::answer::Room;
-use crate::plan::page::Turn;
-use crate::plan::statement::Statement;
+use crate::plan::answer::Text;
 
 /// A database that ends sessions again and again is given up by a call at last.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Runs `statement` of `plan` on one of `lanes` and answers with its JSON text.
+/// Runs what is asked on one of `lanes` and gives its answer.
 ///
 /// A read whose connection is lost is sent again; a write is only when the database cannot
 /// have run it.
-pub async fn run(
-    lanes: &Lanes,
-    plan: &Arc<Plan>,
-    statement: &Statement,
-    parameters: &[Parameter<'_>],
-    turn: Option<&Turn>,
-    room: Room,
-    within: Duration,
-) -> Result<Vec<u8>, Failure> {
-    let deadline = Instant::now() + within;
+pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Text, Failure> {
+    let Request { plan, statement, .. } = request;
     let mut attempts_left = ATTEMPTS_MAX;
     let mut alone = false;
     loop {
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
         let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
-        let request = Request { plan, statement, parameters, turn, role: None, alone, room, deadline };
+        let request = Request { alone, ..request };
         let trouble = match connection.call(request).await {
             Ok(text) => return Ok(text),
             Err(trouble) => trouble,

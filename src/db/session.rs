@@ -10,10 +10,10 @@ use futures_util::TryStreamExt;
 use lru::LruCache;
 use tokio_postgres::{Client, Row};
 
-use crate::db::parameter::Parameter;
+use crate::db::parameter::{Parameter, rows_min};
 use crate::error::Failure;
 use crate::plan::Plan;
-use crate::plan::answer::{Answer, Raw, RawRow, Room, Unreadable};
+use crate::plan::answer::{Answer, Raw, RawRow, Room, Text, Unreadable};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
@@ -21,6 +21,27 @@ use crate::plan::statement::Statement;
 pub(super) struct Session {
     client: Client,
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
+}
+
+/// One statement to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub plan: &'a Plan,
+    pub statement: &'a Statement,
+    pub parameters: &'a [Parameter<'a>],
+    /// Of a page, where it begins.
+    pub turn: Option<&'a Turn>,
+    /// Its answer is refused beyond.
+    pub bytes_max: usize,
+}
+
+/// What a statement came to beside its answer.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// The last row, so that a later statement can be bound to its values.
+    pub last: Option<Row>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
 }
 
 /// Why a statement came to no answer.
@@ -41,23 +62,18 @@ impl Session {
     }
 
     /// Runs one of the gateway's own words, such as `BEGIN`.
-    pub(super) async fn command(&self, command: &'static str) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn command(&self, command: &str) -> Result<(), tokio_postgres::Error> {
         self.client.batch_execute(command).await
     }
 
-    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row of it.
-    pub(super) async fn run(
-        &self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Trouble> {
+    /// Runs `step` and appends its answer to `out`.
+    pub(super) async fn run(&self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Trouble> {
+        let Step { plan, statement, parameters, turn, bytes_max } = *step;
         let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
         let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
-        let mut answer = Answer::begin(&plan.shape, turn, Room { bytes: 0, bytes_max: usize::MAX });
+        let room = Room { bytes: 0, bytes_max };
+        let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
         let (mut last, mut message) = (None, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {
@@ -65,8 +81,9 @@ impl Session {
             raw.and_then(|raw| answer.row(&plan.shape, raw)).map_err(|unread| Trouble::Answer(unread.into()))?;
             last = Some(row);
         }
-        out.extend_from_slice(&answer.end(&plan.shape).map_err(Trouble::Answer)?);
-        Ok(last)
+        let Text { json, version } = answer.end(&plan.shape).map_err(Trouble::Answer)?;
+        out.extend_from_slice(&json);
+        Ok(Ran { last, version })
     }
 
     async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {

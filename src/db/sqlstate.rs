@@ -127,6 +127,13 @@ pub fn is_contention(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
+/// Whether something of the same name was made, or the same entry changed, by others at this moment.
+pub fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
+    // Two that change one entry of a catalog are told so by an internal error.
+    let codes = [SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION, SqlState::INTERNAL_ERROR];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
 /// An error and its causes in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -142,7 +149,18 @@ pub fn chain(error: &dyn Error) -> String {
 fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
     let code = &refusal.code;
     let constraint = refusal.constraint.as_deref().and_then(|name| find(plan, name));
-    let failure = if *code == SqlState::UNIQUE_VIOLATION {
+    let failure = if let (SqlState::DIVISION_BY_ZERO, Some(rows_max)) = (code.clone(), plan.accepted_rows_max) {
+        let detail = format!("more than {rows_max} rows are accepted; nothing was changed");
+        Failure::new(Code::TooManyRows, detail)
+    } else if *code == SqlState::CARDINALITY_VIOLATION {
+        let pointer = "/rows".to_owned();
+        let message = "two of the rows are the same by the unique rule".to_owned();
+        Failure::new(Code::UniqueConflict, message.clone()).with_complaints(vec![Complaint {
+            pointer,
+            code: "unique",
+            message,
+        }])
+    } else if *code == SqlState::UNIQUE_VIOLATION {
         unique(constraint)
     } else if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION {
         reference(constraint, plan)
@@ -203,7 +221,7 @@ fn unique(constraint: Option<&Constraint>) -> Failure {
 }
 
 fn reference(constraint: Option<&Constraint>, plan: &Plan) -> Failure {
-    let missing = constraint.filter(|constraint| !constraint.columns.is_empty() && plan.kind != "deleteRow");
+    let missing = constraint.filter(|constraint| !constraint.columns.is_empty() && !plan.kind.starts_with("deleteRow"));
     match missing {
         Some(constraint) => {
             let message = format!("`{}` names a row that does not exist", constraint.rule);

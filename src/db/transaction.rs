@@ -4,7 +4,7 @@
 //! writes and prepared statements of their own. Whoever needs a transaction writes one loop:
 //!
 //! ```ignore
-//! let mut attempts = worker.transactions.attempts(deadline);
+//! let mut attempts = worker.transactions.attempts(role, deadline);
 //! loop {
 //!     let mut open = attempts.begin().await?;
 //!     let result = work(&mut open).await; // any number of `open.run(…)`, each knowing the rows before
@@ -19,22 +19,19 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::Row;
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
-use crate::db::parameter::Parameter;
+pub use crate::db::session::{Ran, Step};
 use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
-use crate::plan::page::Turn;
-use crate::plan::statement::Statement;
 
 /// A transaction that others undo again and again is given up at last.
 const ATTEMPTS_MAX: u32 = 6;
@@ -79,7 +76,8 @@ impl Isolation {
 /// lost before the commit was sent, as long as there is time.
 pub struct Attempts<'a> {
     transactions: &'a Transactions,
-    isolation: Isolation,
+    /// What is sent in front of the first statement.
+    begin: Arc<str>,
     deadline: Instant,
     left: u32,
 }
@@ -87,7 +85,7 @@ pub struct Attempts<'a> {
 /// A transaction under way. Dropped before its end, it takes its connection with it.
 pub struct Open<'a> {
     transactions: &'a Transactions,
-    isolation: Isolation,
+    begin: Arc<str>,
     deadline: Instant,
     session: Session,
     stage: Stage,
@@ -118,14 +116,26 @@ impl Transactions {
         }
     }
 
-    /// Attempts at one transaction, the last of which has ended by `deadline`.
-    pub fn attempts(&self, deadline: std::time::Instant) -> Attempts<'_> {
-        self.attempts_isolated(Isolation::Statement, deadline)
+    /// Attempts at one transaction in `role`, the last of which has ended by `deadline`.
+    pub fn attempts(&self, role: Option<&Arc<str>>, deadline: std::time::Instant) -> Attempts<'_> {
+        self.attempts_isolated(Isolation::Statement, role, deadline)
     }
 
     /// [`Transactions::attempts`], each isolated so from others.
-    pub fn attempts_isolated(&self, isolation: Isolation, deadline: std::time::Instant) -> Attempts<'_> {
-        Attempts { transactions: self, isolation, deadline: deadline.into(), left: ATTEMPTS_MAX }
+    pub fn attempts_isolated(
+        &self,
+        isolation: Isolation,
+        role: Option<&Arc<str>>,
+        deadline: std::time::Instant,
+    ) -> Attempts<'_> {
+        let word = isolation.begin();
+        let begin: Arc<str> = match role {
+            // A role's name is the gateway's own, made of letters, digits and `_`. It ends with the
+            // transaction, so that none is left behind on the connection.
+            Some(role) => format!("{word}; SET LOCAL ROLE \"{role}\"").into(),
+            None => Arc::from(word),
+        };
+        Attempts { transactions: self, begin, deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
     /// How many connections wait for a transaction.
@@ -137,7 +147,7 @@ impl Transactions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, isolation: Isolation, deadline: Instant) -> Result<Open<'_>, Failure> {
+    async fn open(&self, begin: Arc<str>, deadline: Instant) -> Result<Open<'_>, Failure> {
         let wait_until = deadline.min(Instant::now() + self.place_wait_max);
         let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
@@ -149,7 +159,7 @@ impl Transactions {
             None => self.connect(deadline).await?,
         };
         let stage = Stage::New;
-        Ok(Open { transactions: self, isolation, deadline, session, stage, may_retry: false, _place: place })
+        Ok(Open { transactions: self, begin, deadline, session, stage, may_retry: false, _place: place })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
@@ -171,7 +181,7 @@ impl<'a> Attempts<'a> {
     /// Takes a connection, or says why there is none in time.
     pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
         self.left = self.left.saturating_sub(1);
-        self.transactions.open(self.isolation, self.deadline).await
+        self.transactions.open(self.begin.clone(), self.deadline).await
     }
 
     /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
@@ -197,46 +207,22 @@ impl<'a> Attempts<'a> {
 }
 
 impl Open<'_> {
-    /// Runs `statement` of `plan` and appends its answer to `out`; gives the last row, so that a later
-    /// statement can be bound to its values. After a failure nothing more can be run.
-    pub async fn run(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
-        self.run_page(plan, statement, parameters, None, out).await
-    }
-
-    /// [`Open::run`], for a page where there is a `turn`.
-    pub async fn run_page(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    /// Runs `step` and appends its answer to `out`. A row that is not there leaves the transaction as it was,
+    /// so more can be run; after any other failure nothing can.
+    pub async fn run(&mut self, step: Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
         let start = out.len();
-        let result = self.step(plan, statement, parameters, turn, out).await;
+        let result = self.step(&step, out).await;
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
 
-    async fn step(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    async fn step(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
+        let plan = step.plan;
         let mut attempts_left = REPEATS_MAX;
         loop {
-            let failure = match self.attempt(plan, statement, parameters, turn, out).await {
+            let failure = match self.attempt(step, out).await {
                 Err(failure) if plan.repeats_when_empty && failure.code == Code::RowNotFound => failure,
                 other => return other.map_err(|failure| plan.met(failure)),
             };
@@ -249,35 +235,37 @@ impl Open<'_> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        plan: &Plan,
-        statement: &Statement,
-        parameters: &[Parameter<'_>],
-        turn: Option<&Turn>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Row>, Failure> {
+    async fn attempt(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
+        let plan = step.plan;
         let is_first = self.stage == Stage::New;
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
         let session = &self.session;
-        let word = self.isolation.begin();
-        let begin = async { if is_first { session.command(word).await } else { Ok(()) } };
+        let begin = async { if is_first { session.command(&self.begin).await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
-        let running = futures_util::future::join(begin, session.run(plan, statement, parameters, turn, out));
+        let running = futures_util::future::join(begin, session.run(step, out));
         let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };
         match (begun, ran) {
-            (Ok(()), Ok(row)) => {
+            (Ok(()), Ok(ran)) => {
                 self.stage = Stage::Begun;
-                Ok(row)
+                Ok(ran)
             }
             (Ok(()), Err(Trouble::Answer(failure))) => {
                 self.stage = Stage::Begun;
                 Err(failure)
             }
-            (Err(error), _) | (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+            (Err(error), _) => {
+                let failure = self.failed(&error, plan);
+                // What is refused before the first statement is nothing that the caller gave.
+                if failure.code == Code::DatabaseUnavailable {
+                    return Err(failure);
+                }
+                let detail = "the gateway could not begin the transaction";
+                Err(Failure { code: Code::Internal, detail: detail.into(), ..failure })
+            }
+            (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
         }
     }
 

@@ -1,10 +1,15 @@
-//! Makes a checked definition the deployed one: statements, ledger and notification in one
+//! Makes a checked definition the deployed one: statements, roles, ledger and notification in one
 //! transaction, or nothing.
+//!
+//! Nothing gets there without its cost certificate but by a caller's word. Tables belong to a role of
+//! their own, and the extension's calls run as another ([`wall`](crate::db::wall)); what was deployed
+//! before there were such roles is brought over, changed or not.
 //!
 //! One gateway at a time works on an extension, under an advisory lock of the transaction; a second
 //! one finds the work done. A statement that would have to wait for a table's lock gives up after
 //! 150 ms, so that no caller queues behind it, and everything is tried again a little later.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rowgate_schema_dsl::ddl::{DdlPlan, DdlStatement, ddl};
@@ -16,8 +21,28 @@ use serde_json::Value;
 use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
+use crate::config::Roles;
 use crate::db::sqlstate::{self, Contradiction};
+use crate::db::wall::{Wall, WallError};
+use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
 use crate::record;
+
+/// On what terms a deploy is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    pub patience: Patience,
+    pub scans: Scans,
+    pub roles: Roles,
+}
+
+/// Which functions may read or sort without bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scans {
+    /// Those named here, and those whose definition says so; all others must have their certificate.
+    Only(BTreeSet<String>),
+    /// Any: nothing is certified.
+    Uncertified,
+}
 
 /// How long a deploy waits for others before it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +75,16 @@ pub enum ApplyError {
     /// The definition asks for what cannot be applied; all of it.
     #[error("{}", lines(.0))]
     Refused(Vec<Diagnostic>),
+    /// Functions that may read or sort without bound; all of them.
+    #[error("{}", lines(.0))]
+    Costly(Vec<Diagnostic>),
     /// The deployed definition cannot be read back by this binary.
     #[error("the deployed definition cannot be read by this version\n{}", lines(.0))]
     Recorded(Vec<Diagnostic>),
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
+    #[error(transparent)]
+    Wall(#[from] WallError),
     #[error("other work held the extension or its tables for {waited_ms} ms; nothing was changed, try again")]
     Busy { waited_ms: u64 },
     #[error("Postgres refused the deploy: {}", crate::db::migrate::cause(.0))]
@@ -66,15 +98,23 @@ pub async fn apply(
     definition: &Definition,
     model: &Model,
     recall: impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
-    patience: Patience,
+    terms: &Terms,
 ) -> Result<Applied, ApplyError> {
+    if let Scans::Only(allowed) = &terms.scans {
+        must_exist(model, allowed)?;
+        let refused = refusals(model, &certify(client, model).await?, allowed);
+        if !refused.is_empty() {
+            return Err(ApplyError::Costly(refused));
+        }
+    }
+    let patience = terms.patience;
     let started = Instant::now();
     loop {
         // Dropping the transaction on any way out rolls it back and frees the lock.
         let transaction = client.transaction().await?;
         transaction.batch_execute(SETTINGS).await?;
         let attempt = if try_lock(&transaction, definition.extension.id).await? {
-            attempt(transaction, definition, model, &recall).await
+            attempt(transaction, definition, model, &recall, terms.roles).await
         } else {
             Ok(None)
         };
@@ -82,6 +122,7 @@ pub async fn apply(
             Ok(Some(applied)) => return Ok(applied),
             Ok(None) => {}
             Err(ApplyError::Database(error)) if sqlstate::is_contention(&error) => {}
+            Err(ApplyError::Wall(error)) if error.is_race() => {}
             Err(error) => return Err(error),
         }
         let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -118,11 +159,26 @@ async fn attempt(
     definition: &Definition,
     model: &Model,
     recall: &impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
+    roles: Roles,
 ) -> Result<Option<Applied>, ApplyError> {
-    let current = record::extension(&transaction, definition.extension.id).await?;
+    let id = definition.extension.id;
+    let current = record::extension(&transaction, id).await?;
+    let role_before = current.as_ref().and_then(|current| current.role.clone());
+    let wall = match roles {
+        Roles::PerExtension => Some(Wall::prepare(&transaction, id).await?),
+        // A wall that stands is kept: without it the gateway could not reach the tables.
+        Roles::None if role_before.is_some() => Some(Wall::prepare(&transaction, id).await?),
+        Roles::None => None,
+    };
     if let Some(current) = &current
         && current.definition_sha256 == record::definition_sha256(definition)
     {
+        if let Some(wall) = &wall
+            && (build(&transaction, wall, model, &[]).await? || role_before.as_ref() != Some(&wall.role))
+        {
+            record::set_role(&transaction, id, &wall.role).await?;
+            transaction.commit().await?;
+        }
         return Ok(Some(Applied { revision: current.revision, changed: false, statements: Vec::new() }));
     }
     let before = match &current {
@@ -130,15 +186,50 @@ async fn attempt(
         None => None,
     };
     let plan = plan(before.as_ref(), model).map_err(ApplyError::Refused)?;
-    for statement in &plan.statements {
-        transaction.batch_execute(&statement.sql).await.map_err(|error| in_the_way(statement, error))?;
+    let mut statements = plan.statements.as_slice();
+    if before.is_none()
+        && let Some((postgres_schema, rest)) = statements.split_first()
+    {
+        // The tables' owner may make no Postgres schema; it is given this one.
+        run(&transaction, std::slice::from_ref(postgres_schema)).await?;
+        statements = rest;
+    }
+    match &wall {
+        Some(wall) => {
+            build(&transaction, wall, model, statements).await?;
+        }
+        None => run(&transaction, statements).await?,
     }
     let statements: Vec<&str> = plan.statements.iter().map(|statement| statement.sql.as_str()).collect();
     let revision = current.map_or(0, |current| current.revision) + 1;
-    record::insert_revision(&transaction, definition, revision, &statements).await?;
+    let role = wall.as_ref().map(|wall| wall.role.as_str());
+    record::insert_revision(&transaction, definition, revision, &statements, role).await?;
     transaction.commit().await?;
     let statements = plan.statements.into_iter().map(|statement| statement.sql).collect();
     Ok(Some(Applied { revision, changed: true, statements }))
+}
+
+/// Runs `statements` as the tables' owner, and lets the extension's role work on what there is then.
+/// Answers whether anything but `statements` was missing.
+async fn build(
+    transaction: &Transaction<'_>,
+    wall: &Wall,
+    model: &Model,
+    statements: &[DdlStatement],
+) -> Result<bool, ApplyError> {
+    let owned = wall.own(transaction, &model.postgres_schema).await?;
+    wall.step_forward(transaction).await?;
+    run(transaction, statements).await?;
+    let granted = wall.grant(transaction, &model.postgres_schema).await?;
+    wall.step_back(transaction).await?;
+    Ok(owned || granted)
+}
+
+async fn run(transaction: &Transaction<'_>, statements: &[DdlStatement]) -> Result<(), ApplyError> {
+    for statement in statements {
+        transaction.batch_execute(&statement.sql).await.map_err(|error| in_the_way(statement, error))?;
+    }
+    Ok(())
 }
 
 /// Says which declaration existing rows contradict, where that is why `statement` failed.

@@ -10,16 +10,17 @@ use rowgate_schema_dsl::diagnostic::{Diagnostic, nearest, pointer_to};
 use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::function::{Absence, Body, CURSOR, Function};
 use rowgate_schema_dsl::model::{Model, Origin};
-use rowgate_schema_dsl::name::OWNER_COLUMN;
+use rowgate_schema_dsl::name::{Name, OWNER_COLUMN};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::db::migrate::cause;
 use crate::db::shadow::{self, Hollow};
+use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
-use crate::plan::cost::suggest::{Suggestion, suggestion};
+use crate::plan::cost::suggest::{Suggestion, list_suggestion, suggestion};
 use crate::plan::cost::tree::{self, Node};
-use crate::plan::cost::{Certificate, Excess, SCAN_ROWS_MAX, judge};
+use crate::plan::cost::{Certificate, EmbeddedExcess, Excess, SCAN_ROWS_MAX, judge};
 use crate::plan::page::Page;
 
 /// One function's certificate, with what it was judged by.
@@ -52,7 +53,7 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
     for function in &model.functions {
         plans.push(compile(&shadow_model, function)?);
     }
-    let statements: Vec<_> = plans.iter().flat_map(|plan| &plan.variants).map(AsRef::as_ref).collect();
+    let statements: Vec<_> = plans.iter().flat_map(Plan::statements).collect();
     let mut explained = shadow::explain(client, &ddl, &tables, &statements).await?.into_iter();
     let mut certified = Vec::with_capacity(model.functions.len());
     for (function, plan) in model.functions.iter().zip(&plans) {
@@ -60,15 +61,18 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
         let mut certificate = Certificate { function: name.clone(), statements: Vec::new() };
         let mut nodes = Vec::with_capacity(plan.variants.len());
         let sides = plan.page().map_or(1, Page::side_count);
-        for place in 0..plan.variants.len() {
-            let bits = place / sides;
+        let count = plan.statements().count();
+        for place in 0..count {
+            // Writes choose nothing but whether they are guarded.
+            let bits = if place < plan.variants.len() { place / sides } else { 0 };
             let answer = explained.next().unwrap_or_default();
             let node = tree::read(&answer).ok_or_else(|| CertifyError::Unreadable(name.clone()))?;
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
             let given = given.filter_map(|(_, place)| function.arguments.get(*place));
             // Of a page, the statements behind the first go on from a cursor's row.
             let cursor = (place % sides > 0).then(|| CURSOR.to_owned());
-            let given = given.map(|argument| argument.name.to_string()).chain(cursor).collect();
+            let version = (place >= plan.variants.len()).then(|| "version".to_owned());
+            let given = given.map(|argument| argument.name.to_string()).chain(cursor).chain(version).collect();
             certificate.statements.push(judge(model, function, given, &node));
             nodes.push(node);
         }
@@ -124,41 +128,62 @@ fn complaints(model: &Model, function: &Function, certificate: &Certificate) -> 
     if function.scan_allowed {
         return found;
     }
-    for statement in &certificate.statements {
-        // An index that spares the sort bounds the scan too, so one complaint is enough.
-        let Some(excess) = statement.excesses.first() else { continue };
-        let suggestion = suggestion(model, function, &statement.given);
-        let table = function.body.table();
+    let name = &function.name;
+    let mut complain = |excess: Excess, what: String, hint: String| {
         let code = match excess {
             Excess::Sort => "unbounded_sort",
             Excess::Scan => "unbounded_scan",
         };
-        let what = match excess {
-            Excess::Sort => format!("sorts the rows of table `{table}` before it can answer the first"),
-            Excess::Scan if matches!(function.body, Body::QueryRows { .. }) => {
-                format!("may read the whole scope of table `{table}` before it finds the rows that are asked for")
-            }
-            Excess::Scan => format!("reads the whole scope of table `{table}`"),
-        };
-        let name = &function.name;
-        let message = format!("function `{name}`{} {what}", called_with(function, &statement.given));
-        let hint = match &suggestion {
-            Suggestion::Index { name, columns } => {
-                format!("declare {} on table `{table}`, or accept it by `scan = \"allowed\"`", written(name, columns))
-            }
-            Suggestion::OneDirection => {
-                "order all columns in one direction, as an index does, or accept it by `scan = \"allowed\"`".to_owned()
-            }
-            Suggestion::None => format!(
-                "no index helps: say how many rows a scope may hold by `:rows({SCAN_ROWS_MAX})` or fewer on table \
-                 `{table}`, or accept it by `scan = \"allowed\"`"
-            ),
-        };
         if !found.iter().any(|known| known.code == code && known.hint.as_deref() == Some(hint.as_str())) {
+            let message = format!("function `{name}`{what}");
             found.push(Diagnostic::new(code, pointer_to("/functions", name), message).with_hint(hint));
+        }
+    };
+    for statement in &certificate.statements {
+        let called = called_with(function, &statement.given);
+        // An index that spares the sort bounds the scan too, so one complaint is enough.
+        if let Some(excess) = statement.excesses.first() {
+            let table = function.body.table();
+            let what = match excess {
+                Excess::Sort => format!("sorts the rows of table `{table}` before it can answer the first"),
+                Excess::Scan if matches!(function.body, Body::QueryRows { .. }) => {
+                    format!("may read the whole scope of table `{table}` before it finds the rows that are asked for")
+                }
+                Excess::Scan => format!("reads the whole scope of table `{table}`"),
+            };
+            let hint = hint(table, &suggestion(model, function, &statement.given));
+            complain(*excess, format!("{called} {what}"), hint);
+        }
+        for EmbeddedExcess { member, excess } in &statement.embedded_excesses {
+            let Some(expand) = function.body.expand().iter().find(|expand| expand.name == **member) else { continue };
+            let table = &expand.table;
+            let what = match excess {
+                Excess::Sort => {
+                    format!("sorts all rows of table `{table}` that refer to a row before it can list them")
+                }
+                Excess::Scan => format!("may read the whole scope of table `{table}` for each row"),
+            };
+            let hint = hint(table, &list_suggestion(model, expand));
+            complain(*excess, format!("{called} {what}, as `{member}`"), hint);
         }
     }
     found
+}
+
+/// What an author can do about it.
+fn hint(table: &Name, suggestion: &Suggestion) -> String {
+    match suggestion {
+        Suggestion::Index { name, columns } => {
+            format!("declare {} on table `{table}`, or accept it by `scan = \"allowed\"`", written(name, columns))
+        }
+        Suggestion::OneDirection => {
+            "order all columns in one direction, as an index does, or accept it by `scan = \"allowed\"`".to_owned()
+        }
+        Suggestion::None => format!(
+            "no index helps: say how many rows a scope may hold by `:rows({SCAN_ROWS_MAX})` or fewer on table \
+             `{table}`, or accept it by `scan = \"allowed\"`"
+        ),
+    }
 }
 
 /// As an author writes it in Luau.
@@ -174,9 +199,12 @@ fn called_with(function: &Function, given: &[String]) -> String {
         | Body::CountRows { .. }
         | Body::AggregateRows { .. }
         | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
-        | Body::DeleteRow { .. } => None,
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => None,
     };
     // A first page is nothing that a caller leaves something out for.
     let mut arguments = function.arguments.iter().enumerate().filter(|(place, _)| Some(*place) != page);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::db::transaction::Open;
+use crate::db::transaction::{Open, Step};
 use crate::error::{Code, Failure};
-use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker};
+use crate::gateway::{Call, Found, Gateway, InFlight, Looking, Ready, Reply, Worker};
 
 /// Why a call of an atomic batch failed, and which: none where no one of them is to blame.
 type Blamed = (Option<usize>, Failure);
@@ -72,7 +72,9 @@ impl Gateway {
         began: Instant,
     ) -> Result<Vec<Vec<u8>>, Blamed> {
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
-        let mut attempts = worker.transactions.attempts(deadline);
+        // The calls of a batch are all of one install.
+        let role = ready.first().and_then(|ready| ready.install.extension.role.as_ref());
+        let mut attempts = worker.transactions.attempts(role, deadline);
         loop {
             let mut open = attempts.begin().await.map_err(|failure| (None, failure))?;
             let mut to_blame = None;
@@ -96,7 +98,22 @@ impl Gateway {
             *to_blame = Some(index);
             let parameters = ready.parameters(call.identity)?;
             let mut answer = Vec::new();
-            open.run_page(ready.plan, ready.statement, &parameters, ready.turn.as_ref(), &mut answer).await?;
+            let Ready { plan, statement, turn, .. } = ready;
+            let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max: left };
+            match open.run(step, &mut answer).await {
+                Ok(_) => {}
+                Err(failure) if failure.code == Code::AnswerTooLarge => {
+                    return Err(self.too_large("nothing was written"));
+                }
+                Err(failure) => {
+                    let guard = ready.plan.guard_of(&ready.given).filter(|_| failure.code == Code::RowNotFound);
+                    let Some(guard) = guard else { return Err(failure) };
+                    let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+                    let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
+                    let looked = open.run(look, &mut answer).await?;
+                    return Err(ready.mismatch(guard, looked.version));
+                }
+            }
             left = left.checked_sub(answer.len()).ok_or_else(|| self.too_large("nothing was written"))?;
             answers.push(answer);
         }

@@ -11,7 +11,7 @@ use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -75,6 +75,10 @@ async fn answer(
     answered: &mut Answered,
 ) -> Result<Vec<u8>, Failure> {
     let Asked { install_id, identity, body } = asked;
+    if parts.headers.contains_key(header::IF_MATCH) {
+        let detail = "a batch is of no one row; let its functions take the version as an argument";
+        return Err(Failure::new(Code::IfMatchInvalid, detail));
+    }
     let Together { atomic, calls: written } = read(body)?;
     let max = shared.gateway.config.http.batch_calls_max;
     if written.len() > max {
@@ -86,7 +90,7 @@ async fn answer(
         .map(|Written { function, args }| {
             let arguments = args.map_or("", RawValue::get);
             let arguments = if arguments == "null" { "" } else { arguments };
-            Call { install_id: *install_id, function, identity, arguments: arguments.as_bytes() }
+            Call::new(*install_id, function, identity, arguments.as_bytes())
         })
         .collect();
     let replies = if atomic {

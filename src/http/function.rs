@@ -29,6 +29,8 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const RATE_LIMIT_BYTES_MAX: usize = 128;
 /// Three stages, each a name and 21 digits at most: 92 bytes.
 const SERVER_TIMING_BYTES_MAX: usize = 96;
+/// Quotes around 20 characters.
+const ETAG_BYTES_MAX: usize = 22;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
@@ -37,6 +39,8 @@ pub(super) struct Answered {
     pub(super) decision: Option<Decision>,
     pub(super) auth: Duration,
     pub(super) stages: Stages,
+    /// The version of the one row that the answer is.
+    pub(super) version: Option<i64>,
     /// Whether a part of the body may still be on its way.
     pub(super) body_left: bool,
 }
@@ -97,6 +101,9 @@ where
             let mut response = Response::new(Body::from(body));
             *response.headers_mut() = HeaderMap::with_capacity(HEADERS_MAX);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Some(version) = answered.version {
+                response.headers_mut().insert(header::ETAG, etag(version));
+            }
             response
         }
         Err(failure) => {
@@ -137,8 +144,10 @@ where
     let Asked { install_id, identity, body: arguments } =
         asked(shared, client, install_id, request, body, answered).await.map_err(|failure| refused(shared, failure))?;
     let gateway = &shared.gateway;
-    let call = Call { install_id, function, identity: &identity, arguments: &arguments };
-    let Reply { result, decision, stages } = gateway.call(&shared.worker, call).await;
+    let version = version_in(&request.headers).map_err(|failure| refused(shared, failure))?;
+    let call = Call { version, ..Call::new(install_id, function, &identity, &arguments) };
+    let Reply { result, version, decision, stages } = gateway.call(&shared.worker, call).await;
+    answered.version = version;
     answered.decision = decision;
     answered.stages = stages;
     result
@@ -264,6 +273,32 @@ fn is_json(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+/// The version that `If-Match` names; none where there is no such header, or where any version will do.
+fn version_in(headers: &HeaderMap) -> Result<Option<i64>, Failure> {
+    let mut all = headers.get_all(header::IF_MATCH).iter();
+    let Some(first) = all.next() else { return Ok(None) };
+    // What stands between may have made the tag a weak one; the version is the same.
+    let tag = first.to_str().unwrap_or_default().trim();
+    let version = match tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().map(Some),
+        Some(_) => None,
+        None => (tag == "*").then_some(None),
+    };
+    version.filter(|_| all.next().is_none()).ok_or_else(|| {
+        let detail = "expected the version of one row in `If-Match`, as `ETag` said it, such as \"3\"";
+        Failure::new(Code::IfMatchInvalid, detail)
+    })
+}
+
+fn etag(version: i64) -> HeaderValue {
+    let mut text = BytesMut::with_capacity(ETAG_BYTES_MAX);
+    text.put_u8(b'"');
+    text.put_slice(itoa::Buffer::new().format(version).as_bytes());
+    text.put_u8(b'"');
+    // INVARIANT: a number in quotes is a header's value.
+    HeaderValue::from_maybe_shared(text.freeze()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Counts a request that was refused before the gateway saw it.

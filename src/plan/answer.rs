@@ -3,6 +3,8 @@
 //! Every member's name is escaped once, at deploy; at a call names and values are copied behind
 //! each other into one buffer, and no tree of values exists in between.
 
+mod embedded;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postgres_types::Type;
@@ -51,16 +53,29 @@ pub struct Room {
 pub struct Answer {
     text: Vec<u8>,
     rows: usize,
+    version: Option<i64>,
+    rows_min: usize,
     turning: Option<Box<Turning>>,
     bytes_max: usize,
     /// It was longer, and nothing of it is kept.
     is_too_large: bool,
 }
 
+/// A whole answer.
+#[derive(Debug, Default)]
+pub struct Text {
+    /// JSON.
+    pub json: Vec<u8>,
+    /// The version of the row, where the answer is one.
+    pub version: Option<i64>,
+}
+
 /// Writes one row as a JSON object.
 #[derive(Debug)]
 pub struct RowWriter {
     columns: Vec<ColumnWriter>,
+    /// Which column of the row is its version, where it is asked for: one of those above, or behind them.
+    version: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -77,6 +92,10 @@ pub enum Form {
     Value(Storage),
     /// Text that is JSON already.
     Json,
+    /// A record: the columns of one row.
+    Row(RowWriter),
+    /// An array of records.
+    Rows(RowWriter),
 }
 
 /// A column as Postgres sent it: the bytes of the binary format.
@@ -123,7 +142,14 @@ impl Answer {
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
             Shape::Row(_) | Shape::Number => {}
         }
-        Answer { text, rows: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
+        Answer { text, rows: 0, version: None, rows_min: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
+    }
+
+    /// The same answer, which is none with fewer rows.
+    #[must_use]
+    pub fn of_rows(mut self, rows_min: usize) -> Answer {
+        self.rows_min = rows_min;
+        self
     }
 
     /// Adds the next row.
@@ -145,7 +171,10 @@ impl Answer {
             },
             // There is one; what a broken plan had beyond it is not the caller's.
             Shape::Row(_) | Shape::Number if self.rows > 1 => Ok(()),
-            Shape::Row(writer) => writer.write(&mut self.text, |_| row.next_field()),
+            Shape::Row(writer) => {
+                self.version = writer.version_of(row)?;
+                writer.write(&mut self.text, |_| row.next_field())
+            }
             Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
         };
         if self.text.len() > self.bytes_max {
@@ -156,12 +185,15 @@ impl Answer {
     }
 
     /// The whole text, once every row was added.
-    pub fn end(mut self, shape: &Shape) -> Result<Vec<u8>, Failure> {
+    pub fn end(mut self, shape: &Shape) -> Result<Text, Failure> {
         if self.is_too_large {
             let detail = format!("the answer is over {} bytes; ask for fewer rows or fields", self.bytes_max);
             return Err(Failure::new(Code::AnswerTooLarge, detail));
         }
         match shape {
+            Shape::Rows(_) if self.rows < self.rows_min => {
+                return Err(Failure::new(Code::RowNotFound, "not all of the rows were found"));
+            }
             Shape::Rows(_) => self.text.push(b']'),
             Shape::Page(page) => match self.turning {
                 Some(turning) => turning.end(page, &mut self.text),
@@ -173,7 +205,7 @@ impl Answer {
             Shape::Number if self.rows == 0 => return Err(Unreadable(0).into()),
             Shape::Row(_) | Shape::Number => {}
         }
-        Ok(self.text)
+        Ok(Text { json: self.text, version: self.version })
     }
 }
 
@@ -198,7 +230,23 @@ impl RowWriter {
                 ColumnWriter { prefix: prefix.into_bytes().into_boxed_slice(), form }
             })
             .collect();
-        RowWriter { columns }
+        RowWriter { columns, version: None }
+    }
+
+    /// The writer of a row whose column at `place` is its version.
+    #[must_use]
+    pub fn with_version(mut self, place: usize) -> Self {
+        self.version = Some(place);
+        self
+    }
+
+    fn version_of(&self, mut row: RawRow<'_>) -> Result<Option<i64>, Unreadable> {
+        let Some(place) = self.version else { return Ok(None) };
+        for _ in 0..place {
+            row.next_field()?;
+        }
+        let bytes = row.next_field()?.and_then(|bytes| bytes.try_into().ok()).ok_or(Unreadable(place))?;
+        Ok(Some(i64::from_be_bytes(bytes)))
     }
 
     /// Appends the row whose column `n` is `field(n)` (`None` for null) to `out`.
@@ -228,6 +276,8 @@ impl Form {
                 out.extend_from_slice(bytes);
                 Some(())
             }
+            Form::Row(writer) => embedded::row(out, writer, bytes),
+            Form::Rows(writer) => embedded::rows(out, writer, bytes),
         }
     }
 }

@@ -3,11 +3,17 @@
 //! The body is read once: its members are found as slices of the text, and each is parsed by the
 //! type of the argument it names. Nothing is kept of what is not an argument.
 
+mod rows;
+
+use std::borrow::Cow;
+
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
-use rowgate_schema_dsl::function::{Absence, Argument};
+use rowgate_schema_dsl::function::{Absence, Argument, RowsArgument};
 use rowgate_schema_dsl::like;
 use rowgate_schema_dsl::value::{self, Members, Refusal, Typed};
+use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::error::{Code, Complaint, Failure};
 
@@ -18,6 +24,8 @@ const COMPLAINTS_MAX: usize = 100;
 #[derive(Debug)]
 pub struct Arguments {
     slots: Vec<Slot>,
+    /// The arguments are those of each element of the one argument `rows`; so many at most.
+    rows_max: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -34,15 +42,36 @@ struct Slot {
 pub struct Given {
     /// One for each argument in the plan's order; `None` where an optional one is absent.
     pub values: Vec<Option<Typed>>,
+    /// The version that the row must still have, where the call says it beside its arguments.
+    pub version: Option<i64>,
+    /// The same for each of the call's rows, where the function takes rows.
+    pub rows: Vec<Vec<Option<Typed>>>,
+    /// A fresh id for each of those rows, growing; see [`Given::with_ids`].
+    pub row_ids: Vec<Uuid>,
 }
 
 impl Given {
+    /// With ids from `fresh`, each greater than the one before, for the call's rows.
+    #[must_use]
+    pub fn with_ids(mut self, fresh: fn() -> Uuid) -> Given {
+        self.row_ids = self.rows.iter().map(|_| fresh()).collect();
+        self
+    }
+
     pub fn has(&self, place: usize) -> bool {
         self.get(place).is_some()
     }
 
     pub fn get(&self, place: usize) -> Option<&Typed> {
         self.values.get(place).and_then(Option::as_ref)
+    }
+
+    /// The version that the row must still have: the call's own, or that of the argument at `place`.
+    pub fn version_or(&self, place: Option<usize>) -> Option<i64> {
+        match place.and_then(|place| self.get(place)) {
+            Some(Typed::Int8(version)) if self.version.is_none() => Some(*version),
+            Some(_) | None => self.version,
+        }
     }
 }
 
@@ -58,7 +87,12 @@ impl Arguments {
                 is_pattern: argument.is_pattern,
             })
             .collect();
-        Arguments { slots }
+        Arguments { slots, rows_max: None }
+    }
+
+    /// The members of each of the rows of a call.
+    pub fn of_rows(rows: &RowsArgument) -> Self {
+        Arguments { rows_max: Some(rows.rows_max), ..Arguments::new(&rows.members) }
     }
 
     /// The name of the argument at `place`.
@@ -72,23 +106,10 @@ impl Arguments {
         let text = text.trim_ascii();
         let members = if text.is_empty() { Vec::new() } else { members(text, depth_max)? };
         let mut complaints = Vec::new();
-        let mut found: Vec<Option<&str>> = vec![None; self.slots.len()];
-        for (name, raw) in &members {
-            if complaints.len() >= COMPLAINTS_MAX {
-                break;
-            }
-            match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
-                Some((_, place @ None)) => *place = Some(raw.get()),
-                Some((_, Some(_))) => complaints.push(Complaint {
-                    pointer: pointer_to("", name),
-                    code: "duplicate_argument",
-                    message: format!("`{name}` is given twice"),
-                }),
-                None => complaints.push(self.unknown(name)),
-            }
-        }
-        let slots = self.slots.iter().zip(found);
-        let given = Given { values: slots.map(|(slot, raw)| slot.read(raw, &mut complaints)).collect() };
+        let given = match self.rows_max {
+            None => Given { values: self.read(&members, &mut complaints), ..Given::default() },
+            Some(max) => Given { rows: rows::read(self, &members, max, &mut complaints), ..Given::default() },
+        };
         if complaints.is_empty() {
             return Ok(given);
         }
@@ -98,6 +119,22 @@ impl Arguments {
             more => format!("{} of the arguments cannot be used; `errors` names each", more.len()),
         };
         Err(Failure::new(Code::ArgumentsInvalid, detail).with_complaints(complaints))
+    }
+
+    /// The value of each argument among `members`.
+    fn read(&self, members: &[(Cow<'_, str>, &RawValue)], complaints: &mut Vec<Complaint>) -> Vec<Option<Typed>> {
+        let mut found: Vec<Option<&str>> = vec![None; self.slots.len()];
+        for (name, raw) in members {
+            if complaints.len() >= COMPLAINTS_MAX {
+                break;
+            }
+            match self.slots.iter().zip(&mut found).find(|(slot, _)| *slot.name == **name) {
+                Some((_, place @ None)) => *place = Some(raw.get()),
+                Some((_, Some(_))) => complaints.push(duplicate(name)),
+                None => complaints.push(self.unknown(name)),
+            }
+        }
+        self.slots.iter().zip(found).map(|(slot, raw)| slot.read(raw, complaints)).collect()
     }
 
     fn unknown(&self, name: &str) -> Complaint {
@@ -156,10 +193,11 @@ impl Slot {
     }
 }
 
-fn members(
-    text: &str,
-    depth_max: usize,
-) -> Result<Vec<(std::borrow::Cow<'_, str>, &serde_json::value::RawValue)>, Failure> {
+fn duplicate(name: &str) -> Complaint {
+    Complaint { pointer: pointer_to("", name), code: "duplicate_argument", message: format!("`{name}` is given twice") }
+}
+
+fn members(text: &str, depth_max: usize) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Failure> {
     if depth(text) > depth_max {
         return Err(Failure::new(Code::BodyTooDeep, format!("the body nests deeper than {depth_max} levels")));
     }
@@ -198,6 +236,6 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Failure {
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(Code::BodyMalformed, detail)
 }

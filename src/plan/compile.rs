@@ -4,6 +4,8 @@
 
 mod aggregate;
 mod constraint;
+mod expand;
+mod guard;
 mod insert;
 mod page;
 mod write;
@@ -12,13 +14,12 @@ use std::sync::Arc;
 
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::IdentityField;
-use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Limit, Source};
+use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Limit, Source};
 use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use rowgate_schema_dsl::value::Typed;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Func, Query, SelectStatement, Value};
 
-use crate::plan::Plan;
 use crate::plan::answer::{RowWriter, Shape};
 use crate::plan::argument::Arguments;
 use crate::plan::filter::condition;
@@ -26,6 +27,10 @@ use crate::plan::page::{Page, Side};
 use crate::plan::proof::owner::Owners;
 use crate::plan::proof::{self, Unproven};
 use crate::plan::statement::{Binding, Parameters, Statement};
+use crate::plan::{Guard, Plan};
+
+/// The column that grows with each change of a row.
+const VERSION: &str = "version";
 
 /// Why a checked function could not be compiled: a fault of the checker or of this compiler,
 /// never of an author.
@@ -35,7 +40,7 @@ pub enum CompileError {
     Table,
     #[error("a column of the function is not in its table")]
     Column,
-    #[error("`in` was given neither a list nor an argument")]
+    #[error("something that takes a list was given none")]
     List,
     #[error("a text was to be looked for that is neither a literal nor an argument")]
     Pattern,
@@ -51,7 +56,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
     let owned: Vec<&str> =
         model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
-    let owners = Owners { owned: &owned, own: function.own.then_some(table.name.as_str()) };
+    let owners = Owners { owned: &owned, own: if function.own { &owned } else { &[] } };
     let sides = match &function.body {
         Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
         _ => vec![Side::First],
@@ -59,13 +64,19 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
     let mut variants = Vec::with_capacity(sides.len() << optional.len());
     for bits in 0..1usize << optional.len() {
         for side in &sides {
-            let given = Given { optional: &optional, bits, side: *side };
-            let statement = statement(model, table, function, &given)?;
-            proof::prove(&statement, &model.postgres_schema)?;
-            proof::owner::prove(&statement, owners)?;
-            variants.push(Arc::new(statement));
+            let given = Given { optional: &optional, bits, side: *side, guarded: false };
+            variants.push(proven(model, table, function, &given, owners)?);
         }
     }
+    let guard = match version(function) {
+        None => None,
+        Some(argument) => {
+            let given = Given { optional: &[], bits: 0, side: Side::First, guarded: true };
+            let statement = proven(model, table, function, &given, owners)?;
+            let look = Arc::new(compile(model, &write::look(table, function)?)?);
+            Some(Guard { statement, argument, look })
+        }
+    };
     Ok(Plan {
         access: function.access,
         kind: function.body.word(),
@@ -73,12 +84,14 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         table: table.name.as_str().into(),
         rows_max: table.rows_max,
         scope: table.scope,
-        arguments: Arguments::new(&function.arguments),
+        arguments: function.body.rows().map_or_else(|| Arguments::new(&function.arguments), Arguments::of_rows),
         optional,
         variants,
+        guard,
         repeats_when_empty: insert::repeats_when_empty(function),
         empty_is_conflict: insert::empty_is_conflict(function),
         needs_one_of: write::needs_one_of(function),
+        accepted_rows_max: write::rows_max(function),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
     })
@@ -89,9 +102,14 @@ pub struct Given<'a> {
     optional: &'a [usize],
     bits: usize,
     side: Side,
+    /// Whether the row must still have the version that the caller knows.
+    guarded: bool,
 }
 
 impl Given<'_> {
+    /// Of a statement that has no variants: nothing is left out.
+    const EVERY: Given<'static> = Given { optional: &[], bits: 0, side: Side::First, guarded: false };
+
     /// Whether `source` is an argument that this variant is without.
     pub fn drops(&self, source: &Source) -> bool {
         let Source::Argument(index) = source else { return false };
@@ -99,11 +117,41 @@ impl Given<'_> {
     }
 }
 
+fn proven(
+    model: &Model,
+    table: &Table,
+    function: &Function,
+    given: &Given<'_>,
+    owners: Owners<'_>,
+) -> Result<Arc<Statement>, CompileError> {
+    let statement = statement(model, table, function, given)?;
+    proof::prove(&statement, &model.postgres_schema)?;
+    proof::owner::prove(&statement, owners)?;
+    Ok(Arc::new(statement))
+}
+
+/// Of a function that writes a row with an id: the place of the argument for its version, if any.
+fn version(function: &Function) -> Option<Option<usize>> {
+    match &function.body {
+        Body::PatchRow { version, .. } | Body::DeleteRow { version, .. } => Some(*version),
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRows { .. } => None,
+    }
+}
+
 fn droppable(function: &Function) -> impl Iterator<Item = usize> {
     let arguments = function.arguments.iter().enumerate();
-    let cursor = if let Body::QueryRows { page, .. } = &function.body { *page } else { None };
+    // Their statements are chosen by other means.
+    let chosen = if let Body::QueryRows { page, .. } = &function.body { *page } else { version(function).flatten() };
     arguments
-        .filter(move |(place, argument)| argument.absence == Absence::Dropped && cursor != Some(*place))
+        .filter(move |(place, argument)| argument.absence == Absence::Dropped && chosen != Some(*place))
         .map(|(place, _)| place)
 }
 
@@ -135,10 +183,10 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
     let target = (Alias::new(&model.postgres_schema), Alias::new(table.name.as_str()));
     let scope = reachable(function, &mut parameters);
     let statement = match &function.body {
-        Body::QueryRows { filter, order_by, limit, offset, page, fields, .. } => {
-            let fields = page::columns(table, order_by, fields, page.is_some())?;
+        Body::QueryRows { filter, order_by, limit, offset, page, fields, expand, .. } => {
+            let columns = page::columns(table, order_by, fields, page.is_some())?;
             let mut select = Query::select();
-            select.exprs(answered(table, &fields)).from(target);
+            select.exprs(answered(table, &columns)).from(target);
             select.cond_where(filtered(scope, filter.as_ref(), table, given, &mut parameters)?);
             page::turn(&mut select, table, order_by, given.side, &mut parameters)?;
             if let Some(offset) = offset {
@@ -149,17 +197,29 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 };
                 select.offset(rows);
             }
-            match page {
+            let window = match page {
                 // One row more than a page holds tells whether there is another.
-                Some(_) => limited(select, limit, 1, Some(Binding::PageRows), fields.iter(), parameters),
-                None => limited(select, limit, 0, None, fields.iter(), parameters),
+                Some(_) => Window { limit, more: 1, rows: Some(Binding::PageRows) },
+                None => Window { limit, more: 0, rows: None },
+            };
+            if expand.is_empty() {
+                limited(select, window, columns.iter(), parameters)
+            } else {
+                select.exprs(answered(table, &expand::links(expand, &columns, table)));
+                expand::of_rows(model, select, Some(window), (fields, columns.iter()), function, parameters)?
             }
         }
-        Body::GetRow { id, fields, .. } => {
+        Body::GetRow { id, fields, expand, .. } => {
             let mut select = Query::select();
             let id = id_is(id, &mut parameters);
-            select.exprs(answered(table, fields)).from(target).cond_where(Cond::all().add(scope).add(id));
-            parameters.statement(&select)
+            let base = if expand.is_empty() { versioned(fields) } else { fields.clone() };
+            select.exprs(answered(table, &base)).from(target).cond_where(Cond::all().add(scope).add(id));
+            if expand.is_empty() {
+                parameters.statement(&select)
+            } else {
+                select.exprs(answered(table, &expand::links(expand, fields, table)));
+                expand::of_rows(model, select, None, (fields, fields.iter()), function, parameters)?
+            }
         }
         Body::CountRows { filter, .. } => {
             let mut select = Query::select();
@@ -172,45 +232,68 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
             let parts = aggregate::Parts { groups, select, having: having.as_ref(), order_by, limit };
             aggregate::statement(target, table, &parts, filtered, given, parameters)?
         }
-        Body::InsertRow { .. } | Body::UpsertRow { .. } | Body::PatchRow { .. } | Body::DeleteRow { .. } => {
-            write::statement(table, function, target, scope, parameters)?
-        }
+        Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRow { .. }
+        | Body::DeleteRows { .. } => write::statement(table, function, given.guarded, target, scope, parameters)?,
     };
     Ok(statement)
 }
 
-/// `select` with its limit and so many rows `more`; `names` are those of what it selects. A bound
-/// limit is the argument, or `rows` where it is not the argument as it is.
+/// How many rows of a query are read.
+struct Window<'l> {
+    limit: &'l Limit,
+    /// Rows beyond the limit.
+    more: u64,
+    /// What is bound where the limit is an argument; none where it is the argument itself.
+    rows: Option<Binding>,
+}
+
+impl Window<'_> {
+    /// Limits `select`, and answers what a query around it is to be limited by.
+    ///
+    /// The planner takes a bound LIMIT for a tenth of the table; the literal within tells it the truth,
+    /// and rows are still fetched only as the outer one asks.
+    fn apply(self, select: &mut SelectStatement, parameters: &mut Parameters) -> Option<u64> {
+        match self.limit {
+            Limit::Literal(rows) => {
+                select.limit(u64::from(*rows) + self.more);
+                None
+            }
+            Limit::Argument { argument, max } => {
+                select.limit(u64::from(*max) + self.more);
+                Some(parameters.bind_number(self.rows.unwrap_or(Binding::Argument(*argument))))
+            }
+        }
+    }
+}
+
+/// `select` with its limit; `names` are those of what it selects.
 fn limited<'n>(
     mut select: SelectStatement,
-    limit: &Limit,
-    more: u64,
-    rows: Option<Binding>,
+    window: Window<'_>,
     names: impl Iterator<Item = &'n Name>,
     mut parameters: Parameters,
 ) -> Statement {
-    match limit {
-        Limit::Literal(limit) => {
-            select.limit(u64::from(*limit) + more);
-            parameters.statement(&select)
-        }
-        Limit::Argument { argument, max } => {
-            // The planner takes a bound LIMIT for a tenth of the table; the literal within tells it
-            // the truth, and rows are still fetched only as the outer one asks.
-            select.limit(u64::from(*max) + more);
+    match window.apply(&mut select, &mut parameters) {
+        None => parameters.statement(&select),
+        Some(rows) => {
             let mut outer = Query::select();
             outer
                 .columns(names.map(|name| Alias::new(name.as_str())))
                 .from_subquery(select, Alias::new("page"))
-                .limit(parameters.bind_number(rows.unwrap_or(Binding::Argument(*argument))));
+                .limit(rows);
             parameters.statement(&outer)
         }
     }
 }
 
-fn dropped_argument(value: &Source, function: &Function) -> Option<usize> {
+fn dropped_argument(value: &Source, arguments: &[Argument]) -> Option<usize> {
     let Source::Argument(index) = value else { return None };
-    function.arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
+    arguments.get(*index).filter(|argument| argument.absence == Absence::Dropped).map(|_| *index)
 }
 
 /// What binds the rows of the function's table to the caller: their scope, and with `own` their owner.
@@ -252,6 +335,18 @@ fn filtered(
     Ok(all)
 }
 
+/// The columns to select of one row: those answered, and its version.
+fn versioned(fields: &[Name]) -> Vec<Name> {
+    let version = Name::new(VERSION).ok().filter(|version| !fields.contains(version));
+    fields.iter().cloned().chain(version).collect()
+}
+
+/// Writes one row, and tells its version.
+fn row_writer(table: &Table, fields: &[Name]) -> Result<RowWriter, CompileError> {
+    let place = versioned(fields).iter().position(|name| *name == *VERSION).ok_or(CompileError::Column)?;
+    Ok(RowWriter::new(table.columns_named(fields)).with_version(place))
+}
+
 /// The columns that a function answers with, numerics as text.
 fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
     table
@@ -270,7 +365,11 @@ fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
 }
 
 fn readable(column: &Column) -> Expr {
-    let expression = Expr::col(Alias::new(column.name.as_str()));
+    readable_of(Expr::col(Alias::new(column.name.as_str())), column)
+}
+
+/// `expression`, which is the column, as it travels.
+fn readable_of(expression: Expr, column: &Column) -> Expr {
     let storage = column.column_type.storage();
     match (storage.element, storage.is_array) {
         (PostgresType::Numeric, false) => expression.cast_as("text"),
@@ -282,16 +381,25 @@ fn readable(column: &Column) -> Expr {
 fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, CompileError> {
     Ok(match &function.body {
         Body::QueryRows { order_by, limit, page: Some(cursor), fields, .. } => {
-            let page = page::page(&model.postgres_schema, table, function, (order_by, limit, fields), *cursor)?;
+            let page = page::page(model, table, function, (order_by, limit, fields), *cursor)?;
             Shape::Page(Box::new(page))
         }
-        Body::QueryRows { fields, .. } => Shape::Rows(RowWriter::new(table.columns_named(fields))),
+        Body::QueryRows { fields, expand, .. } => Shape::Rows(expand::writer(model, table, fields, expand)?),
+        Body::InsertRows { fields, .. } | Body::PatchRows { fields, .. } => {
+            Shape::Rows(RowWriter::new(table.columns_named(fields)))
+        }
+        Body::GetRow { fields, expand, .. } if !expand.is_empty() => {
+            Shape::Row(expand::writer(model, table, fields, expand)?)
+        }
         Body::GetRow { fields, .. }
         | Body::InsertRow { fields, .. }
         | Body::UpsertRow { fields, .. }
-        | Body::PatchRow { fields, .. } => Shape::Row(RowWriter::new(table.columns_named(fields))),
+        | Body::PatchRow { fields, .. } => Shape::Row(row_writer(table, fields)?),
         Body::CountRows { .. } => Shape::Number,
         Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
+        Body::DeleteRows { .. } => {
+            Shape::Rows(RowWriter::new(table.columns.iter().filter(|column| column.name == "id")))
+        }
     })
 }

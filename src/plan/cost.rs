@@ -9,11 +9,13 @@
 //! - under a LIMIT, of the columns that are always compared by `=` one must lead the index, or rows
 //!   that nobody asked for are walked past (columns of few values alone are let pass);
 //! - a sort must not take in more than such a read gives; groups are made of all that is read, so
-//!   that it is their read that must be bounded.
+//!   that it is their read that must be bounded;
+//! - rows embedded into each row must be led to by their reference ([`embedded`]).
 //!
 //! [`tree`] reads a plan, [`scan`] tells what an index narrows, [`suggest`] names the index that
 //! would do.
 
+mod embedded;
 pub mod scan;
 pub mod suggest;
 pub mod tree;
@@ -46,6 +48,22 @@ pub struct StatementCost {
     /// What is not bounded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excesses: Vec<Excess>,
+    /// What is not bounded of the rows that are embedded into each row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub embedded_excesses: Vec<EmbeddedExcess>,
+}
+
+/// What is done without bound for each row, for the rows embedded as this member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EmbeddedExcess {
+    pub member: String,
+    pub excess: Excess,
+}
+
+impl StatementCost {
+    pub fn is_bounded(&self) -> bool {
+        self.excesses.is_empty() && self.embedded_excesses.is_empty()
+    }
 }
 
 /// How one table is read.
@@ -57,6 +75,9 @@ pub struct Read {
     pub bound: Bound,
     /// Whether rows are read that a condition then refuses.
     pub filters: bool,
+    /// The member that its rows are embedded as, where it is read once for each row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<String>,
 }
 
 /// What keeps a read from growing with the scope.
@@ -94,7 +115,13 @@ pub fn judge(model: &Model, function: &Function, given: Vec<String>, root: &Node
     let mut judging = Judging {
         model,
         function,
-        cost: StatementCost { given, reads: Vec::new(), sorts: false, excesses: Vec::new() },
+        cost: StatementCost {
+            given,
+            reads: Vec::new(),
+            sorts: false,
+            excesses: Vec::new(),
+            embedded_excesses: Vec::new(),
+        },
     };
     judging.node(root, false);
     judging.prefer_declared();
@@ -137,7 +164,8 @@ impl Judging<'_> {
         let needs_order = self.cost.sorts && matches!(self.function.body, Body::QueryRows { .. });
         let serves = |index: &&Index| is_it(index) && !(needs_order && index.unique);
         let Some(index) = table.indexes.iter().find(serves) else { return };
-        let unbound = self.cost.reads.iter_mut().filter(|read| read.bound == Bound::None);
+        let of_rows = |read: &&mut Read| read.bound == Bound::None && read.embedded.is_none();
+        let unbound = self.cost.reads.iter_mut().filter(of_rows);
         for read in unbound.filter(|read| read.table == table.name.as_str()) {
             read.index = Some(table.index_identifier(index));
             read.bound = match rows_max(self.function) {
@@ -147,7 +175,7 @@ impl Judging<'_> {
         }
         // It yields the order too, or nothing was sorted.
         self.cost.sorts = false;
-        if self.cost.reads.iter().all(|read| read.bound != Bound::None) {
+        if self.cost.reads.iter().all(|read| read.bound != Bound::None || read.embedded.is_some()) {
             self.cost.excesses.clear();
         }
     }
@@ -176,7 +204,10 @@ impl Judging<'_> {
             Kind::Block => false,
         };
         for child in &node.children {
-            self.node(child, stopped && child.feeds);
+            match embedded::of(self.function, child) {
+                Some(expand) => self.embedded(expand, child),
+                None => self.node(child, stopped && child.feeds),
+            }
         }
     }
 
@@ -194,8 +225,13 @@ impl Judging<'_> {
         if bound == Bound::None {
             self.cost.excesses.push(Excess::Scan);
         }
-        let read = Read { table: table.name.to_string(), index: node.index.clone(), bound, filters: node.filters };
-        self.cost.reads.push(read);
+        self.cost.reads.push(Read {
+            table: table.name.to_string(),
+            index: node.index.clone(),
+            bound,
+            filters: node.filters,
+            embedded: None,
+        });
     }
 
     /// Whether a read that a LIMIT stops may have to walk past most of the scope before it has its
@@ -212,8 +248,9 @@ impl Judging<'_> {
     fn presorted_is_unique(&self, node: &Node) -> bool {
         let Some(scan) = first_scan(node) else { return false };
         let Some(table) = scan.relation.as_deref().and_then(|name| self.model.table(name)) else { return false };
+        let equal = narrowing(table, scan).equal;
         let known = |column: &str| {
-            node.presorted.iter().any(|sorted| sorted == column)
+            (node.presorted.iter().any(|sorted| sorted == column) || equal.iter().any(|held| held == column))
                 && table.column(column).is_some_and(|column| !column.optional)
         };
         table.indexes.iter().any(|index| index.unique && index.columns.iter().all(|column| known(column.as_str())))
@@ -242,9 +279,12 @@ fn rows_max(function: &Function) -> Option<u32> {
         }
         // What stops before the end of its rows is the least or the greatest value.
         Body::AggregateRows { .. } => extreme(&function.body).map(|_| 1),
+        // The guard counts one row more than may be written.
+        Body::PatchRows { rows_max, .. } | Body::DeleteRows { rows_max, .. } => Some(*rows_max + 1),
         Body::CountRows { .. }
         | Body::GetRow { .. }
         | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
         | Body::DeleteRow { .. } => None,

@@ -54,19 +54,44 @@ pub struct Plan {
     /// One statement for each set of those arguments that may be given, and of a paged function one
     /// for each side of a page; see [`Plan::statement`].
     pub variants: Vec<Arc<Statement>>,
-    /// Whether no row means that another call was in the way a moment ago, so that running the
-    /// statement again finds what that one left.
+    /// Of a patch or a delete: what it does where the caller says which version it knows.
+    pub guard: Option<Guard>,
+    /// Whether no row, or fewer rows than the call has, means that another call was in the way a
+    /// moment ago, so that running the statement again finds what that one left.
     pub repeats_when_empty: bool,
     /// Whether no row means that the row which is there belongs to another user.
     pub empty_is_conflict: bool,
     /// Arguments of which a patch needs one, as it would change nothing without.
     pub needs_one_of: Vec<usize>,
+    /// Rows that the filter of a write may accept; more are an error of the database.
+    pub accepted_rows_max: Option<u32>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,
 }
 
+/// A write of one row that happens only where the row still has a version.
+#[derive(Debug)]
+pub struct Guard {
+    /// The write, under the condition that the row has the version.
+    pub statement: Arc<Statement>,
+    /// The place of the argument that names the version, where the author declared one.
+    pub argument: Option<usize>,
+    /// Finds the row, whatever its version: tells one that has changed from one that is gone.
+    pub look: Arc<Plan>,
+}
+
 impl Plan {
+    /// Every statement it has.
+    pub fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.variants.iter().chain(self.guard.iter().map(|guard| &guard.statement)).map(AsRef::as_ref)
+    }
+
+    /// The guard, where what a call gave names a version.
+    pub fn guard_of(&self, given: &Given) -> Option<&Guard> {
+        self.guard.as_ref().filter(|guard| given.version_or(guard.argument).is_some())
+    }
+
     /// What `failure` is to the caller: where a row that is another user's was met, there is a
     /// conflict, although the statement has no row to answer.
     pub fn met(&self, failure: Failure) -> Failure {
@@ -83,6 +108,9 @@ impl Plan {
 
     /// The statement for what a call gave, on this side of a page.
     pub fn statement_of(&self, given: &Given, side: Side) -> Option<&Arc<Statement>> {
+        if let Some(guard) = self.guard_of(given) {
+            return Some(&guard.statement);
+        }
         let places = self.optional.iter().enumerate();
         let bits: usize = places.filter(|(_, place)| given.has(**place)).fold(0, |bits, (bit, _)| bits | 1 << bit);
         match self.page() {

@@ -2,21 +2,26 @@
 //!
 //! It knows nothing of the compiler: it parses the finished SQL text with a parser of its own and
 //! decides on that tree. A statement is proven when
-//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT followed by a SELECT of its rows and
-//!   of those that were there;
+//! - it is one SELECT, INSERT, UPDATE or DELETE, or an INSERT of lists that are bound, or one followed
+//!   by a SELECT of its rows and of those that were there;
 //! - every table in it is `"<its own Postgres schema>"."…"`;
 //! - every table that is read, changed or deleted from stands under a condition
 //!   `scope_key = $n` that nothing can weaken, where `$n` is bound to the caller's scope, and
 //!   every inserted row has `$n` as its `scope_key`;
 //! - no UPDATE assigns `scope_key` or `id`, and a row that an INSERT meets is one of the same
 //!   `scope_key`;
-//! - only expressions, functions and casts of closed lists occur.
+//! - a query is an expression only where it is a column of the outermost SELECT, and its one table
+//!   is bound as every other;
+//! - only expressions, functions and casts of closed lists occur; lists are unnested, and counts
+//!   divided by, only where the rules name the place.
 //!
 //! What belongs to users is decided in [`owner`], by a walk of its own.
 //!
 //! Tables and queries are counted twice, once by a walk over everything and once where the rules
 //! above looked; one hidden elsewhere makes the counts differ.
 
+mod expand;
+mod guard;
 pub mod owner;
 mod write;
 
@@ -33,7 +38,9 @@ use sqlparser::parser::Parser;
 use crate::plan::statement::{Binding, Statement};
 
 /// Functions a statement may call; none of them reads a table or leaves the database.
-const FUNCTIONS: [&str; 7] = ["now", "count", "coalesce", "sum", "avg", "min", "max"];
+const FUNCTIONS: [&str; 9] = ["now", "count", "coalesce", "sum", "avg", "min", "max", "array_append", "array_remove"];
+/// Makes a record of values; no function can be called by this word without quotes.
+const RECORD: &str = "ROW";
 
 /// Why a statement may not be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +61,8 @@ pub enum Unproven {
     Function(String),
     #[error("it has `{0}`, which no compiled statement has")]
     Expression(String),
+    #[error("it is for a row of one version, and does not demand it")]
+    Unversioned,
     #[error("it assigns `{0}`")]
     Assigned(String),
 }
@@ -65,26 +74,42 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
-    let mut walk = Walk { postgres_schema, cte: write::cte(tree), found: 0 };
+    let embedded = expand::embedded(tree);
+    let mut walk = Walk {
+        postgres_schema,
+        ctes: write::ctes(tree),
+        permitted: write::permitted(tree),
+        embedded: &embedded,
+        found: 0,
+    };
     if let ControlFlow::Break(unproven) = tree.visit(&mut walk) {
         return Err(unproven);
     }
     let bound = match tree {
-        Tree::Query(query) if query.with.is_some() => write::bound_in_new_or_there(query, &statement.bindings)?,
-        Tree::Query(query) => bound_in_query(query, &statement.bindings)?,
-        Tree::Insert(insert) => write::bound_in_insert(insert, &statement.bindings)?,
+        Tree::Query(query) if query.with.is_some() => write::bound_in_with(query, &statement.bindings)?,
+        Tree::Query(query) => {
+            bound_in_query(query, &statement.bindings)? + expand::bound(&embedded, &statement.bindings)?
+        }
+        Tree::Insert(insert) => write::bound_in_insert(insert, None, &statement.bindings)?,
         Tree::Update(update) => write::bound_in_update(update, &statement.bindings)?,
         Tree::Delete(delete) => write::bound_in_delete(delete, &statement.bindings)?,
         _ => return Err(Unproven::Form),
     };
+    if statement.bindings.iter().any(|binding| matches!(binding, Binding::Version(_))) {
+        write::demands_version(tree, &statement.bindings)?;
+    }
     if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
 }
 
 /// Walks over everything: counts tables and queries, and refuses what no statement may have.
 struct Walk<'a> {
     postgres_schema: &'a str,
-    /// What the one insert before a query is called there.
-    cte: Option<&'a str>,
+    /// What the rows are called that a query begins with.
+    ctes: Vec<&'a str>,
+    /// Nodes that may stand where they do, and nowhere else.
+    permitted: Vec<&'a Expr>,
+    /// The queries that may be expressions.
+    embedded: &'a [&'a Query],
     found: usize,
 }
 
@@ -104,13 +129,15 @@ impl Visitor for Walk<'_> {
             {
                 ControlFlow::Continue(())
             }
-            [ObjectNamePart::Identifier(name)] if self.cte == Some(&name.value) => ControlFlow::Continue(()),
+            [ObjectNamePart::Identifier(name)] if self.ctes.contains(&name.value.as_str()) => ControlFlow::Continue(()),
             _ => ControlFlow::Break(Unproven::ForeignTable(name.to_string())),
         }
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Unproven> {
         match expression {
+            permitted if self.permitted.iter().any(|other| std::ptr::eq(*other, permitted)) => {}
+            Expr::Function(function) if expand::is_list(function, self.embedded) => {}
             Expr::Function(function) => {
                 let name = function.name.to_string().to_ascii_lowercase();
                 let name = name.trim_matches('"');
@@ -118,10 +145,12 @@ impl Visitor for Walk<'_> {
                     && function.filter.is_none()
                     && function.within_group.is_empty()
                     && matches!(function.parameters, FunctionArguments::None);
-                if !FUNCTIONS.contains(&name) || !is_plain {
+                let is_known = FUNCTIONS.contains(&name) || function.name.to_string() == RECORD;
+                if !is_known || !is_plain {
                     return ControlFlow::Break(Unproven::Function(name.to_owned()));
                 }
             }
+            Expr::Subquery(query) if self.embedded.iter().any(|one| std::ptr::eq(*one, query.as_ref())) => {}
             other if is_plain(other) => {}
             other => return ControlFlow::Break(Unproven::Expression(other.to_string())),
         }
@@ -162,7 +191,15 @@ fn is_plain(expression: &Expr) -> bool {
 
 fn is_built_in(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Text | DataType::Numeric(_) | DataType::Date | DataType::DoublePrecision => true,
+        DataType::Text
+        | DataType::Numeric(_)
+        | DataType::Date
+        | DataType::BigInt(None)
+        | DataType::DoublePrecision
+        | DataType::Boolean
+        | DataType::Timestamp(None, _)
+        | DataType::Uuid
+        | DataType::Bytea => true,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, None)) => is_built_in(element),
         _ => false,
     }
@@ -202,14 +239,16 @@ fn scoped(table: &ObjectName, selection: Option<&Expr>, bindings: &[Binding]) ->
 /// Whether no row can pass `condition` but the caller's: `scope_key = $n` alone, or joined to
 /// anything by AND.
 fn demands_scope(condition: &Expr, bindings: &[Binding]) -> bool {
+    demands(condition, &|column, value| column == SCOPE_COLUMN && is_scope(value, bindings))
+}
+
+/// Whether nothing passes `condition` but where a column equals a value that `is_it` accepts.
+fn demands(condition: &Expr, is_it: &impl Fn(&str, &Expr) -> bool) -> bool {
     match condition {
-        Expr::Nested(inner) => demands_scope(inner, bindings),
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            demands_scope(left, bindings) || demands_scope(right, bindings)
-        }
+        Expr::Nested(inner) => demands(inner, is_it),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => demands(left, is_it) || demands(right, is_it),
         Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            matches!(left.as_ref(), Expr::Identifier(Ident { value, .. }) if value == SCOPE_COLUMN)
-                && is_scope(right, bindings)
+            matches!(left.as_ref(), Expr::Identifier(Ident { value, .. }) if is_it(value, right))
         }
         _ => false,
     }
@@ -217,10 +256,15 @@ fn demands_scope(condition: &Expr, bindings: &[Binding]) -> bool {
 
 /// Whether `expression` is the parameter that carries the caller's scope.
 fn is_scope(expression: &Expr, bindings: &[Binding]) -> bool {
-    let Expr::Value(value) = expression else { return false };
-    let Value::Placeholder(placeholder) = &value.value else { return false };
+    bound_to(expression, bindings) == Some(&Binding::Scope)
+}
+
+/// What the parameter that `expression` is alone is bound to.
+fn bound_to<'a>(expression: &Expr, bindings: &'a [Binding]) -> Option<&'a Binding> {
+    let Expr::Value(value) = expression else { return None };
+    let Value::Placeholder(placeholder) = &value.value else { return None };
     let number = placeholder.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-    number.and_then(|number| bindings.get(number.checked_sub(1)?)) == Some(&Binding::Scope)
+    number.and_then(|number| bindings.get(number.checked_sub(1)?))
 }
 
 fn is_named(name: &ObjectName, column: &str) -> bool {

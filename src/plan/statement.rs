@@ -45,10 +45,21 @@ pub enum Binding {
     Element { argument: usize, element: PostgresType },
     /// Whether the argument at this place was given.
     Given(usize),
+    /// A fresh UUID v7 for each of the call's rows, an array.
+    RowIds,
+    /// The argument at this place of each of the call's rows, an array; `or` where it is absent.
+    /// `as_text` turns arrays, which cannot be elements of one, into their text.
+    Rows { place: usize, or: Typed, as_text: bool },
+    /// Whether each of the call's rows has the argument at this place, an array.
+    RowsGiven(usize),
+    /// The fresh UUIDs of those of the call's rows that have the argument at this place, an array.
+    RowIdsGiven(usize),
     /// The value of this key in the row that a page goes on from.
     Cursor(usize),
     /// How many rows are fetched for a page: one more than are answered.
     PageRows,
+    /// The version that the row must still have: the call's own, or the argument at this place.
+    Version(Option<usize>),
     /// A fact about the caller; as text where a text column takes it.
     Identity { field: IdentityField, text: bool },
     /// The author's own text: bound like any other, never pasted.

@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::plan::argument::Arguments;
 use crate::plan::compile::{CompileError, compile};
 use crate::plan::cursor::CursorKey;
-use crate::record::{CursorSecret, Everything};
+use crate::record::{self, CursorSecret, Everything};
 use crate::registry::shape::Shapes;
 use crate::script::pool::Bundle;
 use crate::telemetry::{FunctionMetrics, Metrics};
@@ -56,6 +56,8 @@ pub struct Extension {
     pub id: Uuid,
     pub name: String,
     pub revision: i64,
+    /// The database role its statements run as; the gateway's own where there is none.
+    pub role: Option<Arc<str>>,
     pub model: Model,
     pub functions: HashMap<Box<str>, Arc<Function>>,
     pub handlers: HashMap<Box<str>, Arc<Handler>>,
@@ -131,11 +133,12 @@ impl Snapshot {
             let known = before.extensions.get(&record.id);
             if let Some(known) = known
                 && known.revision == record.revision
+                && known.role.as_deref() == record.role.as_deref()
             {
                 snapshot.extensions.insert(record.id, known.clone());
                 continue;
             }
-            match extension(&record.definition, record.revision, metrics) {
+            match extension(&record, metrics) {
                 Ok(extension) => {
                     snapshot.extensions.insert(record.id, Arc::new(extension));
                 }
@@ -212,8 +215,8 @@ pub fn compile_all(model: &Model) -> Result<Vec<(Box<str>, Plan)>, NotCompiled> 
         .collect()
 }
 
-fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> Result<Extension, String> {
-    let (definition, diagnostics) = read(document);
+fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension, String> {
+    let (definition, diagnostics) = read(&record.definition);
     if let Some(first) = diagnostics.first() {
         return Err(first.to_string());
     }
@@ -245,9 +248,9 @@ fn extension(document: &serde_json::Value, revision: i64, metrics: &Metrics) -> 
     });
     let handlers = handlers.collect();
     let bundle = Bundle::new(model.sources.clone());
-    let shapes = Shapes::new(document);
-    let name = model.extension.name.clone();
-    Ok(Extension { id, name, revision, model, functions, handlers, bundle, shapes })
+    let shapes = Shapes::new(&record.definition);
+    let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
+    Ok(Extension { id, name, revision: record.revision, role, model, functions, handlers, bundle, shapes })
 }
 
 /// The defaults of the handler's arguments, as their author wrote them.

@@ -19,7 +19,7 @@ use crate::script::watch::Watch;
 
 /// The names that mean something in a definition alone, besides `v`: in a handler's file they are
 /// there and do nothing.
-pub const BUILDERS: [&str; 27] = [
+pub const BUILDERS: [&str; 31] = [
     "defineSchema",
     "defineTable",
     "queryRows",
@@ -29,13 +29,17 @@ pub const BUILDERS: [&str; 27] = [
     "insertRows",
     "upsertRow",
     "patchRow",
+    "patchRows",
     "deleteRow",
+    "deleteRows",
     "aggregateRows",
     "transaction",
     "arg",
     "identity",
     "now",
     "increment",
+    "append",
+    "remove",
     "filter",
     "all",
     "any",

@@ -37,7 +37,7 @@ async fn a_stop_leaves_no_process_and_the_data_are_there_at_the_next_start() {
     let cluster = Cluster::start(durable(folder.path())).await.unwrap();
     let pids = [cluster.server_pid(), cluster.supervisor_pid()];
     let client = connect(&cluster.connection_string()).await;
-    client.batch_execute("CREATE TABLE kept AS SELECT 7 AS n").await.unwrap();
+    client.batch_execute("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n").await.unwrap();
     cluster.stop().await.unwrap();
     assert!(pids.iter().all(|pid| !is_alive(*pid)));
 
@@ -278,7 +278,7 @@ async fn connect(text: &str) -> Client {
 }
 
 async fn number_kept(cluster: &Cluster) -> i32 {
-    connect(&cluster.connection_string()).await.query_one("SELECT n FROM kept", &[]).await.unwrap().get(0)
+    connect(&cluster.connection_string()).await.query_one("SELECT n FROM kept.numbers", &[]).await.unwrap().get(0)
 }
 
 /// Runs the calling test once more, in a process of its own that holds a server with the table `kept`.
@@ -302,7 +302,11 @@ fn start_holder(directory: &Path) -> (Child, [u32; 2]) {
 
 async fn hold(directory: &Path) {
     let cluster = Cluster::start(durable(directory)).await.unwrap();
-    connect(&cluster.connection_string()).await.batch_execute("CREATE TABLE kept AS SELECT 7 AS n").await.unwrap();
+    connect(&cluster.connection_string())
+        .await
+        .batch_execute("CREATE SCHEMA kept; CREATE TABLE kept.numbers AS SELECT 7 AS n")
+        .await
+        .unwrap();
     println!("held by {} {}", cluster.server_pid(), cluster.supervisor_pid());
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).unwrap();
 }

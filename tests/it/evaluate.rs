@@ -5,6 +5,7 @@
 //! one that was given to it should have it too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod expand;
 mod groups;
 
 use std::cmp::Ordering;
@@ -380,6 +381,9 @@ fn query(random: &mut Random) -> (Value, Offered) {
     let paged = random.below(3) == 0 && dropped + ordered <= OPTIONAL_ARGUMENTS_MAX;
     if paged {
         query["page"] = json!(true);
+        // Each column here may be null, and doubles the statements as an optional argument does.
+        let left_out = offered.iter().filter(|(_, values)| values.contains(&Value::Null)).count();
+        query["orderBy"].as_array_mut().unwrap().truncate(OPTIONAL_ARGUMENTS_MAX.saturating_sub(left_out));
     }
     if random.below(2) == 0 {
         let mut fields = vec![json!("id")];
@@ -427,7 +431,9 @@ fn definition(more: Map<String, Value>) -> Value {
         "remove": { "kind": "deleteRow", "table": "rows", "id": { "arg": "id" } },
     });
     functions.as_object_mut().unwrap().extend(more);
-    document(json!({ "rows": { "columns": all, "owned": true } }), functions)
+    let (parts, add_part) = expand::parts();
+    functions["addPart"] = add_part;
+    document(json!({ "rows": { "columns": all, "owned": true }, "parts": parts }), functions)
 }
 
 /// Those who insert and ask.
@@ -438,13 +444,15 @@ struct Tenant {
     id: Uuid,
     identity: Identity,
     rows: Vec<Row>,
+    /// Answers of what refers to them, each with its owner.
+    parts: Vec<(&'static str, Value)>,
 }
 
 impl Tenant {
     fn new(id: Uuid) -> Tenant {
         let mut identity = Identity::anonymous(std::net::IpAddr::from([127, 0, 0, 1]));
         (identity.install_id, identity.role) = (Some(id), Role::Owner);
-        Tenant { id, identity, rows: Vec::new() }
+        Tenant { id, identity, rows: Vec::new(), parts: Vec::new() }
     }
 
     fn becomes(&mut self, user: &'static str) {
@@ -459,7 +467,7 @@ impl Tenant {
         arguments: &Value,
     ) -> Result<Value, Code> {
         let arguments = arguments.to_string();
-        let call = Call { install_id: self.id, function, identity: &self.identity, arguments: arguments.as_bytes() };
+        let call = Call::new(self.id, function, &self.identity, arguments.as_bytes());
         match test.server.gateway.call(worker, call).await.result {
             Ok(text) => Ok(serde_json::from_slice(&text).unwrap()),
             Err(failure) => {
@@ -545,6 +553,22 @@ async fn rows_are_their_own_installs(test: &TestGateway, worker: &Worker, tenant
     }
 }
 
+/// Random rows of random users.
+async fn fill(random: &mut Random, test: &TestGateway, worker: &Worker, tenant: &mut Tenant) {
+    for _ in 0..30 {
+        let mut values = Map::new();
+        for (name, _, choices) in columns() {
+            if random.below(4) > 0 {
+                values.insert(name.to_owned(), random.pick(&choices).clone());
+            }
+        }
+        let owner = *random.pick(&USERS);
+        tenant.becomes(owner);
+        let answer = tenant.call(test, worker, "add", &Value::Object(values.clone())).await.unwrap();
+        tenant.rows.push(Row { owner, answer, values });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_answer_as_an_evaluator_in_memory() {
     let cases = std::env::var("ROWGATE_CASES").map_or(200, |cases| cases.parse().unwrap());
@@ -564,24 +588,16 @@ async fn queries_answer_as_an_evaluator_in_memory() {
     let mut tenants = [Tenant::new(test.install.id), Tenant::new(other.id)];
 
     for tenant in &mut tenants {
-        for _ in 0..30 {
-            let mut values = Map::new();
-            for (name, _, choices) in columns() {
-                if random.below(4) > 0 {
-                    values.insert(name.to_owned(), random.pick(&choices).clone());
-                }
-            }
-            let owner = *random.pick(&USERS);
-            tenant.becomes(owner);
-            let answer = tenant.call(&test, &worker, "add", &Value::Object(values.clone())).await.unwrap();
-            tenant.rows.push(Row { owner, answer, values });
-        }
+        fill(&mut random, &test, &worker, tenant).await;
+        expand::fill(&mut random, &test, &worker, tenant).await;
     }
 
     for _ in 0..usize::div_ceil(cases, BATCH) {
         let queries: Vec<(Value, Offered)> = (0..BATCH).map(|_| query(&mut random)).collect();
         let aggregates: Vec<(Value, Offered)> = (0..BATCH).map(|_| aggregate(&mut random)).collect();
-        let mut functions = Map::new();
+        let expanding = |index| (format!("e{index}"), expand::expanding(&mut random));
+        let expansions: Vec<(String, Value)> = (0..BATCH / 4).map(expanding).collect();
+        let mut functions: Map<String, Value> = expansions.iter().cloned().collect();
         for (index, (query, _)) in aggregates.iter().enumerate() {
             functions.insert(format!("g{index}"), query.clone());
         }
@@ -594,6 +610,11 @@ async fn queries_answer_as_an_evaluator_in_memory() {
         }
         deploy(&test.database, &definition(functions)).await.unwrap();
         test.server.reload().await.unwrap();
+        for (name, function) in &expansions {
+            for tenant in &mut tenants {
+                expand::are_as_expected(&mut random, &test, &worker, tenant, (name, function)).await;
+            }
+        }
         for (index, (query, offered)) in aggregates.iter().enumerate() {
             for _ in 0..2 {
                 let tenant = &mut tenants[random.below(2)];

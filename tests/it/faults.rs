@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::lane::Lanes;
 use rowgate::db::parameter::Parameter;
+use rowgate::db::pipeline::Request;
 use rowgate::db::run::run;
 use rowgate::error::Code;
 use rowgate::plan::answer::Room;
@@ -224,8 +225,13 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];
     let given = plan.arguments.parse(b"", 8).unwrap();
     let statement = plan.statement(&given).unwrap();
-    let count = || run(&lanes, plan, statement, &parameters, None, ROOM, PATIENCE);
-    assert_eq!(count().await.unwrap(), b"1");
+    let role = snapshot.installs[&gateway.install.id].extension.role.as_ref();
+    let count = || {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let (turn, alone, room, parameters) = (None, false, ROOM, &parameters);
+        run(&lanes, Request { plan, statement, parameters, turn, role, alone, room, deadline })
+    };
+    assert_eq!(count().await.unwrap().json, b"1");
 
     let (mut holder, watcher) = (gateway.database.client().await, gateway.database.superuser().await);
     let table = table(&holder).await;
@@ -241,7 +247,7 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     };
     let (answers, ()) = futures_util::future::join(join_all((0..20).map(|_| count())), cancelled).await;
     let (counted, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert!(counted.iter().all(|answer| answer.as_ref().unwrap() == b"1"));
+    assert!(counted.iter().all(|answer| answer.as_ref().unwrap().json == b"1"));
     let failed: Vec<Code> = failed.into_iter().map(|answer| answer.unwrap_err().code).collect();
     assert_eq!((counted.len(), failed), (19, vec![Code::StatementTimeout]));
     gateway.server.stop().await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rowgate::config::Config;
 use rowgate::db::connect::Connector;
 use rowgate::db::parameter::Parameter;
-use rowgate::db::transaction::{Open, Transactions};
+use rowgate::db::transaction::{Attempts, Open, Step, Transactions};
 use rowgate::error::{Code, Failure};
 use rowgate::plan::answer::Raw;
 use rowgate::plan::argument::Given;
@@ -60,6 +60,10 @@ impl Bed {
         self.test.server.gateway.snapshot().extensions[&self.test.extension_id].clone()
     }
 
+    fn attempts(&self, deadline: Instant) -> Attempts<'_> {
+        self.transactions.attempts(self.functions().role.as_ref(), deadline)
+    }
+
     async fn names(&self) -> Vec<Value> {
         let rows = self.test.call("all", json!({})).await.ok();
         rows.as_array().unwrap().iter().map(|row| row["name"].clone()).collect()
@@ -106,7 +110,8 @@ impl Caller {
             })
             .collect();
         let mut out = Vec::new();
-        let row = open.run(plan, statement, &parameters, &mut out).await?;
+        let step = Step { plan, statement, parameters: &parameters, turn: None, bytes_max: usize::MAX };
+        let row = open.run(step, &mut out).await?.last;
         let id = row.and_then(|row| row.try_get::<_, Raw<'_>>(0).ok().map(|Raw(bytes)| bytes.to_vec()));
         Ok((serde_json::from_slice(&out).unwrap(), id))
     }
@@ -121,7 +126,7 @@ async fn all_or_nothing_happens_and_a_step_knows_the_rows_before() {
     let bed = Bed::new(|database| database.database.transaction_connections_max = 1).await;
     let caller = bed.caller();
 
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     let mut open = attempts.begin().await.unwrap();
     let (parent, id) = caller.step(&mut open, "add", json!({ "name": "a" })).await.unwrap();
     assert_eq!(Uuid::from_slice(&id.unwrap()).unwrap().to_string(), parent["id"].as_str().unwrap());
@@ -137,7 +142,7 @@ async fn all_or_nothing_happens_and_a_step_knows_the_rows_before() {
         ("add", json!({ "name": "a" }), Code::UniqueConflict),
         ("up", json!({ "id": Uuid::now_v7() }), Code::RowNotFound),
     ] {
-        let mut attempts = bed.transactions.attempts(soon());
+        let mut attempts = bed.attempts(soon());
         let mut open = attempts.begin().await.unwrap();
         caller.step(&mut open, "add", json!({ "name": "c" })).await.unwrap();
         let failed = caller.step(&mut open, function, arguments).await.unwrap_err();
@@ -158,7 +163,7 @@ async fn a_caller_who_goes_away_leaves_nothing_open() {
     let id = bed.add("a").await;
 
     // Between two statements.
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     let mut open = attempts.begin().await.unwrap();
     caller.step(&mut open, "add", json!({ "name": "lost" })).await.unwrap();
     drop(open);
@@ -170,7 +175,7 @@ async fn a_caller_who_goes_away_leaves_nothing_open() {
     holder.batch_execute(&format!("BEGIN; SELECT FROM {schema}.things FOR UPDATE")).await.unwrap();
     let (transactions, other, row) = (bed.transactions.clone(), caller.clone(), id.clone());
     let waiting = tokio::spawn(async move {
-        let mut attempts = transactions.attempts(soon());
+        let mut attempts = transactions.attempts(other.functions.role.as_ref(), soon());
         let mut open = attempts.begin().await.unwrap();
         other.step(&mut open, "add", json!({ "name": "lost too" })).await.unwrap();
         let _ = other.step(&mut open, "up", json!({ "id": row })).await;
@@ -186,7 +191,7 @@ async fn a_caller_who_goes_away_leaves_nothing_open() {
     holder.batch_execute("COMMIT").await.unwrap();
 
     // The one place is free again, and what is done there begins anew.
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     let mut open = attempts.begin().await.unwrap();
     caller.step(&mut open, "add", json!({ "name": "b" })).await.unwrap();
     assert!(matches!(attempts.end(open, Ok(())).await, ControlFlow::Break(Ok(()))));
@@ -208,7 +213,7 @@ async fn who_is_undone_by_a_deadlock_does_it_once_more() {
         let (transactions, caller, met, ids) =
             (bed.transactions.clone(), bed.caller(), met.clone(), order.map(|place| ids[place].clone()));
         tokio::spawn(async move {
-            let mut attempts = transactions.attempts(soon());
+            let mut attempts = transactions.attempts(caller.functions.role.as_ref(), soon());
             let mut tried = 0;
             loop {
                 tried += 1;
@@ -242,7 +247,7 @@ async fn who_is_undone_by_a_deadlock_does_it_once_more() {
 async fn a_lost_session_and_changed_tables_are_met_by_another_attempt() {
     let bed = Bed::new(|_| {}).await;
     let (caller, mut tried) = (bed.caller(), 0);
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     loop {
         tried += 1;
         let mut open = attempts.begin().await.unwrap();
@@ -273,7 +278,7 @@ async fn a_lost_session_and_changed_tables_are_met_by_another_attempt() {
         ))
         .await
         .unwrap();
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     loop {
         let mut open = attempts.begin().await.unwrap();
         let result = caller.step(&mut open, "add", json!({ "name": "later" })).await;
@@ -294,16 +299,16 @@ async fn nobody_waits_for_ever() {
     })
     .await;
     let (caller, id) = (bed.caller(), bed.add("a").await);
-    let mut attempts = bed.transactions.attempts(soon());
+    let mut attempts = bed.attempts(soon());
     let open = attempts.begin().await.unwrap();
-    let refused = bed.transactions.attempts(soon()).begin().await.err().unwrap();
+    let refused = bed.attempts(soon()).begin().await.err().unwrap();
     assert_eq!((refused.code, refused.retry_after_s), (Code::Overloaded, Some(1)));
     drop(open);
 
     let holder = bed.test.database.superuser().await;
     let schema = &bed.functions().model.postgres_schema;
     holder.batch_execute(&format!("BEGIN; SELECT FROM {schema}.things FOR UPDATE")).await.unwrap();
-    let mut attempts = bed.transactions.attempts(Instant::now() + Duration::from_millis(150));
+    let mut attempts = bed.attempts(Instant::now() + Duration::from_millis(150));
     let mut open = attempts.begin().await.unwrap();
     let late = caller.step(&mut open, "up", json!({ "id": id })).await.unwrap_err();
     assert_eq!(late.code, Code::StatementTimeout);

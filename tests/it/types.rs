@@ -15,16 +15,29 @@ use crate::support::gateway::{Answer, TestGateway, document};
 fn definition(columns: &Value) -> Value {
     let columns = columns.as_object().unwrap();
     let mut optional = columns.clone();
+    optional.insert("holder".to_owned(), json!({ "type": "id", "table": "holders" }));
     for validator in optional.values_mut() {
         validator["optional"] = json!(true);
     }
-    let values: Map<String, Value> = columns.keys().map(|name| (name.clone(), json!({ "arg": name }))).collect();
+    let values: Map<String, Value> = optional.keys().map(|name| (name.clone(), json!({ "arg": name }))).collect();
     document(
-        json!({ "t": { "columns": optional } }),
+        json!({
+            "t": { "columns": optional },
+            "holders": { "columns": { "label": { "type": "string" } } },
+            "marks": { "columns": { "of_id": { "type": "id", "table": "t" } } },
+        }),
         json!({
             "add": { "kind": "insertRow", "table": "t", "values": values },
+            "addRows": { "kind": "insertRows", "table": "t", "values": values },
             "get": { "kind": "getRow", "table": "t", "id": { "arg": "id" } },
             "all": { "kind": "queryRows", "table": "t" },
+            "hold": { "kind": "insertRow", "table": "holders", "values": { "label": "" } },
+            "held": {
+                "kind": "getRow", "table": "holders", "id": { "arg": "id" },
+                "expand": { "rows": { "table": "t", "by": "holder" } },
+            },
+            "mark": { "kind": "insertRow", "table": "marks", "values": { "of_id": { "arg": "id" } } },
+            "marked": { "kind": "getRow", "table": "marks", "id": { "arg": "id" }, "expand": ["of_id"] },
         }),
     )
 }
@@ -117,7 +130,8 @@ async fn values_at_the_edges_are_answered_as_they_are() {
         ("object", "{}", None),
     ];
     for (column, sent, answered) in cases {
-        let added = gateway.call_raw("add", format!("{{\"{column}\":{sent}}}")).await;
+        let holder = gateway.call("hold", json!({})).await.ok()["id"].clone();
+        let added = gateway.call_raw("add", format!("{{\"{column}\":{sent},\"holder\":{holder}}}")).await;
         assert_eq!(added.status, 200, "{column} {sent}: {}", added.text);
         let row = members(&added.text);
         assert_eq!(row[*column].get(), answered.unwrap_or(sent), "{column} {sent}");
@@ -125,10 +139,26 @@ async fn values_at_the_edges_are_answered_as_they_are() {
         assert_eq!(nulls, if *sent == "null" { 21 } else { 20 }, "{}", added.text);
         let got = gateway.call_raw("get", format!("{{\"id\":{}}}", row["id"])).await;
         assert_eq!(got.text, added.text, "what get answers is not what insert did");
+        among_rows(&gateway, column, sent, answered.unwrap_or(sent)).await;
+        // A row within a row is answered as by itself, byte by byte.
+        let id = json!({ "id": &row["id"] });
+        let mark = json!({ "id": gateway.call("mark", id).await.ok()["id"] });
+        assert_eq!(members(&gateway.call("marked", mark).await.text)["of"].get(), added.text);
+        let held = gateway.call("held", json!({ "id": holder })).await;
+        assert_eq!(members(&held.text)["rows"].get(), format!("[{}]", added.text));
     }
     let all = gateway.call("all", json!({})).await.ok();
-    assert_eq!(all.as_array().unwrap().len(), cases.len());
+    assert_eq!(all.as_array().unwrap().len(), 3 * cases.len());
     gateway.server.stop().await;
+}
+
+/// Inserts `sent` as one of two rows.
+async fn among_rows(gateway: &TestGateway, column: &str, sent: &str, answered: &str) {
+    let both = gateway.call_raw("addRows", format!("{{\"rows\":[{{}},{{\"{column}\":{sent}}}]}}")).await;
+    assert_eq!(both.status, 200, "{column} {sent}: {}", both.text);
+    let rows: [Box<RawValue>; 2] = serde_json::from_str(&both.text).unwrap();
+    assert_eq!(members(rows[0].get())[column].get(), "null");
+    assert_eq!(members(rows[1].get())[column].get(), answered, "{column} {sent} among rows");
 }
 
 /// The pointer and code of each complaint.

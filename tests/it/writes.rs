@@ -26,6 +26,12 @@ fn poll() -> Value {
                 },
                 "uniques": { "one_vote": ["rule", "user_id"] },
             },
+            "lists": {
+                "columns": {
+                    "tags": { "type": "array", "items": { "type": "string", "max": 5 }, "max": 3, "optional": true },
+                    "prices": { "type": "array", "items": { "type": "decimal" }, "default": [] },
+                },
+            },
             "clicks": {
                 "columns": { "user_id": { "type": "string", "unique": true }, "count": { "type": "integer", "default": 10 } },
             },
@@ -43,6 +49,13 @@ fn poll() -> Value {
                 "kind": "insertRow", "table": "votes", "onConflict": "ignore", "access": "viewer",
                 "values": { "rule": { "arg": "rule" }, "user_id": { "identity": "userId" } },
             },
+            "addList": { "kind": "insertRow", "table": "lists", "values": {} },
+            "tag": { "kind": "patchRow", "table": "lists", "id": { "arg": "id" }, "values": {
+                "tags": { "append": { "arg": "tag" } }, "prices": { "append": "1.50" },
+            } },
+            "untag": { "kind": "patchRow", "table": "lists", "id": { "arg": "id" }, "values": {
+                "tags": { "remove": { "arg": "tag" } }, "prices": { "remove": { "arg": "price", "validator": { "type": "decimal", "optional": true } } },
+            } },
             "click": {
                 "kind": "insertRow", "table": "clicks", "onConflict": "update", "access": "viewer",
                 "values": { "user_id": { "identity": "userId" }, "count": { "increment": 1 } },
@@ -122,4 +135,24 @@ async fn a_crowd_loses_no_update_and_votes_once_each() {
     counts.sort_unstable();
     let expected: Vec<i64> = (11..75).flat_map(|count| [count; 4]).collect();
     assert_eq!(counts, expected, "each step is seen once by each user");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn elements_are_put_into_lists_and_taken_out() {
+    let gateway = TestGateway::new(&poll()).await;
+    let id = gateway.call("addList", json!({})).await.ok()["id"].clone();
+    let tag = |tag: &str| gateway.call("tag", json!({ "id": id, "tag": tag }));
+    assert_eq!(gateway.call("untag", json!({ "id": id, "tag": "a" })).await.ok()["tags"], json!(null));
+    let tagged = tag("a").await.ok();
+    assert_eq!((&tagged["tags"], &tagged["prices"]), (&json!(["a"]), &json!(["1.50"])));
+    tag("b").await.ok();
+    assert_eq!(tag("a").await.ok()["tags"], json!(["a", "b", "a"]));
+    let full = tag("c").await;
+    assert_eq!(full.problem(), (422, "value_refused".to_owned()));
+    assert_eq!(full.json()["errors"][0]["pointer"], "/tag");
+    assert_eq!(tag("far too long").await.json()["errors"][0]["code"], "too_long");
+    let untagged = gateway.call("untag", json!({ "id": id, "tag": "a" })).await.ok();
+    assert_eq!((&untagged["tags"], &untagged["prices"]), (&json!(["b"]), &json!(["1.50", "1.50", "1.50"])));
+    let priceless = gateway.call("untag", json!({ "id": id, "tag": "b", "price": "1.5" })).await.ok();
+    assert_eq!((&priceless["tags"], &priceless["prices"]), (&json!([]), &json!([])));
 }

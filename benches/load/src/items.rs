@@ -12,7 +12,12 @@ use crate::workload::{CATEGORIES, CATEGORY_FIRST, ID_FIRST, ID_PREFIX, INSERTED,
 /// The table of one install, and a connection to reach it.
 pub(crate) struct Items {
     runtime: Runtime,
+    /// As the gateway logs in: it sees what the gateway's sessions run, and may not touch the table.
     client: Client,
+    /// As the table's owner.
+    owner: Client,
+    /// The database role the extension's statements run as, where it has one.
+    pub(crate) role: Option<String>,
     /// Qualified and quoted.
     pub(crate) table: String,
     scope: String,
@@ -35,12 +40,25 @@ impl Items {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start a runtime: {error}"))?;
-        let (client, connection) = runtime
-            .block_on(tokio_postgres::connect(database_url, NoTls))
-            .map_err(|error| format!("cannot connect to the gateway's database: {}", reason(&error)))?;
-        runtime.spawn(connection);
+        let connect = || {
+            let (client, connection) = runtime
+                .block_on(tokio_postgres::connect(database_url, NoTls))
+                .map_err(|error| format!("cannot connect to the gateway's database: {}", reason(&error)))?;
+            runtime.spawn(connection);
+            Ok::<Client, String>(client)
+        };
+        let (client, owner) = (connect()?, connect()?);
+        let roles = format!(
+            "SELECT format('SET ROLE %I', pg_get_userbyid(n.nspowner)), e.database_role
+               FROM pg_namespace n, rowgate.extensions e WHERE n.nspname = 'ext_{}' AND e.id = '{extension_id}'",
+            extension_id.replace('-', "_")
+        );
+        let row = runtime.block_on(client.query_one(&roles, &[])).map_err(|error| failed(&roles, &error))?;
+        let set_role: String = row.try_get(0).map_err(|error| failed(&roles, &error))?;
+        let role = row.try_get(1).map_err(|error| failed(&roles, &error))?;
+        runtime.block_on(owner.batch_execute(&set_role)).map_err(|error| failed(&set_role, &error))?;
         let table = format!("\"ext_{}\".\"items\"", extension_id.replace('-', "_"));
-        Ok(Items { runtime, client, table, scope: scope.to_owned() })
+        Ok(Items { runtime, client, owner, role, table, scope: scope.to_owned() })
     }
 
     /// Fills the table with the seeded rows alone.
@@ -88,7 +106,7 @@ impl Items {
     /// where the server shows it whole.
     pub(crate) fn latest_statement(&self) -> Result<Option<String>, String> {
         let text = self.text(
-            "SELECT coalesce((SELECT query FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+            "SELECT coalesce((SELECT query FROM pg_stat_activity WHERE application_name = 'rowgate' \
              AND datname = current_database() AND query LIKE '%\"items\"%' \
              AND query_start > clock_timestamp() - interval '1 second' ORDER BY query_start DESC LIMIT 1), '')",
         )?;
@@ -110,11 +128,11 @@ impl Items {
     }
 
     fn run(&self, sql: &str) -> Result<(), String> {
-        self.runtime.block_on(self.client.batch_execute(sql)).map_err(|error| failed(sql, &error))
+        self.runtime.block_on(self.owner.batch_execute(sql)).map_err(|error| failed(sql, &error))
     }
 
     fn count(&self, sql: &str) -> Result<u64, String> {
-        let row = self.runtime.block_on(self.client.query_one(sql, &[])).map_err(|error| failed(sql, &error))?;
+        let row = self.runtime.block_on(self.owner.query_one(sql, &[])).map_err(|error| failed(sql, &error))?;
         let count: i64 = row.try_get(0).map_err(|error| failed(sql, &error))?;
         u64::try_from(count).map_err(|_| format!("a count is negative: {sql}"))
     }

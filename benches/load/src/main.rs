@@ -139,6 +139,7 @@ fn run_pgbench(bench: &Bench<'_>, workload: Workload, sql: &str) -> Result<pgben
         &pgbench::Bench {
             program: &bench.pgbench,
             database_url: &bench.gateway.ready.database_url,
+            role: bench.items.role.as_deref(),
             script: &path,
             constants: &statement::constants(&bench.gateway.ready.install_id),
             connections: bench.options.connections,

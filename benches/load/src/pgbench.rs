@@ -14,6 +14,8 @@ use crate::cpu::{self, Watched};
 pub(crate) struct Bench<'a> {
     pub(crate) program: &'a Path,
     pub(crate) database_url: &'a str,
+    /// The database role to run as, where it is not the URL's.
+    pub(crate) role: Option<&'a str>,
     pub(crate) script: &'a Path,
     /// `name=value` for `-D`.
     pub(crate) constants: &'a [String],
@@ -56,6 +58,9 @@ pub(crate) fn run(bench: &Bench<'_>, watched: &Watched) -> Result<Outcome, Strin
         command.args(["-D", constant]);
     }
     command.arg("-f").arg(bench.script).arg(bench.database_url);
+    if let Some(role) = bench.role {
+        command.env("PGOPTIONS", format!("-c role={role}"));
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -334,9 +334,9 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
     let mut add = |member: &str, operand: &'a Operand| {
         let mut pointer = format!("{pointer}{member}");
         let mut operand = operand;
-        while let Operand::Increment(by) = operand {
-            pointer.push_str("/increment");
-            operand = by;
+        while let Some((word, with)) = operand.change() {
+            pointer = pointer_to(&pointer, word);
+            operand = with;
         }
         found.push((pointer, operand));
     };
@@ -354,13 +354,23 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
         Body::CountRows { filter, .. } => {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
         }
-        Body::GetRow { id, .. } | Body::DeleteRow { id, .. } => add("/id", id),
-        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } => {
+        Body::GetRow { id, .. } => add("/id", id),
+        Body::DeleteRow { id, version, .. } => {
+            add("/id", id);
+            version.iter().for_each(|version| add("/version", version));
+        }
+        Body::InsertRow { values, .. } | Body::InsertRows { values, .. } | Body::UpsertRow { values, .. } => {
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
-        Body::PatchRow { id, values, .. } => {
+        Body::PatchRows { filter, values, .. } => {
+            filter_operands(filter, "/filter", 1, &mut add);
+            values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
+        }
+        Body::DeleteRows { filter, .. } => filter_operands(filter, "/filter", 1, &mut add),
+        Body::PatchRow { id, values, version, .. } => {
             add("/id", id);
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
+            version.iter().for_each(|version| add("/version", version));
         }
     }
     found

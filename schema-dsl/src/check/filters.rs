@@ -279,7 +279,7 @@ fn is_list(operand: &Operand) -> bool {
     match operand {
         Operand::Literal(value) => value.is_array(),
         Operand::Argument { .. } => true,
-        Operand::Identity(_) | Operand::Now | Operand::Increment(_) => false,
+        Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => false,
     }
 }
 

@@ -1,12 +1,15 @@
 //! Functions: each kind's parts resolved against the table it reads or writes.
 
 pub(crate) mod aggregate;
+mod conditions;
 mod conflict;
+mod expand;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::check::arguments::{Arguments, Need};
+use crate::check::functions::conflict::Many;
 use crate::check::ground::Ground;
 use crate::check::operands::{self, Target};
 use crate::check::{fields, filters, names, pages};
@@ -14,7 +17,8 @@ use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{self, Definition, OnConflict, Operand, Role};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{
-    Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, Source,
+    Argument, Assigned, Assignment, Body, Function, Limit, OFFSET_ROWS_MAX, Order, QUERY_ROWS_MAX, RowsArgument,
+    Source, WRITE_ROWS_MAX,
 };
 use crate::model::{Column, Origin, Table};
 use crate::name::{Name, OWNER_COLUMN, SYSTEM_COLUMNS};
@@ -64,8 +68,16 @@ fn function(
             | definition::Body::AggregateRows { .. }
     );
     let arguments = arguments.resolve(text, &pointer, drops_conditions, diagnostics);
-    let body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
+    let mut body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
+    expand::few(&body, &pointer, diagnostics);
+    conditions::needed(&body, &arguments, &pointer, diagnostics);
+    let arguments = if let Body::InsertRows { rows, .. } = &mut body {
+        rows.members = arguments;
+        Vec::new()
+    } else {
+        arguments
+    };
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
     Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, body })
@@ -99,21 +111,24 @@ impl<'a> Reading<'_, 'a, '_> {
     fn body(&mut self, body: &definition::Body) -> Option<Body> {
         // Each part is read before the first that failed is given up on.
         match body {
-            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields } => {
+            definition::Body::QueryRows { table, filter, order_by, limit, offset, page, fields, expand } => {
                 let table = self.table(table)?;
                 let filter = self.filter(table, filter.as_ref());
                 let order_by = self.order(table, order_by);
                 let limit = self.limit(limit.as_ref(), *page);
                 let offset = self.offset(offset.as_ref());
                 let fields = self.fields(table, fields);
+                let expand = self.expand(table, expand, &fields);
                 let table = table.name.clone();
-                let (filter, limit, offset) = (filter?, limit?, offset?);
-                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields })
+                let (filter, limit, offset, expand) = (filter?, limit?, offset?, expand?);
+                Some(Body::QueryRows { table, filter, order_by, limit, offset, page: None, fields, expand })
             }
-            definition::Body::GetRow { table, id, fields } => {
+            definition::Body::GetRow { table, id, fields, expand } => {
                 let table = self.table(table)?;
                 let fields = self.fields(table, fields);
-                Some(Body::GetRow { table: table.name.clone(), id: self.id(table, id)?, fields })
+                let expand = self.expand(table, expand, &fields);
+                let id = self.id(table, id);
+                Some(Body::GetRow { table: table.name.clone(), id: id?, fields, expand: expand? })
             }
             definition::Body::CountRows { table, filter } => {
                 let table = self.table(table)?;
@@ -129,33 +144,58 @@ impl<'a> Reading<'_, 'a, '_> {
                 let assigned = self.values(table, values, write);
                 self.required(table, values);
                 let fields = self.fields(table, fields);
-                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref());
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref(), Many::Row);
                 Some(Body::InsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
+            }
+            definition::Body::InsertRows { table, values, on_conflict, unique, max_rows, fields } => {
+                let table = self.table(table)?;
+                let assigned = self.values(table, values, Write::Insert);
+                self.required(table, values);
+                let fields = self.fields(table, fields);
+                let conflict = self.conflict(table, values, *on_conflict, unique.as_deref(), Many::Rows);
+                // The members are what the arguments come to.
+                let rows = RowsArgument { members: Vec::new(), rows_max: max_rows.unwrap_or(WRITE_ROWS_MAX) };
+                let table = table.name.clone();
+                Some(Body::InsertRows { table, values: assigned?, conflict: conflict?, fields, rows })
             }
             definition::Body::UpsertRow { table, unique, values, fields } => {
                 let table = self.table(table)?;
                 let assigned = self.values(table, values, Write::Upsert);
                 self.required(table, values);
                 let fields = self.fields(table, fields);
-                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique));
+                let conflict = self.conflict(table, values, OnConflict::Update, Some(unique), Many::Row);
                 Some(Body::UpsertRow { table: table.name.clone(), values: assigned?, conflict: conflict?, fields })
             }
-            definition::Body::PatchRow { table, id, values, fields } => {
+            definition::Body::PatchRow { table, id, values, version, fields } => {
                 let table = self.table(table)?;
                 let id = self.id(table, id);
-                if values.is_empty() {
-                    let message = "patchRow sets no column";
-                    let pointer = pointer_to(self.pointer, "values");
-                    let diagnostic = Diagnostic::new("nothing_to_write", pointer, message);
-                    self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
-                }
+                self.something("patchRow", values);
+                let values = self.values(table, values, Write::Patch);
+                let version = self.version(version.as_ref());
+                let fields = self.fields(table, fields);
+                let (table, version) = (table.name.clone(), version?);
+                Some(Body::PatchRow { table, id: id?, values: values?, version, fields })
+            }
+            definition::Body::PatchRows { table, filter, values, max_rows, fields } => {
+                let table = self.table(table)?;
+                let filter = self.condition(table, filter);
+                self.something("patchRows", values);
                 let values = self.values(table, values, Write::Patch);
                 let fields = self.fields(table, fields);
-                Some(Body::PatchRow { table: table.name.clone(), id: id?, values: values?, fields })
+                let rows_max = max_rows.unwrap_or(WRITE_ROWS_MAX);
+                let table = table.name.clone();
+                Some(Body::PatchRows { table, filter: filter?, values: values?, rows_max, fields })
             }
-            definition::Body::DeleteRow { table, id } => {
+            definition::Body::DeleteRows { table, filter, max_rows } => {
                 let table = self.table(table)?;
-                Some(Body::DeleteRow { table: table.name.clone(), id: self.id(table, id)? })
+                let filter = self.condition(table, filter)?;
+                let rows_max = max_rows.unwrap_or(WRITE_ROWS_MAX);
+                Some(Body::DeleteRows { table: table.name.clone(), filter, rows_max })
+            }
+            definition::Body::DeleteRow { table, id, version } => {
+                let table = self.table(table)?;
+                let (id, version) = (self.id(table, id), self.version(version.as_ref()));
+                Some(Body::DeleteRow { table: table.name.clone(), id: id?, version: version? })
             }
         }
     }
@@ -175,10 +215,29 @@ impl<'a> Reading<'_, 'a, '_> {
         filters::filter(self.ground, table, filter, &pointer, self.arguments, self.diagnostics).map(Some)
     }
 
+    /// Which rows are written.
+    fn condition(&mut self, table: &'a Table, filter: &definition::Filter) -> Option<crate::function::Filter> {
+        let pointer = pointer_to(self.pointer, "filter");
+        filters::filter(self.ground, table, filter, &pointer, self.arguments, self.diagnostics)
+    }
+
+    fn something(&mut self, word: &str, values: &IndexMap<String, Operand>) {
+        if values.is_empty() {
+            let message = format!("{word} sets no column");
+            let pointer = pointer_to(self.pointer, "values");
+            let diagnostic = Diagnostic::new("nothing_to_write", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint("name the columns to set"));
+        }
+    }
+
     fn order(&mut self, table: &'a Table, declared: &[definition::Order]) -> Vec<Order> {
+        self.order_at(table, declared, &pointer_to(self.pointer, "orderBy"))
+    }
+
+    fn order_at(&mut self, table: &'a Table, declared: &[definition::Order], at: &str) -> Vec<Order> {
         let mut order: Vec<Order> = Vec::with_capacity(declared.len());
         for (index, definition::Order { column, dir }) in declared.iter().enumerate() {
-            let pointer = pointer_to(&pointer_to(&pointer_to(self.pointer, "orderBy"), index), "column");
+            let pointer = pointer_to(&pointer_to(at, index), "column");
             let Some(column) = self.ground.column(table, column, &pointer, self.diagnostics) else { continue };
             let name = &column.name;
             if column.private {
@@ -226,7 +285,7 @@ impl<'a> Reading<'_, 'a, '_> {
         let pointer = pointer_to(self.pointer, member);
         match operand {
             Operand::Literal(_) | Operand::Argument { .. } => {}
-            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
                 let message = format!("`{member}` is a number of rows");
                 let diagnostic = Diagnostic::new("invalid_paging", pointer, message);
                 self.diagnostics.push(diagnostic.with_hint("give an integer or an argument"));
@@ -247,7 +306,7 @@ impl<'a> Reading<'_, 'a, '_> {
         let pointer = pointer_to(self.pointer, "id");
         match operand {
             Operand::Literal(_) | Operand::Argument { .. } => {}
-            Operand::Identity(_) | Operand::Now | Operand::Increment(_) => {
+            Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
                 let message = "a row's `id` is made by the gateway; nothing but an argument or a literal can be one";
                 let hint = "use `arg(\"id\")`, or find the row by another column with queryRows";
                 self.diagnostics.push(Diagnostic::new("invalid_id", pointer, message).with_hint(hint));
@@ -259,6 +318,37 @@ impl<'a> Reading<'_, 'a, '_> {
         let target =
             Target { what, column_type: row_id(table.name.as_str()), need, nullable: false, is_bounded: false };
         operands::source(operand, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    /// `Some(None)` where there is none, `None` where it is broken.
+    fn version(&mut self, operand: Option<&Operand>) -> Option<Option<usize>> {
+        let Some(operand) = operand else { return Some(None) };
+        let pointer = pointer_to(self.pointer, "version");
+        match operand {
+            Operand::Argument { .. } => {}
+            Operand::Literal(_)
+            | Operand::Identity(_)
+            | Operand::Now
+            | Operand::Increment(_)
+            | Operand::Append(_)
+            | Operand::Remove(_) => {
+                let message = "`version` is the version that the caller knows, so nothing but an argument can be it";
+                let diagnostic = Diagnostic::new("invalid_version", pointer, message);
+                self.diagnostics.push(diagnostic.with_hint("use `arg(\"version\")`"));
+                return None;
+            }
+        }
+        let target = Target {
+            what: "`version`".to_owned(),
+            column_type: ColumnType::Integer { min: Some(1), max: None },
+            need: Need::Asked,
+            nullable: false,
+            is_bounded: false,
+        };
+        match operands::source(operand, target, &pointer, self.arguments, self.diagnostics)? {
+            Source::Argument(place) => Some(Some(place)),
+            Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+        }
     }
 
     fn values(
@@ -283,6 +373,12 @@ impl<'a> Reading<'_, 'a, '_> {
         let value = match (operand, write) {
             (Operand::Increment(by), Write::Patch | Write::Upsert) => {
                 Assigned::Increment(self.increment(column, by, &pointer)?)
+            }
+            (Operand::Append(element), Write::Patch) => {
+                Assigned::Append(self.element(column, element, "append", &pointer)?)
+            }
+            (Operand::Remove(element), Write::Patch) => {
+                Assigned::Remove(self.element(column, element, "remove", &pointer)?)
             }
             _ => {
                 let target = Target {
@@ -315,6 +411,25 @@ impl<'a> Reading<'_, 'a, '_> {
             is_bounded: false,
         };
         operands::source(by, target, &pointer, self.arguments, self.diagnostics)
+    }
+
+    /// An element that is put into the column's list, or taken out of it.
+    fn element(&mut self, column: &Column, element: &Operand, word: &str, pointer: &str) -> Option<Source> {
+        let name = &column.name;
+        let ColumnType::Array { items, .. } = &column.column_type else {
+            let message = format!("column `{name}` of type {} is no list", column.column_type.word());
+            let diagnostic = Diagnostic::new("element_type", pointer, message);
+            self.diagnostics.push(diagnostic.with_hint(format!("use `{word}` on an array column")));
+            return None;
+        };
+        let target = Target {
+            what: format!("an element of column `{name}`"),
+            column_type: items.as_ref().clone(),
+            need: Need::Asked,
+            nullable: false,
+            is_bounded: false,
+        };
+        operands::source(element, target, &pointer_to(pointer, word), self.arguments, self.diagnostics)
     }
 
     fn required(&mut self, table: &Table, values: &IndexMap<String, Operand>) {

@@ -62,8 +62,9 @@ pub(crate) fn source(
             diagnostics.push(Diagnostic::new("now_type", pointer, message).with_hint(hint));
             None
         }
-        Operand::Increment(_) => {
-            let message = format!("`increment` changes a column's old value; {what} has none here");
+        Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
+            let word = operand.change().map_or("increment", |(word, _)| word);
+            let message = format!("`{word}` changes a column's old value; {what} has none here");
             let hint = "use it as a value of patchRow";
             diagnostics.push(Diagnostic::new("misplaced_increment", pointer, message).with_hint(hint));
             None

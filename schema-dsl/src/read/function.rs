@@ -4,6 +4,7 @@
 //! and half a function draws complaints that its author did not earn.
 
 mod aggregate;
+mod expand;
 mod write;
 
 use indexmap::IndexMap;
@@ -26,9 +27,12 @@ enum Kind {
     CountRows,
     AggregateRows,
     InsertRow,
+    InsertRows,
     UpsertRow,
     PatchRow,
+    PatchRows,
     DeleteRow,
+    DeleteRows,
 }
 
 const KINDS: Choices<'static, Kind> = Choices {
@@ -40,9 +44,12 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("countRows", Kind::CountRows),
         ("aggregateRows", Kind::AggregateRows),
         ("insertRow", Kind::InsertRow),
+        ("insertRows", Kind::InsertRows),
         ("upsertRow", Kind::UpsertRow),
         ("patchRow", Kind::PatchRow),
+        ("patchRows", Kind::PatchRows),
         ("deleteRow", Kind::DeleteRow),
+        ("deleteRows", Kind::DeleteRows),
     ],
     synonyms: &[
         ("select", "queryRows"),
@@ -59,8 +66,14 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("updaterow", "patchRow"),
         ("delete", "deleteRow"),
         ("removerow", "deleteRow"),
+        ("insertmany", "insertRows"),
+        ("createrows", "insertRows"),
+        ("updaterows", "patchRows"),
+        ("updatemany", "patchRows"),
+        ("removerows", "deleteRows"),
+        ("deletemany", "deleteRows"),
     ],
-    later: &["insertRows", "transaction", "query", "mutation", "action"],
+    later: &["transaction", "query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -133,7 +146,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["expand", "rateLimit", "description"];
+const LATER: &[&str] = &["rateLimit", "description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -146,9 +159,12 @@ impl Kind {
             Kind::CountRows => "countRows",
             Kind::AggregateRows => "aggregateRows",
             Kind::InsertRow => "insertRow",
+            Kind::InsertRows => "insertRows",
             Kind::UpsertRow => "upsertRow",
             Kind::PatchRow => "patchRow",
+            Kind::PatchRows => "patchRows",
             Kind::DeleteRow => "deleteRow",
+            Kind::DeleteRows => "deleteRows",
         }
     }
 
@@ -164,13 +180,14 @@ impl Kind {
                 "offset",
                 "page",
                 "fields",
+                "expand",
                 "own",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::GetRow => &["kind", "table", "id", "fields", "own", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "own", "scan", "access", "editorOnly"],
+            Kind::GetRow => &["kind", "table", "id", "fields", "expand", "own", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "version", "own", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::AggregateRows => &[
                 "kind",
@@ -190,8 +207,26 @@ impl Kind {
             Kind::InsertRow => {
                 &["kind", "table", "values", "onConflict", "unique", "fields", "own", "scan", "access", "editorOnly"]
             }
+            Kind::InsertRows => &[
+                "kind",
+                "table",
+                "values",
+                "maxRows",
+                "onConflict",
+                "unique",
+                "fields",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "own", "scan", "access", "editorOnly"],
-            Kind::PatchRow => &["kind", "table", "id", "values", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::PatchRow => {
+                &["kind", "table", "id", "values", "version", "fields", "own", "scan", "access", "editorOnly"]
+            }
+            Kind::PatchRows => {
+                &["kind", "table", "filter", "values", "maxRows", "fields", "own", "scan", "access", "editorOnly"]
+            }
+            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "own", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -245,10 +280,12 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             offset: map.get("offset").and_then(|offset| operand(offset, &pointer_to(at, "offset"), complaints)),
             page: flag(map, "page", at, complaints),
             fields: names(map, "fields", at, complaints),
+            expand: expand::expand(map, at, complaints),
         }),
         Kind::GetRow => {
             let fields = names(map, "fields", at, complaints);
-            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields })
+            let expand = expand::expand(map, at, complaints);
+            Some(Body::GetRow { table, id: id(map, at, complaints)?, fields, expand })
         }
         Kind::CountRows => Some(Body::CountRows { table, filter: optional_filter(map, "filter", at, complaints) }),
         Kind::AggregateRows => Some(Body::AggregateRows {
@@ -268,6 +305,29 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
             Some(Body::InsertRow { table, values: values(map, at, complaints)?, on_conflict, unique, fields })
         }
+        Kind::InsertRows => {
+            let (on_conflict, unique) = (write::on_conflict(map, at, complaints), write::unique(map, at, complaints));
+            let max_rows = write::max_rows(map, at, complaints);
+            let fields = names(map, "fields", at, complaints);
+            Some(Body::InsertRows {
+                table,
+                values: values(map, at, complaints)?,
+                on_conflict,
+                unique,
+                max_rows,
+                fields,
+            })
+        }
+        Kind::PatchRows => {
+            let max_rows = write::max_rows(map, at, complaints);
+            let fields = names(map, "fields", at, complaints);
+            let (filter, values) = (required_filter(map, at, complaints), values(map, at, complaints));
+            Some(Body::PatchRows { table, filter: filter?, values: values?, max_rows, fields })
+        }
+        Kind::DeleteRows => {
+            let max_rows = write::max_rows(map, at, complaints);
+            Some(Body::DeleteRows { table, filter: required_filter(map, at, complaints)?, max_rows })
+        }
         Kind::UpsertRow => {
             let fields = names(map, "fields", at, complaints);
             let unique = write::required_unique(map, at, complaints);
@@ -276,9 +336,13 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
         Kind::PatchRow => {
             let fields = names(map, "fields", at, complaints);
             let (id, values) = (id(map, at, complaints), values(map, at, complaints));
-            Some(Body::PatchRow { table, id: id?, values: values?, fields })
+            let version = write::version(map, at, complaints);
+            Some(Body::PatchRow { table, id: id?, values: values?, version, fields })
         }
-        Kind::DeleteRow => Some(Body::DeleteRow { table, id: id(map, at, complaints)? }),
+        Kind::DeleteRow => {
+            let version = write::version(map, at, complaints);
+            Some(Body::DeleteRow { table, id: id(map, at, complaints)?, version })
+        }
     }
 }
 
@@ -374,6 +438,12 @@ fn direction(value: &Value, at: &str, complaints: &mut Complaints) -> Direction 
 
 fn optional_filter(map: &Map<String, Value>, member: &str, at: &str, complaints: &mut Complaints) -> Option<Filter> {
     map.get(member).and_then(|value| filter(value, &pointer_to(at, member), 0, complaints))
+}
+
+/// Which rows are meant: what changes rows does not mean all of them by saying nothing.
+fn required_filter(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Filter> {
+    required(map, "filter", "a condition on the rows; `[]` means every row", at, complaints)?;
+    optional_filter(map, "filter", at, complaints)
 }
 
 /// Reads a condition; one that is broken is left out of its group.

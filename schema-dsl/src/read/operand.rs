@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::read::column;
 use crate::read::complaints::{Choices, Complaints, choice, one_of, refuse_unknown, text, unknown_option, wrong_type};
 
-const OPERANDS: &[&str] = &["arg", "identity", "now", "increment", "literal"];
+const OPERANDS: &[&str] = &["arg", "identity", "now", "increment", "append", "remove", "literal"];
 const DEFAULTS: &[&str] = &["now", "literal"];
 
 const IDENTITY_FIELDS: Choices<'static, IdentityField> = Choices {
@@ -54,6 +54,8 @@ pub(super) fn operand(value: &Value, at: &str, complaints: &mut Complaints) -> O
         "identity" => choice(inner, &at_inner, &IDENTITY_FIELDS, complaints).ok().map(Operand::Identity),
         "now" => now(inner, &at_inner, complaints).then_some(Operand::Now),
         "increment" => increment(inner, &at_inner, complaints),
+        "append" => element(inner, &at_inner, complaints).map(|element| Operand::Append(Box::new(element))),
+        "remove" => element(inner, &at_inner, complaints).map(|element| Operand::Remove(Box::new(element))),
         _ => Some(Operand::Literal(inner.clone())),
     }
 }
@@ -111,7 +113,11 @@ fn now(value: &Value, at: &str, complaints: &mut Complaints) -> bool {
 /// What is added is a number that is known before the row is: a literal or an argument.
 fn increment(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Operand> {
     let by = match value {
-        Value::Object(map) if ["identity", "now", "increment"].iter().any(|form| map.contains_key(*form)) => None,
+        Value::Object(map)
+            if ["identity", "now", "increment", "append", "remove"].iter().any(|form| map.contains_key(*form)) =>
+        {
+            None
+        }
         Value::Object(_) => return operand(value, at, complaints).map(|by| Operand::Increment(Box::new(by))),
         // A decimal's increment is text, as decimals are.
         Value::Number(_) | Value::String(_) => Some(value.clone()),
@@ -121,4 +127,18 @@ fn increment(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Ope
         complaints.push(wrong_type(value, at, "a number or `{\"arg\": …}`"));
     }
     by.map(|by| Operand::Increment(Box::new(Operand::Literal(by))))
+}
+
+/// One element of a list.
+fn element(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Operand> {
+    let is_one = match value {
+        Value::Object(map) => !["increment", "append", "remove"].iter().any(|form| map.contains_key(*form)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Null | Value::Array(_) => false,
+    };
+    if !is_one {
+        complaints.push(wrong_type(value, at, "one element, or `{\"arg\": …}`"));
+        return None;
+    }
+    operand(value, at, complaints)
 }

@@ -92,6 +92,7 @@ fn change() -> impl Strategy<Value = Change> {
         "access",
         "editorOnly",
         "scan",
+        "version",
         "all",
         "any",
         "negate",
@@ -425,13 +426,13 @@ fn functions() {
     /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `upsertRow`, `patchRow` or `deleteRow`"#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
     insta::assert_snapshot!(of_function(json!({
-        "kind": "queryRows", "table": "rules", "limitt": 5, "expand": true, "values": {}, "access": "edtior", "editorOnly": "yes",
+        "kind": "queryRows", "table": "rules", "limitt": 5, "rateLimit": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
-    /functions/f/expand: error[not_yet_served]: `expand` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/rateLimit: error[not_yet_served]: `rateLimit` is not served yet; leave it out for now
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `expand`, `own`, `scan`, `access` or `editorOnly`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?
@@ -439,7 +440,7 @@ fn functions() {
     insta::assert_snapshot!(of_function(json!({
         "kind": "deleteRow", "table": 5, "access": "editor", "editorOnly": true, "filter": {},
     })), @r#"
-    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `version`, `own`, `scan`, `access` or `editorOnly`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/table: error[wrong_type]: expected a table's name, got the number `5`
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
@@ -448,7 +449,7 @@ fn functions() {
         "kind": "patchRow", "table": "rules", "values": { "a": { "inc": 1 }, "b": { "increment": { "now": true } } },
     })), @r#"
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
-    /functions/f/values/a: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/a: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
     /functions/f/values/b/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an object
     "#);
 }
@@ -483,8 +484,8 @@ fn operands() {
     /functions/f/values/h/now: error[wrong_type]: expected `true`, got the number `1`
     /functions/f/values/j/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an object
     /functions/f/values/k/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an array
-    /functions/f/values/l: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment` or `literal`; write an object that is the value itself as `{"literal": …}`
-    /functions/f/values/m: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/l: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/m: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
     /functions/f/values/n/arg2: error[unknown_option]: `arg2` is not an option of `literal`; leave it out
     "#);
 }
@@ -513,6 +514,44 @@ fn aggregates() {
     assert_eq!(
         written,
         json!({ "groupBy": ["a"], "select": { "n": { "count": true } }, "orderBy": [{ "column": "n", "dir": "asc" }] })
+    );
+}
+
+#[test]
+fn expansions() {
+    insta::assert_snapshot!(of_function(json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" }, "expand": {
+        "a": 1, "b": { "as": 2, "table2": 1 }, "c": { "table": "votes" }, "d": { "by": "rule" },
+        "e": { "table": 1, "by": 2, "as": "x", "limit": -1, "orderDir": "desc" }, "f": { "table": "votes", "by": "rule", "limit": { "arg": "n" } },
+    } })), @"
+    /functions/f/expand/a: error[wrong_type]: expected `true`, or an object with `as`, `fields`, or with `table` and `by`, got the number `1`
+    /functions/f/expand/b/table2: error[unknown_option]: `table2` is not an option of an expanded reference; expected `as` or `fields`
+    /functions/f/expand/b/as: error[wrong_type]: expected a member's name, got the number `2`
+    /functions/f/expand/c: error[missing_member]: `by` is missing; expected the column that refers to the row
+    /functions/f/expand/d: error[missing_member]: `table` is missing; expected the table whose rows are listed
+    /functions/f/expand/e/as: error[unknown_option]: `as` is not an option of a list of rows; expected `table`, `by`, `fields`, `orderBy`, `orderDir` or `limit`
+    /functions/f/expand/e/table: error[wrong_type]: expected the table whose rows are listed, got the number `1`
+    /functions/f/expand/e/by: error[wrong_type]: expected the column that refers to the row, got the number `2`
+    /functions/f/expand/e/orderDir: error[missing_member]: `orderDir` without `orderBy` orders nothing; add `orderBy`
+    /functions/f/expand/e/limit: error[wrong_type]: expected a number of rows, got the number `-1`
+    /functions/f/expand/f/limit: error[wrong_type]: expected a number of rows, got an object
+    ");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "expand": [1, "a", "a"] })), @"
+    /functions/f/expand/0: error[wrong_type]: expected a column's name, got the number `1`
+    /functions/f/expand/2: error[duplicate_column]: `expand` lists column `a` twice; remove one
+    ");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "expand": [] })), @"/functions/f/expand: error[missing_member]: `expand` names nothing; name a reference, or leave it out");
+    insta::assert_snapshot!(of_function(json!({ "kind": "queryRows", "table": "rules", "expand": "author" })), @r#"/functions/f/expand: error[wrong_type]: expected columns' names, or an object such as `{"author": {"fields": ["name"]}}`, got the text `author`"#);
+    assert_eq!(normal(json!({ "kind": "queryRows", "expand": ["author"] })), json!({ "expand": { "author": {} } }));
+    let written = normal(json!({ "kind": "queryRows", "expand": {
+        "rule": true, "author": { "as": "writer", "fields": ["name"] },
+        "votes": { "table": "votes", "by": "rule", "orderBy": "at", "orderDir": "desc", "limit": 5 },
+    } }));
+    assert_eq!(
+        written,
+        json!({ "expand": {
+            "rule": {}, "author": { "as": "writer", "fields": ["name"] },
+            "votes": { "table": "votes", "by": "rule", "orderBy": [{ "column": "at", "dir": "desc" }], "limit": 5 },
+        } })
     );
 }
 

@@ -5,8 +5,8 @@ use rowgate_schema_dsl::aggregate::{Aggregate, AggregateFunction};
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
-    Body, Column, Comparison, DefaultValue, Definition, Direction, Extension, FORMAT, Filter, Function, IdentityField,
-    OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
+    Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
+    IdentityField, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -170,11 +170,27 @@ fn a_type(value: &Value) -> ColumnType {
     }
 }
 
+fn an_expansion(value: &Value) -> Expand {
+    let text = |member: &str| value[member].as_str().map(str::to_owned);
+    let fields = value.get("fields").map(texts).unwrap_or_default();
+    match (text("table"), text("by")) {
+        (Some(table), Some(by)) => Expand::List {
+            table,
+            by,
+            fields,
+            order_by: value["orderBy"].as_array().into_iter().flatten().map(an_order).collect(),
+            limit: value["limit"].as_u64(),
+        },
+        _ => Expand::Row { member: text("as"), fields },
+    }
+}
+
 fn a_function(value: &Value) -> Function {
     let table = || value["table"].as_str().unwrap().to_owned();
     let operand = |member: &str| value.get(member).map(an_operand);
     let filter = || value.get("filter").map(a_filter);
     let fields = || value.get("fields").map(texts).unwrap_or_default();
+    let expand = || members(&value["expand"]).map(|(name, value)| (name.clone(), an_expansion(value))).collect();
     let values = || members(&value["values"]).map(|(name, value)| (name.clone(), an_operand(value))).collect();
     let body = match value["kind"].as_str().unwrap() {
         "queryRows" => Body::QueryRows {
@@ -185,8 +201,9 @@ fn a_function(value: &Value) -> Function {
             offset: operand("offset"),
             page: value["page"] == true,
             fields: fields(),
+            expand: expand(),
         },
-        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields() },
+        "getRow" => Body::GetRow { table: table(), id: operand("id").unwrap(), fields: fields(), expand: expand() },
         "countRows" => Body::CountRows { table: table(), filter: filter() },
         "aggregateRows" => Body::AggregateRows {
             table: table(),
@@ -204,8 +221,14 @@ fn a_function(value: &Value) -> Function {
             unique: None,
             fields: fields(),
         },
-        "patchRow" => Body::PatchRow { table: table(), id: operand("id").unwrap(), values: values(), fields: fields() },
-        "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap() },
+        "patchRow" => Body::PatchRow {
+            table: table(),
+            id: operand("id").unwrap(),
+            values: values(),
+            version: operand("version"),
+            fields: fields(),
+        },
+        "deleteRow" => Body::DeleteRow { table: table(), id: operand("id").unwrap(), version: operand("version") },
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);

@@ -5,6 +5,7 @@ mod aggregates;
 mod argument_complaints;
 mod described;
 mod document;
+mod expansions;
 mod function_complaints;
 mod modelled;
 mod owner_complaints;

@@ -77,32 +77,32 @@ fn tables_and_functions_are_sorted_and_resolved() {
       text: {"type":"string","max":280}, Refused
       = InsertRow { table: rules, values: [Assignment { column: text, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(0)) }, Assignment { column: score, value: Source(Argument(1)) }, Assignment { column: author, value: Source(Identity(UserId)) }, Assignment { column: shape, value: Source(Literal(Jsonb("{\"x\":1})) }, Assignment { column: due, value: Source(Now) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version], conflict: Error }
     function all for viewer
-      = QueryRows { table: rules, filter: None, order_by: [], limit: Literal(1000), offset: None, page: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = QueryRows { table: rules, filter: None, order_by: [], limit: Literal(1000), offset: None, page: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version], expand: [] }
     function byId for viewer
       id: {"type":"id","table":"rules"}, Refused
-      = GetRow { table: rules, id: Argument(0), fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = GetRow { table: rules, id: Argument(0), fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version], expand: [] }
     function editRule for editor
       id: {"type":"id","table":"rules"}, Refused
       kind: {"type":"enum","values":["fun","serious"]} or null, Dropped
       revealed: {"type":"boolean"}, Dropped
       text: {"type":"string","max":280}, Refused
-      = PatchRow { table: rules, id: Argument(0), values: [Assignment { column: text, value: Source(Argument(3)) }, Assignment { column: revealed, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(1)) }, Assignment { column: meta, value: Source(Literal(Null)) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = PatchRow { table: rules, id: Argument(0), values: [Assignment { column: text, value: Source(Argument(3)) }, Assignment { column: revealed, value: Source(Argument(2)) }, Assignment { column: kind, value: Source(Argument(1)) }, Assignment { column: meta, value: Source(Literal(Null)) }], version: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function getRules for anonymous
       kinds: {"type":"array","items":{"type":"enum","values":["fun","serious"]},"max":1000}, Refused
       limit: {"type":"integer","min":0,"max":100}, Default(Int8(20))
       min: {"type":"integer"}, Dropped
       offset: {"type":"integer","min":0,"max":100000}, Default(Int8(0))
-      = QueryRows { table: rules, filter: Some(All([Compare { column: revealed, operator: Equal, value: Literal(Bool(true)) }, Compare { column: score, operator: GreaterOrEqual, value: Argument(2) }, Any([Compare { column: kind, operator: In, value: Argument(0) }, Negate(Compare { column: author, operator: Equal, value: Identity(UserId) }), Compare { column: due, operator: Less, value: Now }])])), order_by: [Order { column: score, direction: Desc }, Order { column: id, direction: Asc }], limit: Argument { argument: 1, max: 100 }, offset: Some(Argument(3)), page: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = QueryRows { table: rules, filter: Some(All([Compare { column: revealed, operator: Equal, value: Literal(Bool(true)) }, Compare { column: score, operator: GreaterOrEqual, value: Argument(2) }, Any([Compare { column: kind, operator: In, value: Argument(0) }, Negate(Compare { column: author, operator: Equal, value: Identity(UserId) }), Compare { column: due, operator: Less, value: Now }])])), order_by: [Order { column: score, direction: Desc }, Order { column: id, direction: Asc }], limit: Argument { argument: 1, max: 100 }, offset: Some(Argument(3)), page: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version], expand: [] }
     function removeRule for editor
       id: {"type":"id","table":"rules"}, Refused
-      = DeleteRow { table: rules, id: Argument(0) }
+      = DeleteRow { table: rules, id: Argument(0), version: None }
     function tally for viewer
       rule: {"type":"id","table":"rules"}, Refused
       = CountRows { table: votes, filter: Some(Compare { column: rule, operator: Equal, value: Argument(0) }) }
     function upvote for editor
       by: {"type":"integer","min":1,"max":3}, Default(Int8(1))
       id: {"type":"id","table":"rules"}, Refused
-      = PatchRow { table: rules, id: Argument(1), values: [Assignment { column: score, value: Increment(Argument(0)) }, Assignment { column: price, value: Increment(Literal(Numeric("0.10)) }], fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
+      = PatchRow { table: rules, id: Argument(1), values: [Assignment { column: score, value: Increment(Argument(0)) }, Assignment { column: price, value: Increment(Literal(Numeric("0.10)) }], version: None, fields: [id, text, revealed, score, kind, tags, price, due, meta, shape, blob, account, created_at, updated_at, version] }
     function vote for editor
       rule: {"type":"id","table":"rules"}, Refused
       = InsertRow { table: votes, values: [Assignment { column: rule, value: Source(Argument(0)) }, Assignment { column: user_id, value: Source(Identity(UserId)) }], fields: [id, rule, user_id, created_at, updated_at, version], conflict: Error }
@@ -186,7 +186,7 @@ fn a_limit_knows_its_arguments_maximum() {
     let capped = json!({ "arg": "n", "validator": { "type": "integer", "max": 50 } });
     let functions = json!({ "f": { "kind": "queryRows", "table": "rules", "limit": capped } });
     let model = model(&json!({ "tables": tables(), "functions": functions }));
-    assert_snapshot!(format!("{:?}", model.function("f").unwrap().body), @r#"QueryRows { table: Name("rules"), filter: None, order_by: [], limit: Argument { argument: 0, max: 50 }, offset: None, page: None, fields: [Name("id"), Name("text"), Name("revealed"), Name("score"), Name("kind"), Name("tags"), Name("price"), Name("due"), Name("meta"), Name("shape"), Name("blob"), Name("account"), Name("created_at"), Name("updated_at"), Name("version")] }"#);
+    assert_snapshot!(format!("{:?}", model.function("f").unwrap().body), @r#"QueryRows { table: Name("rules"), filter: None, order_by: [], limit: Argument { argument: 0, max: 50 }, offset: None, page: None, fields: [Name("id"), Name("text"), Name("revealed"), Name("score"), Name("kind"), Name("tags"), Name("price"), Name("due"), Name("meta"), Name("shape"), Name("blob"), Name("account"), Name("created_at"), Name("updated_at"), Name("version")], expand: [] }"#);
 }
 
 fn filters(columns: &Value) -> Value {

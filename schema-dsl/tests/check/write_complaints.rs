@@ -23,6 +23,13 @@ fn function(function: Value) -> String {
                 },
                 "uniques": { "one_text": ["text"], "one_author": ["author", "score"] },
             },
+            "links": {
+                "columns": {
+                    "poll": { "type": "id", "table": "polls", "optional": true },
+                    "order": { "type": "integer" },
+                },
+                "uniques": { "one_poll": ["poll"], "one_order": ["order"] },
+            },
         },
         "functions": { "f": function },
     }));
@@ -79,5 +86,109 @@ fn unique_rules_of_an_insert() {
     missing_unique /functions/f/onConflict
       table `polls` has no unique rule, so nothing can conflict
       declare one, such as `:unique("one_vote", { "rule", "user_id" })`
+    "#);
+}
+
+#[test]
+fn versions() {
+    let delete = |version: serde_json::Value| {
+        function(json!({ "kind": "deleteRow", "table": "rules", "id": { "arg": "id" }, "version": version }))
+    };
+    assert_eq!(delete(json!({ "arg": "version" })), "sound");
+    assert_eq!(delete(json!({ "arg": "v", "validator": { "type": "integer", "optional": true } })), "sound");
+    assert_snapshot!(delete(json!(3)), @r#"
+    invalid_version /functions/f/version
+      `version` is the version that the caller knows, so nothing but an argument can be it
+      use `arg("version")`
+    "#);
+    assert_snapshot!(delete(json!({ "now": true })), @r#"
+    invalid_version /functions/f/version
+      `version` is the version that the caller knows, so nothing but an argument can be it
+      use `arg("version")`
+    "#);
+    assert_snapshot!(delete(json!({ "arg": "version", "validator": { "type": "string" } })), @"
+    argument_type_conflict /functions/f/version
+      argument `version` is declared as a string, but `version` takes an integer
+      correct the validator, or leave it out: the type is known
+    ");
+    assert_snapshot!(function(json!({
+        "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": { "arg": "version" } },
+        "version": { "arg": "version" },
+    })), @"
+    argument_type_conflict /functions/f/version
+      argument `version` would be a string for column `text` and an integer for `version`
+      use two arguments with names of their own
+    ");
+}
+
+#[test]
+fn lists_of_rows_and_filters_of_writes() {
+    let rows = |options: Value| {
+        let mut insert = json!({ "kind": "insertRows", "table": "links", "values": { "poll": { "arg": "poll" }, "order": { "arg": "order" } } });
+        insert.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        function(insert)
+    };
+    assert_snapshot!(rows(json!({ "maxRows": 5, "onConflict": "ignore", "unique": "one_order" })), @"sound");
+    assert_snapshot!(rows(json!({ "onConflict": "update", "unique": "one_poll" })), @"sound");
+    assert_snapshot!(rows(json!({ "onConflict": "ignore", "unique": "one_poll" })), @r#"
+    optional_unique /functions/f/onConflict
+      column `poll` of unique rule `one_poll` is optional: without it a row is never there
+      make the column required, or insert one row at a time with insertRow
+    "#);
+    assert_snapshot!(rows(json!({ "values": { "order": { "increment": 1 } } })), @r#"
+    misplaced_increment /functions/f/values/order
+      `increment` changes a column's old value; column `order` has none here
+      use it as a value of patchRow
+    "#);
+    let filter = json!({ "column": "score", "op": "=", "value": { "arg": "score", "validator": { "type": "integer", "optional": true } } });
+    let patch = json!({ "kind": "patchRows", "table": "rules", "filter": filter, "values": {} });
+    assert_snapshot!(function(patch), @r#"
+    nothing_to_write /functions/f/values
+      patchRows sets no column
+      name the columns to set
+    argument_needed /functions/f/filter
+      argument `score` cannot be optional: without it more rows would be written
+      leave `optional` out, or give the argument a default
+    "#);
+    let delete = |options: Value| {
+        let mut delete = json!({ "kind": "deleteRows", "table": "rules" });
+        delete.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        read(&json!({ "rowgate": 1, "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "x", "version": "1.0.0" }, "functions": { "f": delete } }))
+            .1
+            .iter()
+            .map(|complaint| format!("{complaint}\n"))
+            .collect::<String>()
+    };
+    assert_snapshot!(delete(json!({})), @"/functions/f: error[missing_member]: `filter` is missing; expected a condition on the rows; `[]` means every row");
+    assert_snapshot!(delete(json!({ "filter": [], "maxRows": 1001 })), @"/functions/f/maxRows: error[out_of_range]: `maxRows` is from 1 to 1000, got `1001`");
+    assert_snapshot!(delete(json!({ "filter": [], "maxRows": "many" })), @r#"
+    /functions/f/maxRows: error[wrong_type]: expected a number of rows, got the text `many`
+    "#);
+}
+
+#[test]
+fn elements_of_lists() {
+    let patch = |value: Value| {
+        function(json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "tags": value } }))
+    };
+    assert_snapshot!(patch(json!({ "append": { "arg": "tag" } })), @"sound");
+    assert_snapshot!(patch(json!({ "remove": { "identity": "userId" } })), @"sound");
+    assert_snapshot!(patch(json!({ "append": 5 })), @r#"
+    invalid_literal /functions/f/values/tags/append
+      the value for an element of column `tags` does not fit: expected text, got a number
+    "#);
+    let on_text =
+        json!({ "kind": "patchRow", "table": "rules", "id": { "arg": "id" }, "values": { "text": { "append": "x" } } });
+    assert_snapshot!(function(on_text), @r#"
+    element_type /functions/f/values/text
+      column `text` of type string is no list
+      use `append` on an array column
+    "#);
+    let on_insert =
+        json!({ "kind": "insertRow", "table": "rules", "values": { "text": "x", "tags": { "append": "x" } } });
+    assert_snapshot!(function(on_insert), @r#"
+    misplaced_increment /functions/f/values/tags
+      `append` changes a column's old value; column `tags` has none here
+      use it as a value of patchRow
     "#);
 }

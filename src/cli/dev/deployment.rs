@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::cli::bundle::Loaded;
-use crate::cli::certificate::AllowScan;
+use crate::cli::certificate::{AllowScan, failed};
 use crate::cli::dev::changes::summary;
 use crate::cli::output::{self, Style};
 use crate::cli::{Failed, database};
@@ -57,13 +57,8 @@ impl Deployment {
     pub(super) async fn deploy(&mut self, loaded: Loaded) -> Result<Deployed, Failed> {
         let mut client = database::open(&self.settings).await?;
         let id = loaded.definition.extension.id;
-        let refused = self.allow_scan.refusals(&mut client, &loaded).await?;
-        if !refused.is_empty() {
-            self.recall_served(&client, id).await?;
-            self.say_refused(&refused, "");
-            return Err(Failed::Said);
-        }
-        let result = apply(&mut client, &loaded.definition, &loaded.model, recall, PATIENCE).await;
+        let terms = self.allow_scan.terms(PATIENCE, self.settings.roles);
+        let result = apply(&mut client, &loaded.definition, &loaded.model, recall, &terms).await;
         let applied = match result {
             Ok(applied) => applied,
             Err(ApplyError::Refused(mut diagnostics)) => {
@@ -75,7 +70,13 @@ impl Deployment {
                 );
                 return Err(Failed::Said);
             }
-            Err(error) => return Err(error.into()),
+            Err(ApplyError::Costly(mut diagnostics)) => {
+                self.recall_served(&client, id).await?;
+                loaded.source_map.place(&mut diagnostics);
+                self.say_refused(&diagnostics, "");
+                return Err(Failed::Said);
+            }
+            Err(error) => return Err(failed(error)),
         };
         let summary = summary(self.loaded.as_ref().map(|before| &before.definition), &loaded.definition);
         self.served = Some((id, applied.revision));

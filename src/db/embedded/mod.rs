@@ -18,7 +18,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 pub use crate::db::embedded::binaries::{Installation, MAJOR_VERSION_MIN, Places, find_binaries};
 pub use crate::db::embedded::error::EmbeddedError;
@@ -27,6 +27,7 @@ pub use crate::db::embedded::supervisor::supervise;
 
 use crate::db::embedded::error::io_error;
 use crate::db::embedded::supervisor::{Answer, Order};
+use crate::db::rights;
 
 /// The hidden first argument on which `main` calls [`supervise`].
 pub const SUPERVISE_COMMAND: &str = "supervise-postgres";
@@ -118,7 +119,7 @@ impl Cluster {
     pub async fn start(options: Options) -> Result<Cluster, EmbeddedError> {
         let started = tokio::task::spawn_blocking(move || start_supervisor(&options)).await;
         let cluster = started.map_err(|error| EmbeddedError::SupervisorLost { reason: error.to_string() })??;
-        tokio::time::timeout(PREPARE_TIMEOUT, prepare(&cluster.superuser_connection_string("postgres")))
+        tokio::time::timeout(PREPARE_TIMEOUT, prepare(&cluster))
             .await
             .map_err(|_| format!("it took longer than {} ms", PREPARE_TIMEOUT.as_millis()))
             .and_then(|prepared| prepared.map_err(|error| describe(&error)))
@@ -274,10 +275,10 @@ fn absolute(path: &Path) -> Result<PathBuf, EmbeddedError> {
     Ok(path)
 }
 
-/// Creates the gateway's role and database where they are missing.
-async fn prepare(superuser_connection_string: &str) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(superuser_connection_string, NoTls).await?;
-    let driver = tokio::spawn(connection);
+/// Creates the gateway's role and database where they are missing, and gives and takes rights as an
+/// administrator of a shared server would.
+async fn prepare(cluster: &Cluster) -> Result<(), tokio_postgres::Error> {
+    let (client, driver) = connect(&cluster.superuser_connection_string("postgres")).await?;
     let row = client
         .query_one(
             "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rowgate'), \
@@ -286,15 +287,29 @@ async fn prepare(superuser_connection_string: &str) -> Result<(), tokio_postgres
         )
         .await?;
     if !row.try_get::<_, bool>(0)? {
-        client.batch_execute("CREATE ROLE rowgate LOGIN CREATEROLE").await?;
+        client.batch_execute("CREATE ROLE rowgate LOGIN CREATEROLE NOINHERIT").await?;
     }
     if !row.try_get::<_, bool>(1)? {
         client.batch_execute("CREATE DATABASE rowgate OWNER rowgate").await?;
     }
+    leave(client, driver).await;
+    let (client, driver) = connect(&cluster.superuser_connection_string(DATABASE)).await?;
+    rights::prepare(&client, ROLE).await?;
+    leave(client, driver).await;
+    Ok(())
+}
+
+type Driver = tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>;
+
+async fn connect(connection_string: &str) -> Result<(Client, Driver), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
+    Ok((client, tokio::spawn(connection)))
+}
+
+async fn leave(client: Client, driver: Driver) {
     drop(client);
     // The connection ends by itself now; that it did is of no interest.
     let _ = driver.await;
-    Ok(())
 }
 
 /// With the server's own words, which `Display` of the error leaves out.

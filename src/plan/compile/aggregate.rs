@@ -12,7 +12,7 @@ use rowgate_schema_dsl::name::Name;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Func, IntoIden, Order as Sort, Query, SelectExpr, SelectStatement};
 
 use crate::plan::answer::{Form, RowWriter};
-use crate::plan::compile::{CompileError, Given, answered, limited};
+use crate::plan::compile::{CompileError, Given, Window, answered, limited};
 use crate::plan::filter::condition_on;
 use crate::plan::statement::{Parameters, Statement};
 
@@ -51,7 +51,7 @@ pub(super) fn statement(
     }
     order(&mut select, table, parts)?;
     let names = parts.groups.iter().chain(parts.select.iter().map(|selected| &selected.name));
-    Ok(limited(select, parts.limit, 0, None, names, parameters))
+    Ok(limited(select, Window { limit: parts.limit, more: 0, rows: None }, names, parameters))
 }
 
 /// Writes a group as an object: its columns, then what was made of it.

@@ -1,6 +1,6 @@
 //! What a refusal of the database means to a caller of a function.
 
-use rowgate_schema_dsl::function::{Assigned, Assignment, Body, Function, Source};
+use rowgate_schema_dsl::function::{Assigned, Assignment, Body, Function, RowsArgument, Source};
 use rowgate_schema_dsl::model::{Model, Table};
 
 use crate::plan::{Constraint, ConstraintKind};
@@ -9,25 +9,37 @@ use crate::plan::{Constraint, ConstraintKind};
 /// every table that refers to it.
 pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> Vec<Constraint> {
     let assignments: &[Assignment] = match &function.body {
-        Body::InsertRow { values, .. } | Body::UpsertRow { values, .. } | Body::PatchRow { values, .. } => values,
+        Body::InsertRow { values, .. }
+        | Body::InsertRows { values, .. }
+        | Body::UpsertRow { values, .. }
+        | Body::PatchRow { values, .. }
+        | Body::PatchRows { values, .. } => values,
         Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
             return Vec::new();
         }
-        Body::DeleteRow { .. } => &[],
+        Body::DeleteRow { .. } | Body::DeleteRows { .. } => &[],
     };
+    let rows = function.body.rows();
+    let arguments = rows.map_or(&function.arguments, |rows| &rows.members);
     let pointers = |columns: &[&str]| -> Vec<String> {
-        assignments
+        let mut pointers: Vec<String> = assignments
             .iter()
             .filter(|assignment| columns.contains(&assignment.column.as_str()))
             .filter_map(|assignment| {
-                let (Assigned::Source(value) | Assigned::Increment(value)) = &assignment.value;
+                let (Assigned::Source(value)
+                | Assigned::Increment(value)
+                | Assigned::Append(value)
+                | Assigned::Remove(value)) = &assignment.value;
                 match value {
-                    Source::Argument(index) => function.arguments.get(*index),
+                    Source::Argument(index) => arguments.get(*index),
                     Source::Literal(_) | Source::Identity(_) | Source::Now => None,
                 }
             })
-            .map(|argument| format!("/{}", argument.name))
-            .collect()
+            // Which of many rows it was, the database does not say.
+            .map(|argument| format!("/{}", if rows.is_some() { RowsArgument::NAME } else { argument.name.as_str() }))
+            .collect();
+        pointers.dedup();
+        pointers
     };
     let constraint = |identifier: String, kind: ConstraintKind, rule: &str, columns: &[&str]| Constraint {
         identifier,

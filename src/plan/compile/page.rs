@@ -5,13 +5,13 @@
 
 use rowgate_schema_dsl::definition::Direction;
 use rowgate_schema_dsl::function::{Function, Limit, Order};
-use rowgate_schema_dsl::model::{Column, Table};
+use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::Name;
 use sea_query::{Alias, Cond, Expr, ExprTrait, Order as Sort, SelectStatement};
 use sha2::{Digest, Sha256};
 
-use crate::plan::answer::RowWriter;
 use crate::plan::compile::CompileError;
+use crate::plan::compile::expand::writer;
 use crate::plan::page::{Page, Side};
 use crate::plan::statement::{Binding, Parameters};
 
@@ -23,7 +23,7 @@ struct Key<'a> {
 
 /// What the plan of `function` knows of its pages.
 pub(super) fn page(
-    postgres_schema: &str,
+    model: &Model,
     table: &Table,
     function: &Function,
     (order_by, limit, fields): (&[Order], &Limit, &[Name]),
@@ -31,9 +31,14 @@ pub(super) fn page(
 ) -> Result<Page, CompileError> {
     let keys = keys(table, order_by)?;
     let columns = columns(table, order_by, fields, true)?;
-    let place = |key: &Key<'_>| columns.iter().position(|column| *column == key.column.name);
+    let expand = function.body.expand();
+    // What is embedded stands between the columns answered and those behind them.
+    let place = |key: &Key<'_>| {
+        let place = columns.iter().position(|column| *column == key.column.name)?;
+        Some(if place < fields.len() { place } else { place + expand.len() })
+    };
     let mut hash = Sha256::new();
-    for part in ["page", postgres_schema, function.name.as_str(), table.name.as_str()] {
+    for part in ["page", &model.postgres_schema, function.name.as_str(), table.name.as_str()] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -44,7 +49,7 @@ pub(super) fn page(
         hash.update([0]);
     }
     Ok(Page {
-        writer: RowWriter::new(table.columns_named(fields)),
+        writer: writer(model, table, fields, expand)?,
         cursor,
         limit: limit.clone(),
         keys: keys.iter().map(|key| place(key).ok_or(CompileError::Column)).collect::<Result<_, _>>()?,

@@ -1,56 +1,60 @@
 //! Writes: what a row is inserted with, what a patch changes, what goes.
 
 use rowgate_schema_dsl::column_type::ColumnType;
-use rowgate_schema_dsl::function::{Assigned, Assignment, Body, Function, Source};
+use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Filter, Function, Source};
 use rowgate_schema_dsl::model::{Column, Table};
 use rowgate_schema_dsl::name::Name;
-use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, Value};
+use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, UpdateStatement, Value};
 
-use crate::plan::compile::{CompileError, droppable, dropped_argument, id_is, insert, now, readable, source};
+use crate::plan::compile::guard::at_most;
+use crate::plan::compile::{
+    CompileError, Given, VERSION, droppable, dropped_argument, filtered, id_is, insert, now, readable, source,
+    versioned,
+};
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// The statement of a function that writes; `scope` is the condition that binds rows to the caller's.
 pub(super) fn statement(
     table: &Table,
     function: &Function,
+    guarded: bool,
     target: (Alias, Alias),
     scope: Expr,
     mut parameters: Parameters,
 ) -> Result<Statement, CompileError> {
+    let arguments = function.arguments.as_slice();
     Ok(match &function.body {
         Body::InsertRow { values, conflict, fields, .. } | Body::UpsertRow { values, conflict, fields, .. } => {
-            let inserted = insert::Inserted { values, conflict, fields };
-            insert::row(table, function, inserted, target, scope, parameters)?
+            let fields = versioned(fields);
+            let inserted = insert::Inserted { arguments, values, conflict, fields: &fields, own: function.own };
+            insert::row(table, inserted, target, scope, parameters)?
         }
-        Body::PatchRow { id, values, fields, .. } => {
-            let mut update = Query::update();
-            update.table(target);
-            for Assignment { column, value } in values {
-                let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
-                let new = match value {
-                    Assigned::Source(from) => patched(from, column, function, &mut parameters),
-                    Assigned::Increment(by) => incremented(by, column, function, &mut parameters),
-                };
-                update.value(Alias::new(column.name.as_str()), new);
-            }
-            let id = id_is(id, &mut parameters);
-            update
-                .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
-                .value(
-                    Alias::new("version"),
-                    Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1)))),
-                )
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(returning(table, fields));
+        Body::InsertRows { values, conflict, fields, rows, .. } => {
+            let inserted = insert::Inserted { arguments: &rows.members, values, conflict, fields, own: false };
+            insert::rows(table, inserted, target, scope, parameters)?
+        }
+        Body::PatchRow { id, values, version, fields, .. } => {
+            let mut update = patch(table, arguments, values, &versioned(fields), target, &mut parameters)?;
+            update.cond_where(row_is(id, *version, guarded, scope, &mut parameters));
             parameters.statement(&update)
         }
-        Body::DeleteRow { id, .. } => {
+        Body::PatchRows { filter, values, fields, rows_max, .. } => {
+            let mut update = patch(table, arguments, values, fields, target.clone(), &mut parameters)?;
+            let accepted = accepted(table, filter, &scope, &mut parameters)?;
+            update.cond_where(accepted.clone().add(at_most(*rows_max, target, accepted)));
+            parameters.statement(&update)
+        }
+        Body::DeleteRow { id, version, .. } => {
             let mut delete = Query::delete();
-            let id = id_is(id, &mut parameters);
-            delete
-                .from_table(target)
-                .cond_where(Cond::all().add(scope).add(id))
-                .returning(Query::returning().column(Alias::new("id")));
+            let row = row_is(id, *version, guarded, scope, &mut parameters);
+            delete.from_table(target).cond_where(row).returning(the_id());
+            parameters.statement(&delete)
+        }
+        Body::DeleteRows { filter, rows_max, .. } => {
+            let mut delete = Query::delete();
+            let accepted = accepted(table, filter, &scope, &mut parameters)?;
+            delete.from_table(target.clone()).returning(the_id());
+            delete.cond_where(accepted.clone().add(at_most(*rows_max, target, accepted)));
             parameters.statement(&delete)
         }
         Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
@@ -59,37 +63,142 @@ pub(super) fn statement(
     })
 }
 
+/// The update that gives rows their new values, without saying which rows.
+fn patch(
+    table: &Table,
+    arguments: &[Argument],
+    values: &[Assignment],
+    fields: &[Name],
+    target: (Alias, Alias),
+    parameters: &mut Parameters,
+) -> Result<UpdateStatement, CompileError> {
+    let mut update = Query::update();
+    update.table(target);
+    for Assignment { column, value } in values {
+        let column = table.column(column.as_str()).ok_or(CompileError::Column)?;
+        let new = match value {
+            Assigned::Source(from) => patched(from, column, arguments, parameters),
+            Assigned::Increment(by) => incremented(by, column, arguments, parameters),
+            Assigned::Append(element) => relisted("array_append", element, column, arguments, parameters)?,
+            Assigned::Remove(element) => relisted("array_remove", element, column, arguments, parameters)?,
+        };
+        update.value(Alias::new(column.name.as_str()), new);
+    }
+    let version = Expr::col(Alias::new("version")).add(Expr::Constant(Value::BigInt(Some(1))));
+    update
+        .value(Alias::new("updated_at"), now(&ColumnType::Timestamp))
+        .value(Alias::new("version"), version)
+        .returning(returning(table, fields));
+    Ok(update)
+}
+
+/// The rows of the caller's scope that `filter` accepts. Every argument of it is given.
+fn accepted(table: &Table, filter: &Filter, scope: &Expr, parameters: &mut Parameters) -> Result<Cond, CompileError> {
+    filtered(scope.clone(), Some(filter), table, &Given::EVERY, parameters)
+}
+
+fn the_id() -> ReturningClause {
+    Query::returning().column(Alias::new("id"))
+}
+
+/// How many rows the filter may accept.
+pub(super) fn rows_max(function: &Function) -> Option<u32> {
+    match &function.body {
+        Body::PatchRows { rows_max, .. } | Body::DeleteRows { rows_max, .. } => Some(*rows_max),
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRow { .. }
+        | Body::DeleteRow { .. } => None,
+    }
+}
+
+/// The function that finds the row which `function` writes, whatever version it has.
+pub(super) fn look(table: &Table, function: &Function) -> Result<Function, CompileError> {
+    let id = match &function.body {
+        Body::PatchRow { id, .. } | Body::DeleteRow { id, .. } => id.clone(),
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
+        | Body::UpsertRow { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRows { .. } => return Err(CompileError::Table),
+    };
+    let fields = vec![table.column(VERSION).ok_or(CompileError::Column)?.name.clone()];
+    let body = Body::GetRow { table: table.name.clone(), id, fields, expand: Vec::new() };
+    Ok(Function { body, ..function.clone() })
+}
+
+/// The row that is written; where the caller said so, only in the version that it knows.
+fn row_is(id: &Source, version: Option<usize>, guarded: bool, scope: Expr, parameters: &mut Parameters) -> Cond {
+    let row = Cond::all().add(scope).add(id_is(id, parameters));
+    if !guarded {
+        return row;
+    }
+    let known = parameters.bind(Binding::Version(version), &ColumnType::Integer { min: None, max: None });
+    row.add(Expr::col(Alias::new(VERSION)).eq(known))
+}
+
 /// The arguments of a patch that changes nothing without any of them.
 pub(super) fn needs_one_of(function: &Function) -> Vec<usize> {
-    let Body::PatchRow { values, .. } = &function.body else { return Vec::new() };
+    let (Body::PatchRow { values, .. } | Body::PatchRows { values, .. }) = &function.body else { return Vec::new() };
     let droppable: Vec<usize> = droppable(function).collect();
     let always = values.iter().any(|assignment| {
-        let (Assigned::Source(from) | Assigned::Increment(from)) = &assignment.value;
+        let (Assigned::Source(from) | Assigned::Increment(from) | Assigned::Append(from) | Assigned::Remove(from)) =
+            &assignment.value;
         !matches!(from, Source::Argument(index) if droppable.contains(index))
     });
     if always { Vec::new() } else { droppable }
 }
 
 /// What a patch puts into `column`: where an optional argument is absent, what is there.
-fn patched(value: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
+fn patched(value: &Source, column: &Column, arguments: &[Argument], parameters: &mut Parameters) -> Expr {
     let new = source(value, &column.column_type, parameters);
-    match dropped_argument(value, function) {
+    match dropped_argument(value, arguments) {
         None => new,
         Some(index) => chosen(index, new, Expr::col(Alias::new(column.name.as_str())), column, parameters),
     }
 }
 
-fn incremented(by: &Source, column: &Column, function: &Function, parameters: &mut Parameters) -> Expr {
+fn incremented(by: &Source, column: &Column, arguments: &[Argument], parameters: &mut Parameters) -> Expr {
     let zero = || Expr::Constant(Value::BigInt(Some(0)));
     let old = Expr::col(Alias::new(column.name.as_str()));
     let old = if column.optional { Func::coalesce([old, zero()]).into() } else { old };
     let new = source(by, &column.column_type, parameters);
-    let new = if dropped_argument(by, function).is_some() { Func::coalesce([new, zero()]).into() } else { new };
+    let new = if dropped_argument(by, arguments).is_some() { Func::coalesce([new, zero()]).into() } else { new };
     old.add(new)
 }
 
+/// The list that `function` makes of the old one and an element. Null is no list to remove from, and
+/// an empty one to append to.
+fn relisted(
+    function: &'static str,
+    element: &Source,
+    column: &Column,
+    arguments: &[Argument],
+    parameters: &mut Parameters,
+) -> Result<Expr, CompileError> {
+    let ColumnType::Array { items, .. } = &column.column_type else { return Err(CompileError::List) };
+    let old = Expr::col(Alias::new(column.name.as_str()));
+    let new = Func::cust(Alias::new(function)).args([old.clone(), source(element, items, parameters)]);
+    Ok(match dropped_argument(element, arguments) {
+        None => new.into(),
+        Some(index) => {
+            let given = parameters.bind(Binding::Given(index), &ColumnType::Boolean);
+            CaseStatement::new().case(given, new).finally(old).into()
+        }
+    })
+}
+
 /// `new` where the argument was given, else `other`. Null is absence where the column holds none.
-pub(super) fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
+fn chosen(index: usize, new: Expr, other: Expr, column: &Column, parameters: &mut Parameters) -> Expr {
     if !column.optional {
         return Func::coalesce([new, other]).into();
     }

@@ -5,7 +5,7 @@ use rowgate_schema_dsl::aggregate::AggregateFunction;
 use rowgate_schema_dsl::check::INDEX_COLUMNS_MAX;
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::{Direction, Operator};
-use rowgate_schema_dsl::function::{Absence, Body, Filter, Function, Order, Selected, Source};
+use rowgate_schema_dsl::function::{Absence, Body, Expand, Filter, Function, Link, Order, Selected, Source};
 use rowgate_schema_dsl::model::{Model, Table};
 use rowgate_schema_dsl::name::{Name, OWNER_COLUMN};
 
@@ -27,6 +27,7 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
     let (filter, order) = match &function.body {
         Body::QueryRows { filter, order_by, .. } => (filter.as_ref(), Some(order_by.as_slice())),
         Body::CountRows { filter, .. } => (filter.as_ref(), None),
+        Body::PatchRows { filter, .. } | Body::DeleteRows { filter, .. } => (Some(filter), None),
         Body::AggregateRows { filter, .. } => {
             let order = |column: &Name| [Order { column: column.clone(), direction: Direction::Asc }];
             order_of_extreme = extreme(&function.body).map(order);
@@ -34,6 +35,7 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
         }
         Body::GetRow { .. }
         | Body::InsertRow { .. }
+        | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
         | Body::DeleteRow { .. } => {
@@ -76,6 +78,21 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
         }
     }
     if columns.is_empty() || columns.len() > INDEX_COLUMNS_MAX {
+        return Suggestion::None;
+    }
+    Suggestion::Index { name: free_name(table, &columns), columns }
+}
+
+/// What would bound the list that `expand` embeds into each row.
+pub fn list_suggestion(model: &Model, expand: &Expand) -> Suggestion {
+    let Link::Rows { by, order_by, .. } = &expand.link else { return Suggestion::None };
+    let Some(table) = model.table(expand.table.as_str()) else { return Suggestion::None };
+    let mut columns = vec![by.to_string()];
+    match rest_of_order(order_by, &columns) {
+        Ok(rest) => columns.extend(rest),
+        Err(Mixed) => return Suggestion::OneDirection,
+    }
+    if columns.len() > INDEX_COLUMNS_MAX {
         return Suggestion::None;
     }
     Suggestion::Index { name: free_name(table, &columns), columns }

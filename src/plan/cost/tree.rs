@@ -11,6 +11,9 @@ pub struct Node {
     #[serde(skip)]
     pub kind: Kind,
     pub relation: Option<String>,
+    /// What the relation is called in the statement.
+    #[serde(skip)]
+    pub alias: Option<String>,
     pub index: Option<String>,
     /// The conditions an index is entered with, joined by AND; one for each index of a bitmap.
     pub conditions: Vec<String>,
@@ -74,6 +77,7 @@ fn node(plan: &Value, first: bool) -> Option<Node> {
     Some(Node {
         kind,
         relation: text("Relation Name"),
+        alias: text("Alias"),
         index,
         conditions,
         filters: plan.get("Filter").is_some(),

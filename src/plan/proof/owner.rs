@@ -2,7 +2,7 @@
 //!
 //! - Every row that is inserted into an owned table has the caller's user id as its `owner_id`.
 //! - Nothing assigns `owner_id`.
-//! - In a statement of a function with `own = true`, every mention of the function's table stands
+//! - In a statement of a function with `own = true`, every mention of an owned table stands
 //!   under a condition `owner_id = $n` that nothing can weaken, where `$n` is the caller's user id;
 //!   for a row that an INSERT meets it is the condition of its DO UPDATE.
 //!
@@ -14,8 +14,8 @@ use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::name::OWNER_COLUMN;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart,
-    OnConflictAction, OnInsert, Query, Select, SetExpr, Statement as Tree, TableFactor, TableObject, TableWithJoins,
-    Value, Visit, Visitor,
+    OnConflictAction, OnInsert, Query, Select, SelectItem, SetExpr, Statement as Tree, TableFactor, TableObject,
+    TableWithJoins, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -28,13 +28,13 @@ use crate::plan::statement::{Binding, Statement};
 pub struct Owners<'a> {
     /// The tables whose rows belong to users.
     pub owned: &'a [&'a str],
-    /// The table of which the caller's rows alone may be reached.
-    pub own: Option<&'a str>,
+    /// The tables of which the caller's rows alone may be reached.
+    pub own: &'a [&'a str],
 }
 
 /// Proves what [`Owners`] say of `statement`, which [`crate::plan::proof::prove`] has proven.
 pub fn prove(statement: &Statement, owners: Owners<'_>) -> Result<(), Unproven> {
-    if owners.owned.is_empty() && owners.own.is_none() {
+    if owners.owned.is_empty() && owners.own.is_empty() {
         return Ok(());
     }
     let trees = Parser::parse_sql(&PostgreSqlDialect {}, &statement.sql)
@@ -43,17 +43,13 @@ pub fn prove(statement: &Statement, owners: Owners<'_>) -> Result<(), Unproven> 
     if let ControlFlow::Break(unproven) = trees.visit(&mut walk) {
         return Err(unproven);
     }
-    if walk.mentioned == walk.owned {
-        Ok(())
-    } else {
-        Err(Unproven::Unowned(owners.own.unwrap_or_default().to_owned()))
-    }
+    if walk.mentioned == walk.owned { Ok(()) } else { Err(Unproven::Unowned(owners.own.join(", "))) }
 }
 
 struct Walk<'a> {
     owners: Owners<'a>,
     bindings: &'a [Binding],
-    /// How often the table of `own` is named.
+    /// How often a table of `own` is named.
     mentioned: usize,
     /// How often it is named where its rows are the caller's.
     owned: usize,
@@ -153,11 +149,20 @@ impl Walk<'_> {
     fn inserts_callers(&self, insert: &Insert) -> bool {
         let mut places = insert.columns.iter().enumerate().filter(|(_, column)| is_named(column, OWNER_COLUMN));
         let (Some((place, _)), None) = (places.next(), places.next()) else { return false };
-        let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|query| query.body.as_ref()) else {
-            return false;
-        };
-        !values.rows.is_empty()
-            && values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| self.is_caller(value)))
+        match insert.source.as_ref().map(|query| query.body.as_ref()) {
+            Some(SetExpr::Values(values)) => {
+                !values.rows.is_empty()
+                    && values.rows.iter().all(|row| row.content.get(place).is_some_and(|value| self.is_caller(value)))
+            }
+            // Each item is one column, or `prove` has not proven it.
+            Some(SetExpr::Select(select)) => {
+                let is_column = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_));
+                let value = select.projection.get(place);
+                let is_callers = matches!(value, Some(SelectItem::UnnamedExpr(value)) if self.is_caller(value));
+                is_callers && select.projection.iter().all(is_column)
+            }
+            _ => false,
+        }
     }
 
     /// Whether no row of the table that is `called` so can pass but the caller's.
@@ -193,9 +198,9 @@ impl Walk<'_> {
         matches!(binding, Some(Binding::Identity { field: IdentityField::UserId, .. }))
     }
 
-    /// The name of the table of `own`; what a WITH calls its rows has one part.
+    /// The name of a table of `own`; what a WITH calls its rows has one part.
     fn is_own(&self, name: &ObjectName) -> bool {
-        name.0.len() > 1 && last(name).is_some_and(|name| Some(name.value.as_str()) == self.owners.own)
+        name.0.len() > 1 && last(name).is_some_and(|name| self.owners.own.contains(&name.value.as_str()))
     }
 }
 

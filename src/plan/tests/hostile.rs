@@ -29,6 +29,7 @@ fn refusal(sql: &str) -> &'static str {
         Err(Unproven::Function(_)) => "function",
         Err(Unproven::Expression(_)) => "expression",
         Err(Unproven::Assigned(_)) => "assigned",
+        Err(Unproven::Unversioned) => "unversioned",
     }
 }
 
@@ -51,6 +52,7 @@ fn sound_statements_are_proven() {
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" LIKE $2 AND "b" ILIKE $2 AND "c" @> $2 AND $3 = ANY("d")"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND ("a" IS NULL OR ("b" IS NULL) = $2 OR "c" IS NOT NULL)"#,
             r#"SELECT "a", SUM("n") FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "t"."a" HAVING MAX("n") > 1 ORDER BY AVG("n") DESC LIMIT 9"#,
+            r#"SELECT "a", (SELECT ROW("x"."a", CAST("x"."n" AS text)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 AND "x"."id" = "_row"."a") AS "b", ARRAY (SELECT ROW("y"."a") FROM "ext"."u" AS "y" WHERE "y"."scope_key" = $1 ORDER BY "y"."a" ASC LIMIT 3) AS "c" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 LIMIT 9) AS "_row" LIMIT $2"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) RETURNING "id""#,
             r#"INSERT INTO "ext"."t" ("id", "scope_key") VALUES ($2, $1), ($3, $1)"#,
             r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO NOTHING"#,
@@ -58,8 +60,61 @@ fn sound_statements_are_proven() {
             r#"WITH "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key") VALUES ($1) ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a") SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2"#,
             r#"UPDATE "ext"."t" SET "a" = "a" + 1, "at" = now() WHERE "id" = $2 AND "scope_key" = $1"#,
             r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id""#,
+            r#"WITH "rows" ("n", "v") AS (SELECT unnest($2), unnest(CAST($3 AS numeric[]))) INSERT INTO "ext"."t" ("scope_key", "id", "a") SELECT $1, "n", CAST("v" AS bigint[]) FROM "rows" RETURNING "id""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)), "new" ("a", "k") AS (INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows" ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a", "a") SELECT "a", "n" FROM "rows" INNER JOIN "new" ON "k" = "n" UNION ALL SELECT "a", "n" FROM "rows" INNER JOIN "ext"."t" ON "a" = "n" WHERE "scope_key" = $1 ORDER BY "n""#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2 AND (1 / (CASE WHEN ((SELECT COUNT(*) FROM (SELECT "id" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2 LIMIT 11) AS "found") <= 10) THEN 1 ELSE 0 END)) = 1"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND ("a", "id") > ($2, $3) ORDER BY "a", "id" LIMIT 21"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND ("a" < $2 OR "a" IS NULL OR ("a" = $2 AND "id" > $3))"#,
+        ],
+    );
+}
+
+#[test]
+fn guards_stand_in_their_one_place() {
+    check(
+        "expression",
+        &[
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN "a" <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE 1 / "a" = 1 AND "scope_key" = $1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND NOT (1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1)"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= "a" THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE "a" WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 1 THEN 1 ELSE 0 END) = 1"#,
+            r#"UPDATE "ext"."t" SET "a" = 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 1 THEN 1 ELSE 0 END) WHERE "scope_key" = $1"#,
+        ],
+    );
+    check(
+        "unscoped",
+        &[
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t") <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"DELETE FROM "ext"."t" WHERE 1 / (CASE WHEN (SELECT COUNT(*) FROM "ext"."t" WHERE "scope_key" = $1) <= 10 THEN 1 ELSE 0 END) = 1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)), "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows") SELECT "a" FROM "rows" INNER JOIN "new" ON TRUE UNION ALL SELECT "a" FROM "rows" INNER JOIN "ext"."t" ON "scope_key" = $1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $2, "n" FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT "n", $1 FROM "rows""#,
+        ],
+    );
+}
+
+#[test]
+fn rows_are_made_of_bound_lists_alone() {
+    check(
+        "form",
+        &[
+            r#"WITH "rows" ("scope_key") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key") SELECT $1 FROM "rows""#,
+            r#"WITH "rows" AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key") SELECT $1 FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "a" FROM "ext"."t""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows" LEFT JOIN "ext"."t" ON TRUE"#,
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") VALUES ($1, $2)"#,
+        ],
+    );
+    check(
+        "function",
+        &[
+            r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, unnest($2) FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT unnest("a")) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
+            r#"WITH "rows" ("n") AS (SELECT generate_series($2, $3)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT $1, "n" FROM "rows""#,
         ],
     );
 }
@@ -138,6 +193,7 @@ fn foreign_tables_are_not_proven() {
             r#"SELECT "a" FROM pg_catalog.pg_authid WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "ext"."t" JOIN "other"."t" ON TRUE WHERE "scope_key" = $1"#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 UNION SELECT "a" FROM "other"."t""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "other"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             r#"SELECT "a" FROM generate_series(1, 1000000000) WHERE "scope_key" = $1"#,
             r#"INSERT INTO "other"."t" ("scope_key") VALUES ($1)"#,
             r#"UPDATE "other"."t" SET "a" = $2 WHERE "scope_key" = $1"#,
@@ -191,6 +247,7 @@ fn what_is_no_plain_statement_is_not_proven() {
     check(
         "unreadable",
         &[
+            r#"SELECT "a", "array"(SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             "",
             ";",
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1; DELETE FROM "ext"."t""#,
@@ -233,6 +290,41 @@ fn what_is_hidden_in_expressions_is_not_proven() {
         ],
     );
     check(
+        "form",
+        &[
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x", "ext"."t" AS "y" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" JOIN "ext"."t" ON TRUE WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("scope_key") FROM "ext"."u" WHERE "scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" ("scope_key", "a") WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT "a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 UNION ALL SELECT "a" FROM "ext"."u") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (WITH "w" AS (SELECT 1) SELECT "a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT COUNT(*) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 GROUP BY "x"."a" HAVING TRUE) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+        ],
+    );
+    check(
+        "unscoped",
+        &[
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "scope_key" = $1) AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "_row"."scope_key" = $1) AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = "_row"."scope_key") AS "b" FROM (SELECT "a", "scope_key" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1 OR "x"."a" = "_row"."a") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x") AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", ARRAY (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $2) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+        ],
+    );
+    check(
+        "expression",
+        &[
+            // A query is a column of the outermost SELECT alone, and of one over a derived table.
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a", (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "b" FROM (SELECT (SELECT ROW("x"."a") FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row") AS "_row""#,
+            r#"SELECT "a", NOT (SELECT "x"."a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a", (SELECT ROW((SELECT "y"."a" FROM "ext"."u" AS "y" WHERE "y"."scope_key" = $1)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
+            r#"SELECT "a" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row" LIMIT (SELECT "x"."a" FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1)"#,
+        ],
+    );
+    check(
         "hidden",
         &[
             r#"WITH "new" AS (INSERT INTO "ext"."t" ("scope_key") WITH "x" AS (SELECT 1) VALUES ($1)) SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1"#,
@@ -248,6 +340,9 @@ fn what_is_hidden_in_expressions_is_not_proven() {
             r#"SELECT array_agg("a") FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "b""#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 GROUP BY "a" HAVING bool_or(pg_sleep(1) IS NULL)"#,
             r#"SELECT pg_sleep(60) FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "row"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "ext"."ROW"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
+            r#"SELECT "a", (SELECT ROW(pg_sleep(1)) FROM "ext"."u" AS "x" WHERE "x"."scope_key" = $1) AS "b" FROM (SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1) AS "_row""#,
             r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND set_config('role', 'postgres', TRUE) = ''"#,
             r#"SELECT "ext"."count"("a") FROM "ext"."t" WHERE "scope_key" = $1"#,
             r#"SELECT pg_catalog.now() FROM "ext"."t" WHERE "scope_key" = $1"#,
@@ -259,6 +354,33 @@ fn what_is_hidden_in_expressions_is_not_proven() {
             r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 RETURNING pg_terminate_backend(1)"#,
         ],
     );
+}
+
+#[test]
+fn a_version_that_is_not_demanded_is_not_proven() {
+    let verdict = |sql: &str| {
+        let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Version(None)];
+        prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, "ext")
+    };
+    for sql in [
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3"#,
+        r#"DELETE FROM "ext"."t" WHERE ("id" = $2 AND "version" = $3) AND "scope_key" = $1"#,
+    ] {
+        assert_eq!(verdict(sql), Ok(()), "{sql}");
+    }
+    for sql in [
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2"#,
+        r#"UPDATE "ext"."t" SET "version" = $3 WHERE "scope_key" = $1 AND "id" = $2"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "version" = $3"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $2"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" <= $3"#,
+        r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND ("id" = $2 OR "version" = $3)"#,
+        r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 AND NOT ("version" = $3)"#,
+        r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "version" = $3"#,
+        r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3"#,
+    ] {
+        assert_eq!(verdict(sql), Err(Unproven::Unversioned), "{sql}");
+    }
 }
 
 #[test]
@@ -288,7 +410,7 @@ proptest! {
         let model = checked(&generate::definition(&choices));
         for function in &model.functions {
             let plan = compile(&model, function).unwrap();
-            for statement in &plan.variants {
+            for statement in plan.statements() {
                 prop_assert_eq!(prove(statement, &model.postgres_schema), Ok(()));
                 for (how, altered) in alterations(statement) {
                     let verdict = prove(&altered, &model.postgres_schema);
@@ -301,6 +423,13 @@ proptest! {
     }
 }
 
+/// What is counted before anything is changed.
+fn condition_of_guard(sql: &str, condition: &str) -> String {
+    let guard = &sql[sql.find("1 / (CASE WHEN ").unwrap()..];
+    let start = guard.find(condition).unwrap();
+    format!("FROM{}", guard[..start].rsplit("FROM").next().unwrap()) + condition
+}
+
 /// The statement with its scope changed in each way that a mistake of the compiler might.
 fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let sql = &statement.sql;
@@ -309,9 +438,14 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
     let mut altered: Vec<(&'static str, String)> = Vec::new();
     if sql.contains("INSERT INTO") {
         altered.push(("column dropped", sql.replacen("\"scope_key\"", "\"other\"", 1)));
-        altered.push(("value replaced", sql.replacen(&format!("(${place},"), "($999,", 1)));
-        altered
-            .push(("value wrapped", sql.replacen(&format!("(${place},"), &format!("(COALESCE(NULL, ${place}),"), 1)));
+        // The first of VALUES, or of what is selected from the call's rows.
+        let value = |by: &str| {
+            let of_values = sql.replacen(&format!("(${place},"), &format!("({by},"), 1);
+            of_values.replacen(&format!("SELECT ${place},"), &format!("SELECT {by},"), 1)
+        };
+        altered.push(("value replaced", value("$999")));
+        altered.push(("value wrapped", value(&format!("COALESCE(NULL, ${place})"))));
+        altered.push(("value moved", value(&format!("\"id\", ${place}"))));
         altered.push(("conflict", sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING")));
         altered.push(("second row", sql.replace(" RETURNING", ", (NULL, NULL) RETURNING")));
         if sql.contains(" ON CONFLICT ") {
@@ -323,9 +457,39 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
             altered.push(("scope assigned on conflict", sql.replacen(" DO UPDATE SET ", &assigned, 1)));
         }
     }
-    if !sql.starts_with("INSERT") {
+    if sql.starts_with("WITH \"rows\"") {
+        let table = sql.split("INSERT INTO ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        altered.push(("rows of a table", sql.replacen("FROM \"rows\"", &format!("FROM {table}"), 1)));
+        altered.push(("rows and a table", sql.replacen("FROM \"rows\"", &format!("FROM \"rows\", {table}"), 1)));
+        altered.push(("rows joined", sql.replacen("FROM \"rows\"", &format!("FROM \"rows\" JOIN {table} ON TRUE"), 1)));
+        altered.push((
+            "rows read from a table",
+            sql.replacen("(SELECT unnest(", &format!("(SELECT * FROM {table}) UNION (SELECT unnest("), 1),
+        ));
+        altered
+            .push(("a column called as the scope", sql.replacen("\"rows\" (\"new id\"", "\"rows\" (\"scope_key\"", 1)));
+        altered.push(("rows without names", sql.replacen("\"rows\" (\"new id\"", "\"rows\" (\"new id\", \"more\"", 1)));
+        altered.push(("another function", sql.replacen("unnest(", "generate_series(", 1)));
+        altered.push(("unnested elsewhere", sql.replacen(" RETURNING ", " RETURNING unnest($1), ", 1)));
+    }
+    if sql.contains("1 / (CASE WHEN ") {
+        let of_guard = condition_of_guard(sql, &condition);
+        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&of_guard, by, 1)));
+        replaced("guard of other scopes", &of_guard.replacen(&condition, "TRUE", 1));
+        replaced("guard of another scope", &of_guard.replacen(&condition, "\"scope_key\" = $999", 1));
+        replaced("guard or", &of_guard.replacen(&condition, &format!("({condition} OR TRUE)"), 1));
+        altered.push(("guard of the row", sql.replacen("1 / (CASE WHEN ", "1 / (CASE WHEN \"id\" IS NULL OR ", 1)));
+        altered.push(("divided by the row", sql.replacen("1 / (CASE WHEN ", "\"version\" / (CASE WHEN ", 1)));
+        altered.push(("guard beside the scope", sql.replacen(" AND 1 / ", " OR 1 / ", 1)));
+        altered.push(("count elsewhere", sql.replacen(" RETURNING ", " RETURNING 1 / \"version\", ", 1)));
+    }
+    let of_rows_alone = sql.contains("INSERT INTO") && !sql.contains(" UNION ALL ");
+    if !of_rows_alone {
         assert!(sql.contains(&condition), "{sql}");
-        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
+        // Not that of a table which is embedded.
+        let own = sql.match_indices(&condition).find(|(start, _)| !sql[..*start].ends_with('.')).unwrap().0;
+        let (before, after) = (&sql[..own], &sql[own + condition.len()..]);
+        let mut replaced = |how, by: &str| altered.push((how, format!("{before}{by}{after}")));
         replaced("dropped", "TRUE");
         replaced("other parameter", "\"scope_key\" = $999");
         replaced("other column", &format!("\"id\" = ${place}"));
@@ -338,6 +502,34 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
         replaced("subquery", &format!("{condition} AND EXISTS (SELECT 1)"));
         replaced("function", &format!("{condition} AND pg_sleep(1) = TRUE"));
         replaced("no condition", &format!("TRUE -- {condition}"));
+    }
+    if let Some(place) = statement.bindings.iter().position(|binding| matches!(binding, Binding::Version(_))) {
+        let condition = format!("\"version\" = ${}", place + 1);
+        assert!(sql.contains(&condition), "{sql}");
+        let mut replaced = |how, by: &str| altered.push((how, sql.replacen(&condition, by, 1)));
+        replaced("version dropped", &format!("${} = 1", place + 1));
+        replaced("other version", "\"version\" = 1");
+        replaced("later version", &format!("\"version\" >= ${}", place + 1));
+        replaced("version or", &format!("({condition} OR TRUE)"));
+        replaced("version not", &format!("NOT ({condition})"));
+        replaced("other version's column", &format!("\"score\" = ${}", place + 1));
+        altered.push(("id dropped", sql.replacen("\"id\" = $", "\"idea\" = $", 1)));
+    }
+    // Each table that is embedded has a condition of its own, by the name it goes by.
+    for (start, _) in sql.match_indices(".\"scope_key\" = ") {
+        let (before, after) = (&sql[..start], &sql[start..]);
+        let name = before.rfind(' ').unwrap() + 1;
+        let own = format!("{}{}", &before[name..], &after[..format!(".{condition}").len()]);
+        let before = &before[..name];
+        let after = &sql[name + own.len()..];
+        let mut replaced = |how, by: &str| altered.push((how, format!("{before}{by}{after}")));
+        replaced("embedded: dropped", "TRUE");
+        replaced("embedded: other parameter", &own.replace(&format!("${place}"), "$999"));
+        replaced("embedded: other operator", &own.replace(" = ", " <> "));
+        replaced("embedded: or", &format!("({own} OR TRUE)"));
+        replaced("embedded: of the rows around", &format!("\"_row\".{condition}"));
+        replaced("embedded: of whichever table", &condition);
+        replaced("embedded: subquery", &format!("{own} AND EXISTS (SELECT 1)"));
     }
     if sql.starts_with("UPDATE") {
         altered.push(("scope assigned", sql.replacen(" SET ", &format!(" SET \"scope_key\" = ${place}, "), 1)));

@@ -74,7 +74,7 @@ fn writes_to_ones_own() {
     "#);
     let values = json!({ "text": { "arg": "text" }, "n": { "arg": "n" } });
     assert_snapshot!(sql(json!({ "kind": "upsertRow", "own": true, "unique": "one_text", "values": values, "fields": ["n"] })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO UPDATE SET "n" = (CASE WHEN ($6) THEN "excluded"."n" ELSE "t"."n" END), "updated_at" = now(), "version" = "t"."version" + 1 WHERE "t"."owner_id" = $3 RETURNING "n"
+    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO UPDATE SET "n" = (CASE WHEN ($6) THEN "excluded"."n" ELSE "t"."n" END), "updated_at" = now(), "version" = "t"."version" + 1 WHERE "t"."owner_id" = $3 RETURNING "n", "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
@@ -83,7 +83,7 @@ fn writes_to_ones_own() {
       $6 bool = whether n is given
     "#);
     assert_snapshot!(sql(json!({ "kind": "upsertRow", "unique": "one_each", "values": values, "fields": ["n"] })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO UPDATE SET "text" = "excluded"."text", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "n"
+    INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO UPDATE SET "text" = "excluded"."text", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "n", "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
@@ -91,7 +91,7 @@ fn writes_to_ones_own() {
       $5 int8 = argument n or Int8(0)
     "#);
     assert_snapshot!(sql(json!({ "kind": "insertRow", "own": true, "onConflict": "ignore", "unique": "one_text", "values": values, "fields": ["n"] })), @r#"
-    WITH "new" ("n") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO NOTHING RETURNING "n") SELECT "n" FROM "new" UNION ALL (SELECT "n" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "text" = $4)
+    WITH "new" ("n", "version") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "text") DO NOTHING RETURNING "n", "version") SELECT "n", "version" FROM "new" UNION ALL (SELECT "n", "version" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "text" = $4)
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
@@ -99,7 +99,7 @@ fn writes_to_ones_own() {
       $5 int8 = argument n or Int8(0)
     "#);
     assert_snapshot!(sql(json!({ "kind": "insertRow", "onConflict": "ignore", "unique": "one_each", "values": values, "fields": ["n"] })), @r#"
-    WITH "new" ("n") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO NOTHING RETURNING "n") SELECT "n" FROM "new" UNION ALL (SELECT "n" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "n" = $5)
+    WITH "new" ("n", "version") AS (INSERT INTO ext."t" ("scope_key", "id", "owner_id", "text", "n") VALUES ($1, $2, $3, $4, $5) ON CONFLICT ("scope_key", "owner_id", "n") DO NOTHING RETURNING "n", "version") SELECT "n", "version" FROM "new" UNION ALL (SELECT "n", "version" FROM ext."t" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "n" = $5)
       $1 uuid = scope
       $2 uuid = new id
       $3 text = userId as text
@@ -116,7 +116,7 @@ fn refusal(sql: &str) -> &'static str {
         Binding::Identity { field: IdentityField::Role, text: true },
     ];
     let statement = Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings };
-    match prove(&statement, Owners { owned: &["t"], own: Some("t") }) {
+    match prove(&statement, Owners { owned: &["t"], own: &["t"] }) {
         Ok(()) => "proven",
         Err(Unproven::Unowned(_)) => "unowned",
         Err(Unproven::Assigned(_)) => "assigned",
@@ -165,7 +165,9 @@ fn rows_of_others_are_not_proven() {
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($2)"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1), ($2)"#,
         r#"INSERT INTO "ext"."t" ("owner_id", "owner_id") VALUES ($1, $2)"#,
-        r#"INSERT INTO "ext"."t" ("owner_id") SELECT $1"#,
+        r#"INSERT INTO "ext"."t" ("owner_id") SELECT $2"#,
+        r#"INSERT INTO "ext"."t" ("owner_id") SELECT "owner_id" FROM "rows""#,
+        r#"INSERT INTO "ext"."t" ("a", "owner_id") SELECT *, $1 FROM "rows""#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2 WHERE "excluded"."owner_id" = $1"#,
         r#"INSERT INTO "ext"."t" ("owner_id") VALUES ($1) ON CONFLICT ("a") DO UPDATE SET "a" = $2 WHERE "owner_id" = $1"#,
@@ -198,7 +200,7 @@ proptest! {
         let owned: Vec<&str> =
             model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
         for function in &model.functions {
-            let owners = Owners { owned: &owned, own: function.own.then(|| function.body.table().as_str()) };
+            let owners = Owners { owned: &owned, own: if function.own { &owned } else { &[] } };
             for statement in &compile(&model, function).unwrap().variants {
                 prop_assert_eq!(prove(statement, owners), Ok(()));
                 let names_owner = statement.sql.contains(OWNER_COLUMN);

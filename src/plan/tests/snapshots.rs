@@ -33,7 +33,9 @@ pub(super) fn shown(plan: &Plan) -> String {
     let name = |place: &usize| plan.arguments.name(*place).unwrap();
     let mut text = String::new();
     let sides = plan.page().map_or(1, crate::plan::page::Page::side_count);
-    for (place, statement) in plan.variants.iter().enumerate() {
+    // The guarded form of every patch and delete differs by one condition; it is shown where it is asked for.
+    let guarded = plan.guard.iter().filter(|guard| guard.argument.is_some()).map(|guard| &guard.statement);
+    for (place, statement) in plan.variants.iter().chain(guarded).enumerate() {
         let bits = place / sides;
         if !plan.optional.is_empty() {
             let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
@@ -55,7 +57,19 @@ pub(super) fn shown(plan: &Plan) -> String {
                 Binding::Literal(value) => format!("{value:?}"),
                 Binding::Scope => "scope".to_owned(),
                 Binding::NewId => "new id".to_owned(),
+                Binding::RowIds => "new ids".to_owned(),
+                Binding::Rows { place, or, as_text } => {
+                    format!("each {} or {or:?}{}", name(place), if *as_text { " as text" } else { "" })
+                }
+                Binding::RowIdsGiven(place) => format!("new ids of those with {}", name(place)),
+                Binding::RowsGiven(place) => format!("whether each {} is given", name(place)),
                 Binding::Cursor(key) => format!("key {key} of the cursor"),
+                Binding::Version(place) => {
+                    format!(
+                        "version of the call{}",
+                        place.map_or_else(String::new, |place| format!(" or argument {}", name(&place)))
+                    )
+                }
                 Binding::PageRows => "one row more than the page has".to_owned(),
             };
             text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));
@@ -191,21 +205,77 @@ fn fields() {
       $2 int8 = argument limit
     "#);
     assert_snapshot!(with(json!({ "kind": "getRow", "table": "t", "id": { "arg": "id" } })), @r#"
-    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
+    SELECT CAST("price" AS text) AS "price", "id", CAST("tags" AS text[]) AS "tags", "version" FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2
       $1 uuid = scope
       $2 uuid = argument id
     "#);
     assert_snapshot!(with(json!({ "kind": "insertRow", "table": "t", "values": { "text": "a" } })), @r#"
-    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+    INSERT INTO ext."t" ("scope_key", "id", "text") VALUES ($1, $2, $3) RETURNING CAST("price" AS text), "id", CAST("tags" AS text[]), "version"
       $1 uuid = scope
       $2 uuid = new id
       $3 text = Text("a")
     "#);
     assert_snapshot!(with(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "text": "a" } })), @r#"
-    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[])
+    UPDATE ext."t" SET "text" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING CAST("price" AS text), "id", CAST("tags" AS text[]), "version"
       $1 text = Text("a")
       $2 uuid = scope
       $3 uuid = argument id
+    "#);
+}
+
+/// Every statement of `function` over tables of which one refers to the other and to itself.
+fn expanding(function: Value) -> String {
+    let tables = json!({
+        "rules": { "columns": {
+            "text": { "type": "string" },
+            "price": { "type": "decimal" },
+            "prices": { "type": "array", "items": { "type": "decimal" } },
+            "hidden": { "type": "string", "private": true },
+            "parent_id": { "type": "id", "table": "rules", "optional": true },
+        } },
+        "votes": { "columns": { "rule": { "type": "id", "table": "rules" }, "weight": { "type": "decimal" } } },
+    });
+    shown(&plan(tables, function))
+}
+
+#[test]
+fn expand() {
+    assert_snapshot!(expanding(json!({
+        "kind": "getRow", "table": "votes", "id": { "arg": "id" }, "fields": ["weight"], "expand": ["rule"],
+    })), @r#"
+    SELECT "weight", (SELECT ROW("ruleRow"."id", "ruleRow"."text", CAST("ruleRow"."price" AS text), CAST("ruleRow"."prices" AS text[]), "ruleRow"."parent_id", "ruleRow"."created_at", "ruleRow"."updated_at", "ruleRow"."version") FROM ext."rules" AS "ruleRow" WHERE "ruleRow"."scope_key" = $1 AND "ruleRow"."id" = "_row"."rule") AS "ruleRow" FROM (SELECT CAST("weight" AS text) AS "weight", "rule" FROM ext."votes" WHERE "scope_key" = $1 AND "id" = $2) AS "_row"
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["id", "text"], "limit": 3, "offset": 5,
+        "expand": {
+            "parent_id": { "fields": ["id"] },
+            "children": { "table": "rules", "by": "parent_id", "fields": ["price"], "orderBy": "price", "orderDir": "desc", "limit": 2 },
+            "votes": { "table": "votes", "by": "rule", "fields": ["weight", "id"], "orderBy": ["id", "weight"] },
+        },
+    })), @r#"
+    SELECT "id", "text", (SELECT ROW("parent"."id") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", ARRAY (SELECT ROW(CAST("children"."price" AS text)) FROM ext."rules" AS "children" WHERE "children"."scope_key" = $1 AND "children"."parent_id" = "_row"."id" ORDER BY "children"."price" DESC, "children"."id" DESC LIMIT 2) AS "children", ARRAY (SELECT ROW(CAST("votes"."weight" AS text), "votes"."id") FROM ext."votes" AS "votes" WHERE "votes"."scope_key" = $1 AND "votes"."rule" = "_row"."id" ORDER BY "votes"."id" ASC LIMIT 20) AS "votes" FROM (SELECT "id", "text", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 ORDER BY "rules"."id" ASC LIMIT 3 OFFSET 5) AS "_row"
+      $1 uuid = scope
+    "#);
+    assert_snapshot!(expanding(json!({
+        "kind": "queryRows", "table": "rules", "fields": ["text"], "page": true, "orderBy": "price",
+        "limit": { "arg": "limit", "validator": { "type": "integer", "max": 9 } },
+        "expand": { "parent_id": { "fields": ["text"] } },
+    })), @r#"
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 ORDER BY "rules"."price" ASC, "rules"."id" ASC LIMIT 10) AS "_row" LIMIT $2
+      $1 uuid = scope
+      $2 int8 = one row more than the page has
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 AND ("price", "id") > (CAST($2 AS numeric), $3) ORDER BY "rules"."price" ASC, "rules"."id" ASC LIMIT 10) AS "_row" LIMIT $4
+      $1 uuid = scope
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
+    SELECT "text", (SELECT ROW("parent"."text") FROM ext."rules" AS "parent" WHERE "parent"."scope_key" = $1 AND "parent"."id" = "_row"."parent_id") AS "parent", "price", "id" FROM (SELECT "text", CAST("price" AS text) AS "price", "id", "parent_id" FROM ext."rules" WHERE "scope_key" = $1 AND ("price", "id") < (CAST($2 AS numeric), $3) ORDER BY "rules"."price" DESC, "rules"."id" DESC LIMIT 10) AS "_row" LIMIT $4
+      $1 uuid = scope
+      $2 text = key 0 of the cursor
+      $3 uuid = key 1 of the cursor
+      $4 int8 = one row more than the page has
     "#);
 }
 

@@ -47,6 +47,105 @@ fn insert_row_that_is_there() {
     "#);
 }
 
+#[test]
+fn a_row_of_one_version() {
+    let version = json!({ "arg": "version", "validator": { "type": "integer", "optional": true } });
+    assert_snapshot!(sql(json!({
+        "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "values": { "score": { "arg": "score" } },
+        "version": version, "fields": ["id", "score"],
+    })), @r#"
+    UPDATE ext."t" SET "score" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 RETURNING "id", "score", "version"
+      $1 int8 = argument score
+      $2 uuid = scope
+      $3 uuid = argument id
+    UPDATE ext."t" SET "score" = $1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $2 AND "id" = $3 AND "version" = $4 RETURNING "id", "score", "version"
+      $1 int8 = argument score
+      $2 uuid = scope
+      $3 uuid = argument id
+      $4 int8 = version of the call or argument version
+    "#);
+    assert_snapshot!(sql(json!({
+        "kind": "deleteRow", "table": "t", "id": { "arg": "id" }, "version": { "arg": "version" },
+    })), @r#"
+    DELETE FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = argument id
+    DELETE FROM ext."t" WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = argument id
+      $3 int8 = version of the call or argument version
+    "#);
+}
+
+#[test]
+fn which_version_is_known() {
+    let column =
+        json!({ "t": { "columns": { "a": { "type": "string" }, "b": { "type": "string", "optional": true } } } });
+    let optional = |word: &str| json!({ "type": word, "optional": true });
+    let function = json!({
+        "kind": "patchRow", "table": "t", "id": { "arg": "id" },
+        "values": { "a": { "arg": "a", "validator": optional("string") } },
+        "version": { "arg": "version", "validator": optional("integer") },
+    });
+    let plan = plan(column, function);
+    // A patch that names nothing but the version changes nothing.
+    let names: Vec<&str> = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place)).collect();
+    assert_eq!(names, ["a"]);
+    let given = |body: &str| plan.arguments.parse(body.as_bytes(), 9).unwrap();
+    let id = r#""id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c""#;
+    let guard = plan.guard.as_ref().unwrap();
+    for (body, version) in [("", None), (r#", "version": null"#, None), (r#", "version": 7"#, Some(7))] {
+        let mut given = given(&format!("{{{id}{body}}}"));
+        assert_eq!(given.version_or(guard.argument), version);
+        let statement = plan.statement(&given).unwrap();
+        assert_eq!(statement.key == guard.statement.key, version.is_some());
+        // What a call says beside its arguments stands alone.
+        given.version = Some(9);
+        assert_eq!(given.version_or(guard.argument), Some(9));
+        assert_eq!(plan.statement(&given).unwrap().key, guard.statement.key);
+        assert_eq!(guard.look.statement(&given).unwrap().sql.matches("version").count(), 1);
+    }
+}
+
+#[test]
+fn rows_that_are_inserted() {
+    let values = json!({
+        "text": { "arg": "text" }, "price": { "arg": "price" }, "kind": { "arg": "kind" }, "due": { "arg": "due" },
+        "day": { "now": true }, "tags": { "arg": "tags" }, "author": { "identity": "userId" },
+    });
+    assert_snapshot!(sql(json!({
+        "kind": "insertRows", "table": "t", "values": values, "onConflict": "update", "unique": "one_text", "fields": ["id"],
+    })), @r#"
+    WITH "rows" ("new id", "value 1", "value 2", "value 3", "value 4", "value 5") AS (SELECT unnest($1), unnest($2), unnest(CAST($3 AS numeric[])), unnest($4), unnest($5), unnest($6)) INSERT INTO ext."t" ("scope_key", "id", "text", "price", "kind", "due", "day", "tags", "author") SELECT $7, "new id", "value 1", "value 2", "value 3", COALESCE("value 4", now()), CAST(now() AS date), CAST("value 5" AS numeric[]), $8 FROM "rows" ON CONFLICT ("scope_key", "text") DO UPDATE SET "price" = (CASE WHEN ("excluded"."id" = ANY($9)) THEN "excluded"."price" ELSE "t"."price" END), "kind" = (CASE WHEN ("excluded"."id" = ANY($10)) THEN "excluded"."kind" ELSE "t"."kind" END), "due" = (CASE WHEN ("excluded"."id" = ANY($11)) THEN "excluded"."due" ELSE "t"."due" END), "day" = "excluded"."day", "tags" = (CASE WHEN ("excluded"."id" = ANY($12)) THEN "excluded"."tags" ELSE "t"."tags" END), "author" = "excluded"."author", "updated_at" = now(), "version" = "t"."version" + 1 RETURNING "id"
+      $1 _uuid = new ids
+      $2 _text = each text or Null
+      $3 _text = each price or Null
+      $4 _text = each kind or Text("fun")
+      $5 _timestamptz = each due or Null
+      $6 _text = each tags or Array(Numeric, []) as text
+      $7 uuid = scope
+      $8 text = userId as text
+      $9 _uuid = new ids of those with price
+      $10 _uuid = new ids of those with kind
+      $11 _uuid = new ids of those with due
+      $12 _uuid = new ids of those with tags
+    "#);
+}
+
+#[test]
+fn lists_that_are_changed() {
+    let text = sql(json!({ "kind": "patchRow", "table": "t", "id": { "arg": "id" }, "fields": ["id"], "values": {
+        "tags": { "append": { "arg": "tag", "validator": { "type": "decimal", "optional": true } } },
+    } }));
+    assert_snapshot!(text, @r#"
+    UPDATE ext."t" SET "tags" = (CASE WHEN ($1) THEN array_append("tags", CAST($2 AS numeric)) ELSE "tags" END), "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $3 AND "id" = $4 RETURNING "id", "version"
+      $1 bool = whether tag is given
+      $2 text = argument tag
+      $3 uuid = scope
+      $4 uuid = argument id
+    "#);
+}
+
 /// Rows are counted beside the statements, so tables with and without a quota share them.
 #[test]
 fn a_quota_changes_no_statement() {

@@ -163,7 +163,10 @@ fn functions_become_the_sql_that_is_shown() {
         let name = rest.split([' ', '=']).next().unwrap();
         let function: &Function = model.function(name).unwrap();
         let plan = compile(&model, function).unwrap();
-        let statements = plan.variants.iter().map(|statement| statement.sql.replace(&model.postgres_schema, "ext"));
+        // Where the caller has to know a version there is no other statement to show.
+        let guard = plan.guard.as_ref().filter(|guard| guard.argument.is_some());
+        let statements = guard.map_or(plan.variants.as_slice(), |guard| std::slice::from_ref(&guard.statement));
+        let statements = statements.iter().map(|statement| statement.sql.replace(&model.postgres_schema, "ext"));
         let written: BTreeSet<String> = statements.collect();
         let documented: BTreeSet<String> = sql.iter().map(|block| on_one_line(&block.text)).collect();
         if !sql.is_empty() {
@@ -183,20 +186,27 @@ fn on_one_line(sql: &str) -> String {
 fn every_kind_lists_its_options() {
     let document = functions_md();
     let positional = ["kind", "table", "id", "values"];
+    let by_position = |kind: &str, option: &str| match option {
+        "unique" => kind == "upsertRow",
+        "filter" => kind == "patchRows" || kind == "deleteRows",
+        _ => positional.contains(&option),
+    };
     for (kind, call) in [
         ("queryRows", "queryRows(\"t\", { zzzzzzzzzzzz = 1 })"),
         ("getRow", "getRow(\"t\", arg(\"id\"), { zzzzzzzzzzzz = 1 })"),
         ("countRows", "countRows(\"t\", { zzzzzzzzzzzz = 1 })"),
         ("aggregateRows", "aggregateRows(\"t\", { zzzzzzzzzzzz = 1 })"),
         ("insertRow", "insertRow(\"t\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),
+        ("insertRows", "insertRows(\"t\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),
         ("upsertRow", "upsertRow(\"t\", \"c\", { c = 1 }, { zzzzzzzzzzzz = 1 })"),
         ("patchRow", "patchRow(\"t\", arg(\"id\"), { c = 1 }, { zzzzzzzzzzzz = 1 })"),
+        ("patchRows", "patchRows(\"t\", all(), { c = 1 }, { zzzzzzzzzzzz = 1 })"),
+        ("deleteRows", "deleteRows(\"t\", all(), { zzzzzzzzzzzz = 1 })"),
         ("deleteRow", "deleteRow(\"t\", arg(\"id\"), { zzzzzzzzzzzz = 1 })"),
     ] {
         let schema = "return defineSchema({ t = defineTable({ c = v.integer() }) })";
         let mut options = offered(schema, &format!("return {{ f = {call} }}"));
-        options.retain(|option| !positional.contains(&option.as_str()));
-        options.retain(|option| kind != "upsertRow" || option != "unique");
+        options.retain(|option| !by_position(kind, option));
         let section = document.section(kind);
         let line = section.text.lines().find(|line| line.starts_with("Options: ")).unwrap_or_default();
         let documented: BTreeSet<String> = quoted(line).into_iter().map(str::to_owned).collect();

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use rowgate::auth::token::{Claims, mint};
-use rowgate::config::{Config, LimitMode};
+use rowgate::config::{Config, LimitMode, Roles};
 use rowgate::db::migrate::migrate;
-use rowgate::deploy::apply::{Applied, ApplyError, Patience, apply};
+use rowgate::deploy::apply::{Applied, ApplyError, Patience, Scans, Terms, apply};
 use rowgate::record::{self, Install};
 use rowgate::registry::recall;
 use rowgate::server::Server;
@@ -88,8 +88,13 @@ pub(crate) async fn deploy(database: &TestDatabase, document: &Value) -> Result<
     let (definition, diagnostics) = read(document);
     assert_eq!(diagnostics, Vec::new());
     let model = check(&definition).unwrap_or_else(|diagnostics| panic!("{diagnostics:#?}"));
-    let mut client = database.client().await;
-    apply(&mut client, &definition, &model, recall, Patience::default()).await
+    let mut client = database.gateway_client().await;
+    apply(&mut client, &definition, &model, recall, &terms(Patience::default())).await
+}
+
+/// Those of the tests: with the wall, and without certificates, which have tests of their own.
+pub(crate) fn terms(patience: Patience) -> Terms {
+    Terms { patience, scans: Scans::Uncertified, roles: Roles::PerExtension }
 }
 
 impl TestGateway {
@@ -101,7 +106,7 @@ impl TestGateway {
     /// Serves it with other settings.
     pub(crate) async fn with(document: &Value, settings: impl FnOnce(&mut Config)) -> TestGateway {
         let database = TestDatabase::new().await;
-        let client = database.client().await;
+        let client = database.gateway_client().await;
         migrate(&client).await.unwrap();
         deploy(&database, document).await.unwrap();
         let extension_id: Uuid = document["extension"]["id"].as_str().unwrap().parse().unwrap();

@@ -66,7 +66,13 @@ impl TestDatabase {
         embedded::connection_string(&self.socket_directory, embedded::ROLE, &self.name)
     }
 
+    /// Looks into everything, and may change it: a superuser's session.
     pub(crate) async fn client(&self) -> Client {
+        self.superuser().await
+    }
+
+    /// A session of the role the gateway logs in as, which is before every extension's wall.
+    pub(crate) async fn gateway_client(&self) -> Client {
         connect(&self.socket_directory, embedded::ROLE, &self.name).await.unwrap()
     }
 
@@ -87,6 +93,7 @@ fn template_name() -> String {
         std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut digest = Sha256::new();
+    digest.update(include_str!("../../../src/db/rights.rs"));
     for file in files {
         let content = std::fs::read(&file).unwrap();
         digest.update(file.file_name().unwrap().as_encoded_bytes());
@@ -139,6 +146,8 @@ async fn make_template(socket_directory: &Path, template: &str) {
         migrate(&client).await;
         drop(client);
         driver.await.unwrap().unwrap();
+        let superuser = connect(socket_directory, embedded::SUPERUSER, &unfinished).await.unwrap();
+        rowgate::db::rights::prepare(&superuser, embedded::ROLE).await.unwrap();
     }
     // A template with a session still leaving cannot be renamed; the server ends it and waits for that.
     superuser

@@ -10,6 +10,13 @@ use crate::function::Conflict;
 use crate::model::{Index, Table};
 use crate::name::OWNER_COLUMN;
 
+/// How many rows an insert is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Many {
+    Row,
+    Rows,
+}
+
 impl<'a> Reading<'_, 'a, '_> {
     /// What the insert of `values` does on conflict; `None` where its rule is broken.
     pub(super) fn conflict(
@@ -18,6 +25,7 @@ impl<'a> Reading<'_, 'a, '_> {
         values: &IndexMap<String, Operand>,
         on_conflict: OnConflict,
         unique: Option<&str>,
+        many: Many,
     ) -> Option<Conflict> {
         let make = match on_conflict {
             OnConflict::Error => {
@@ -33,7 +41,7 @@ impl<'a> Reading<'_, 'a, '_> {
             OnConflict::Update => Conflict::Update,
         };
         let rule = self.unique_rule(table, unique)?;
-        let mut whole = true;
+        let mut whole = many != Many::Rows || self.always_equal(table, rule, on_conflict);
         for column in &rule.columns {
             let at_values = pointer_to(self.pointer, "values");
             if *column == OWNER_COLUMN {
@@ -59,6 +67,20 @@ impl<'a> Reading<'_, 'a, '_> {
             }
         }
         whole.then(|| make(rule.name.clone()))
+    }
+
+    /// Whether each of many rows finds the one that is there. Rows without a value of the rule are
+    /// never there, so ones that were inserted could not be told from ones that are to be yet.
+    fn always_equal(&mut self, table: &Table, rule: &Index, on_conflict: OnConflict) -> bool {
+        let optional =
+            rule.columns.iter().find(|name| table.column(name.as_str()).is_some_and(|column| column.optional));
+        let (Some(column), OnConflict::Ignore) = (optional, on_conflict) else { return true };
+        let message =
+            format!("column `{column}` of unique rule `{}` is optional: without it a row is never there", rule.name);
+        let hint = "make the column required, or insert one row at a time with insertRow";
+        let pointer = pointer_to(self.pointer, "onConflict");
+        self.diagnostics.push(Diagnostic::new("optional_unique", pointer, message).with_hint(hint));
+        false
     }
 
     /// The rule that is named, or the only one there is.

@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::definition::OnConflict;
-use crate::diagnostic::pointer_to;
-use crate::read::complaints::{Choices, Complaints, choice, required, text};
+use crate::definition::{OnConflict, Operand};
+use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::function::WRITE_ROWS_MAX;
+use crate::read::column;
+use crate::read::complaints::{Choices, Complaints, choice, required, text, wrong_type};
+use crate::read::function::operand;
 
 const ON_CONFLICT: Choices<'static, OnConflict> = Choices {
     noun: "way to meet a conflict",
@@ -37,4 +40,26 @@ pub(super) fn unique(map: &Map<String, Value>, at: &str, complaints: &mut Compla
 pub(super) fn required_unique(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<String> {
     required(map, "unique", "the unique rule by which the row is found", at, complaints)?;
     unique(map, at, complaints)
+}
+
+/// The version that the row must still have.
+pub(super) fn version(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Operand> {
+    operand(map.get("version")?, &pointer_to(at, "version"), complaints)
+}
+
+/// How many rows one call may write.
+pub(super) fn max_rows(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<u32> {
+    let value = map.get("maxRows")?;
+    let at = pointer_to(at, "maxRows");
+    if !value.is_number() {
+        complaints.push(wrong_type(value, &at, "a number of rows"));
+        return None;
+    }
+    let rows = column::integral(value).and_then(|rows| u32::try_from(rows).ok());
+    let rows = rows.filter(|rows| (1..=WRITE_ROWS_MAX).contains(rows));
+    if rows.is_none() {
+        let message = format!("`maxRows` is from 1 to {WRITE_ROWS_MAX}, got `{value}`");
+        complaints.push(Diagnostic::new("out_of_range", at, message));
+    }
+    rows
 }

@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 40] = [
+pub(super) const SERVED: [&str; 45] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -28,9 +28,12 @@ pub(super) const SERVED: [&str; 40] = [
     "countRows",
     "aggregateRows",
     "insertRow",
+    "insertRows",
     "upsertRow",
     "patchRow",
+    "patchRows",
     "deleteRow",
+    "deleteRows",
     "query",
     "mutation",
     "action",
@@ -38,6 +41,8 @@ pub(super) const SERVED: [&str; 40] = [
     "identity",
     "now",
     "increment",
+    "append",
+    "remove",
     "count",
     "sum",
     "avg",
@@ -50,7 +55,7 @@ pub(super) const SERVED: [&str; 40] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 2] = ["insertRows", "transaction"];
+pub(super) const NOT_YET_SERVED: [&str; 1] = ["transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -109,7 +114,17 @@ pub(super) fn is_validator(name: &str) -> bool {
 pub(super) fn is_function(name: &str) -> bool {
     matches!(
         name,
-        "queryRows" | "getRow" | "countRows" | "aggregateRows" | "insertRow" | "upsertRow" | "patchRow" | "deleteRow"
+        "queryRows"
+            | "getRow"
+            | "countRows"
+            | "aggregateRows"
+            | "insertRow"
+            | "insertRows"
+            | "upsertRow"
+            | "patchRow"
+            | "patchRows"
+            | "deleteRow"
+            | "deleteRows"
     )
 }
 

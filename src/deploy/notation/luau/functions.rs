@@ -171,6 +171,7 @@ fn function(
                 draft.complain("wrong_argument", &at, message, &format!("write `{usage}`"));
                 None
             }
+            ("filter", written) => condition(draft, &at, written),
             ("values", written) => values(draft, &at, written, columns_of(tables, table)),
             (_, written) => operand(draft, &at, written, Empty::Table),
         };
@@ -248,9 +249,11 @@ fn columns_of<'a>(tables: &'a Map<String, Value>, table: &str) -> Option<&'a Map
 fn required_members(builder: &str) -> &'static [&'static str] {
     match builder {
         "getRow" | "deleteRow" => &["id"],
-        "insertRow" => &["values"],
+        "insertRow" | "insertRows" => &["values"],
         "upsertRow" => &["unique", "values"],
         "patchRow" => &["id", "values"],
+        "patchRows" => &["filter", "values"],
+        "deleteRows" => &["filter"],
         _ => &[],
     }
 }
@@ -261,6 +264,7 @@ fn usage(call: &Call, required: &[&str]) -> String {
         usage.push_str(match *member {
             "id" => ", arg(\"id\")",
             "unique" => ", \"one_of_each\"",
+            "filter" => ", filter(\"column\", \"=\", arg(\"column\"))",
             _ => ", { column = arg(\"column\") }",
         });
     }

@@ -171,11 +171,12 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
             draft.at_most(spot, call, 0, "now()");
             Some(json!({ "now": true }))
         }
-        "increment" => {
+        word @ ("increment" | "append" | "remove") => {
             draft.without_methods(spot, call);
-            draft.at_most(spot, call, 1, "increment(1)");
-            let by = operand(draft, &spot.member("increment", place_of(first, spot)), first, Empty::Table)?;
-            Some(json!({ "increment": by }))
+            let usage = if word == "increment" { "increment(1)".to_owned() } else { format!("{word}(arg(\"name\"))") };
+            draft.at_most(spot, call, 1, &usage);
+            let with = operand(draft, &spot.member(word, place_of(first, spot)), first, Empty::Table)?;
+            Some(json!({ word: with }))
         }
         "count" | "sum" | "avg" | "min" | "max" => {
             let message =
