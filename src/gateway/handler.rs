@@ -23,6 +23,7 @@ use crate::db::transaction::{Isolation, Open};
 use crate::error::{Code, Failure};
 use crate::gateway::handler::ended::ended;
 use crate::gateway::handler::operation::{Asking, OPERATIONS, Unanswered, operations_of};
+use crate::gateway::once::Ticket;
 use crate::gateway::{Call, Gateway, Reply, Worker};
 use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
@@ -112,6 +113,7 @@ impl Gateway {
             return Err(decided.into_failure());
         }
         let _in_flight = self.enter()?;
+        unconditional(call, handler.kind)?;
         handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
         let begin = self.begin(call, found);
         reply.stages.plan = began.elapsed();
@@ -128,12 +130,22 @@ impl Gateway {
             HandlerKind::Query => Isolation::Snapshot,
             HandlerKind::Mutation => Isolation::Serializable,
         };
+        let named = call.named.as_ref().filter(|_| handler.kind == HandlerKind::Mutation);
+        let ticket = named.map(|named| Ticket::new(call.install_id, call.identity, call.function, named));
         let mut attempts = worker.transactions.attempts_isolated(isolation, install.extension.role.as_ref(), deadline);
         loop {
             let mut open = attempts.begin().await?;
-            let result = self.converse(worker, call, found, begin.clone(), Some(&mut open), deadline, depth).await;
+            let running = async |open: &mut Open<'_>| {
+                self.converse(worker, call, found, begin.clone(), Some(open), deadline, depth).await
+            };
+            let result = match &ticket {
+                None => running(&mut open).await.map(|answer| (answer, false)),
+                Some(ticket) => ticket.once(self, &mut open, running).await,
+            };
             if let ControlFlow::Break(result) = attempts.end(open, result).await {
-                return result;
+                let (answer, replayed) = result?;
+                reply.replayed = replayed;
+                return Ok(answer);
             }
         }
     }
@@ -212,6 +224,25 @@ impl Gateway {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Refuses what a call of a handler cannot be held to.
+fn unconditional(call: &Call<'_>, kind: HandlerKind) -> Result<(), Failure> {
+    let (function, word) = (call.function, kind.as_str());
+    if call.version.is_some() {
+        let detail = format!("`If-Match` is for patchRow and deleteRow; `{function}` is a handler, leave it out");
+        return Err(Failure::new(Code::IfMatchInvalid, detail));
+    }
+    match kind {
+        HandlerKind::Query | HandlerKind::Mutation => Ok(()),
+        HandlerKind::Action if call.named.is_none() => Ok(()),
+        HandlerKind::Action => {
+            let detail = format!(
+                "`{function}` is an {word}, which has no transaction to keep its answer in; leave `Idempotency-Key` out"
+            );
+            Err(Failure::new(Code::IdempotencyKeyInvalid, detail))
         }
     }
 }

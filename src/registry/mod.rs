@@ -248,7 +248,7 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
     });
     let handlers = handlers.collect();
     let bundle = Bundle::new(model.sources.clone());
-    let shapes = Shapes::new(&record.definition);
+    let shapes = Shapes::new(&definition);
     let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
     Ok(Extension { id, name, revision: record.revision, role, model, functions, handlers, bundle, shapes })
 }

@@ -86,6 +86,37 @@ functions.remove = mutation({
   end,
 })
 
+functions.many = mutation({
+  args = { texts = v.array(v.string()) },
+  handler = function(ctx, args)
+    local rows = {}
+    for place, text in args.texts do
+      rows[place] = { text = text, score = place % 2, tags = if place == 1 then {} else nil }
+    end
+    local made = ctx.db.insertMany("notes", rows)
+    ctx.db.patch("notes", made[1].id, { tags = { append = "new" }, score = { increment = 10 } })
+    local groups = ctx.db.aggregate("notes", {
+      groupBy = { "score" }, select = { n = { count = true } },
+      having = { column = "n", op = ">", value = 0 }, orderBy = "score",
+    })
+    return { #made, groups, ctx.db.get("notes", made[1].id, { fields = { "text", "tags" } }) }
+  end,
+})
+functions.refusals = mutation({ handler = function(ctx)
+  local told = {}
+  local function try(...)
+    local _, reason = pcall(...)
+    table.insert(told, if type(reason) == "table" then reason.message else reason)
+  end
+  try(ctx.db.insert, "notes", { text = 5 })
+  try(ctx.db.insertMany, "notes", { { text = "a" }, { score = 1 } })
+  try(ctx.db.query, "notes", { limit = 5000 })
+  try(ctx.db.query, "notes", { filtre = {} })
+  try(ctx.db.aggregate, "notes", { select = { n = { total = "score" } } })
+  try(ctx.db.get, "nodes", "x")
+  return told
+end })
+
 functions.writes = query({ handler = function(ctx) return ctx.db.insert("notes", { text = "a" }) end })
 functions.wrong = query({ handler = function(ctx)
   local found, reason = pcall(ctx.db.query, "notes", { filter = { txt = "a" } })
@@ -238,6 +269,57 @@ async fn an_action_runs_others_each_in_its_own_transaction() {
     assert_eq!(answered(&test, "twice", json!({ "text": "a" })).await, json!([false, "unique_conflict", 1, 1]));
     let (status, deep) = problem(&test, "wait", json!({})).await;
     assert_eq!((status, &deep["reason"]), (422, &json!("too_deep")), "{deep}");
+}
+
+#[tokio::test]
+async fn many_rows_are_inserted_changed_and_grouped() {
+    let test = gateway().await;
+    let answer = answered(&test, "many", json!({ "texts": ["a", "b", "c"] })).await;
+    let groups = json!([{ "score": 0, "n": 1 }, { "score": 1, "n": 1 }, { "score": 11, "n": 1 }]);
+    assert_eq!(answer, json!([3, groups, { "text": "a", "tags": ["new"] }]));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_in_the_words_of_who_asked() {
+    let test = gateway().await;
+    let told = answered(&test, "refusals", json!({})).await;
+    let told: Vec<&str> = told.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    text: expected text, got a number
+    rows/1/text: `text` is missing; expected a string
+    limit: expected at most 1000
+    `filtre` is no option of `ctx.db.query`; did you mean `filter`?
+    expected one of `count`, `sum`, `avg`, `min` or `max`
+    table `nodes` does not exist; did you mean `notes`?
+    ");
+}
+
+/// Named by its caller, a mutation happens once and its answer is kept with what it wrote.
+#[tokio::test]
+async fn a_named_mutation_happens_once() {
+    let test = gateway().await;
+    let note = answered(&test, "add", json!({ "text": "a" })).await;
+    let named = |function: &str, arguments: &Value| {
+        let request = test.http.post(test.url(function)).bearer_auth(test.token(Role::Owner)).json(arguments);
+        crate::support::gateway::answer(request.header("idempotency-key", "one"))
+    };
+    let raise = json!({ "id": note["id"] });
+    let replies = join_all((0..4).map(|_| named("raise", &raise))).await;
+    for reply in &replies {
+        let is_first = reply.status == 200 && reply.text == "1";
+        assert!(is_first || reply.text.contains("idempotency_key_in_use"), "{}", reply.text);
+    }
+    let again = named("raise", &raise).await;
+    assert_eq!((again.status, again.text.as_str()), (200, "1"));
+    assert_eq!(again.headers.get("idempotent-replayed").map(String::as_str), Some("true"));
+    assert_eq!(answered(&test, "listNotes", json!({})).await[0]["score"], json!(1));
+    // What failed has written nothing, and is asked again.
+    assert_eq!(named("add", &json!({ "text": "b", "fail": "error" })).await.status, 500);
+    assert_eq!(named("add", &json!({ "text": "b" })).await.status, 200);
+    assert_eq!(named("twice", &json!({ "text": "c" })).await.problem(), (400, "idempotency_key_invalid".to_owned()));
+    let request = test.http.post(test.url("raise")).bearer_auth(test.token(Role::Owner)).json(&raise);
+    let matched = crate::support::gateway::answer(request.header("if-match", "\"1\"")).await;
+    assert_eq!(matched.problem(), (400, "if_match_invalid".to_owned()));
 }
 
 #[tokio::test]

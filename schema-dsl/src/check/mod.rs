@@ -24,8 +24,9 @@ mod types;
 
 pub use crate::check::handlers::{SOURCE_BYTES_MAX, SOURCES_MAX};
 
-use crate::definition::{Definition, Extension, FORMAT};
+use crate::definition::{self, Definition, Extension, FORMAT};
 use crate::diagnostic::Diagnostic;
+use crate::function::Function;
 use crate::model::{Model, postgres_schema};
 
 /// Columns an author may declare in one table: a row of as many values must fit a Postgres page
@@ -58,6 +59,22 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
         handlers,
         sources: definition.sources.iter().map(|(name, text)| (name.clone(), text.clone())).collect(),
     })
+}
+
+/// The function `name` over the tables of `model`, which `definition` became, or all that is wrong
+/// with it.
+pub fn check_function(
+    definition: &Definition,
+    model: &Model,
+    name: &str,
+    declared: &definition::Function,
+) -> Result<Function, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let function = functions::one(definition, &model.tables, name, declared, &mut diagnostics);
+    match function {
+        Some(function) if diagnostics.is_empty() => Ok(function),
+        Some(_) | None => Err(diagnostics),
+    }
 }
 
 fn extension(extension: &Extension, diagnostics: &mut Vec<Diagnostic>) {

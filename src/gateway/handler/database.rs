@@ -20,7 +20,8 @@ impl Asking<'_> {
         let http = &self.gateway.config.http;
         let asked = install.extension.shapes.plan(operation, arguments).map_err(Unanswered::Refused)?;
         let plan = &asked.plan;
-        let given = plan.arguments.parse(&asked.arguments, http.json_depth_max).map_err(refusal)?;
+        let given = plan.arguments.parse(&asked.arguments, http.json_depth_max);
+        let given = given.map_err(|failure| refusal(asked.refused(failure)))?;
         let given = given.with_ids(Uuid::now_v7);
         let scope_key = install.scope_key(plan.scope).map_err(refusal)?;
         let statement = plan.statement_of(&given, Side::First).ok_or_else(|| Unanswered::Over(no_statement()))?;

@@ -22,11 +22,13 @@ const MUTATIONS: &[HandlerKind] = &[HandlerKind::Mutation];
 const ACTIONS: &[HandlerKind] = &[HandlerKind::Action];
 
 /// Every operation that any handler has.
-pub(super) const OPERATIONS: [Operation; 13] = [
+pub(super) const OPERATIONS: [Operation; 15] = [
     Operation { name: "db.query", kinds: IN_TRANSACTIONS },
     Operation { name: "db.get", kinds: IN_TRANSACTIONS },
     Operation { name: "db.count", kinds: IN_TRANSACTIONS },
+    Operation { name: "db.aggregate", kinds: IN_TRANSACTIONS },
     Operation { name: "db.insert", kinds: MUTATIONS },
+    Operation { name: "db.insertMany", kinds: MUTATIONS },
     Operation { name: "db.patch", kinds: MUTATIONS },
     Operation { name: "db.upsert", kinds: MUTATIONS },
     Operation { name: "db.delete", kinds: MUTATIONS },
