@@ -18,6 +18,8 @@ pub(crate) struct Items {
     client: Client,
     /// As the table's owner.
     owner: Client,
+    /// As the private server's administrator, who alone may ask for a checkpoint.
+    administrator: Client,
     /// The database role the extension's statements run as, where it has one.
     pub(crate) role: Option<String>,
     /// Qualified and quoted.
@@ -44,14 +46,20 @@ impl Items {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start a runtime: {error}"))?;
-        let connect = || {
+        let config: tokio_postgres::Config =
+            database_url.parse().map_err(|_| "the gateway's database URL is none".to_owned())?;
+        let connect = |role: Option<&str>| {
+            let mut config = config.clone();
+            if let Some(role) = role {
+                config.user(role);
+            }
             let (client, connection) = runtime
-                .block_on(tokio_postgres::connect(database_url, NoTls))
+                .block_on(config.connect(NoTls))
                 .map_err(|error| format!("cannot connect to the gateway's database: {}", reason(&error)))?;
             runtime.spawn(connection);
             Ok::<Client, String>(client)
         };
-        let (client, owner) = (connect()?, connect()?);
+        let (client, owner, administrator) = (connect(None)?, connect(None)?, connect(Some("postgres"))?);
         let roles = format!(
             "SELECT format('SET ROLE %I', pg_get_userbyid(n.nspowner)), e.database_role
                FROM pg_namespace n, rowgate.extensions e WHERE n.nspname = 'ext_{}' AND e.id = '{extension_id}'",
@@ -63,7 +71,7 @@ impl Items {
         runtime.block_on(owner.batch_execute(&set_role)).map_err(|error| failed(&set_role, &error))?;
         let named = |name: &str| format!("\"ext_{}\".\"{name}\"", extension_id.replace('-', "_"));
         let (table, notes, counters) = (named("items"), named("notes"), named("counters"));
-        Ok(Items { runtime, client, owner, role, table, notes, counters, scope: scope.to_owned() })
+        Ok(Items { runtime, client, owner, administrator, role, table, notes, counters, scope: scope.to_owned() })
     }
 
     /// Fills the table with the seeded rows alone.
@@ -103,12 +111,9 @@ impl Items {
         for table in [table, &self.counters] {
             self.run(&format!("VACUUM {table}"))?;
         }
-        // So that no checkpoint of an earlier run's writes falls into a later one. The gateway's role
-        // is no superuser and may lack the right; then the alternation spreads checkpoints over both.
-        if let Err(reason) = self.run("CHECKPOINT") {
-            eprintln!("no checkpoint between runs: {reason}");
-        }
-        Ok(())
+        // So that no checkpoint of an earlier run's writes falls into a later one.
+        let checkpoint = self.administrator.batch_execute("CHECKPOINT");
+        self.runtime.block_on(checkpoint).map_err(|error| failed("CHECKPOINT", &error))
     }
 
     /// Rows inserted since the last [`Items::restore`].

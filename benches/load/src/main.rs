@@ -161,7 +161,12 @@ fn drive(
     let token = if workload.writes() { &ready.tokens.editor } else { &ready.tokens.viewer };
     let target = Target { address: bench.gateway.address, install_id: &ready.install_id, token };
     let count = || match workload {
-        Workload::Select | Workload::List | Workload::Page | Workload::Aggregate | Workload::Expand => Ok(0),
+        Workload::Select
+        | Workload::List
+        | Workload::Page
+        | Workload::Aggregate
+        | Workload::Expand
+        | Workload::Batch => Ok(0),
         Workload::Upsert => bench.items.counted_sum(),
         Workload::Insert => bench.items.inserted_count(),
         Workload::Patch => bench.items.hits_sum(),

@@ -6,7 +6,7 @@
 //! in `stand_in`, and a column without an entry there is an error.
 
 use crate::workload::{
-    CATEGORIES, CATEGORY_FIRST, COUNTER_FIRST, COUNTERS, ID_FIRST, ID_PREFIX, NOTED, ROWS, Workload,
+    BATCHED, CATEGORIES, CATEGORY_FIRST, COUNTER_FIRST, COUNTERS, ID_FIRST, ID_PREFIX, NOTED, ROWS, Workload,
 };
 
 /// What pgbench's `-D` sets: sent as text, as every one of its variables.
@@ -53,7 +53,7 @@ pub(crate) fn assumed(workload: Workload, table: &str) -> String {
              WHERE \"scope_key\" = $1 AND \"id\" = $2) AS \"_row\"",
             of("notes")
         ),
-        Workload::Select => format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2"),
+        Workload::Select | Workload::Batch => format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2"),
         Workload::List => format!(
             "SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"category\" = $2 \
              ORDER BY \"score\" DESC, \"id\" DESC LIMIT 20"
@@ -85,12 +85,23 @@ pub(crate) fn script(workload: Workload, sql: &str, run: u64) -> Result<String, 
     }
     text.push_str(sql.get(copied..).unwrap_or_default());
     text.push_str(";\n");
-    Ok(text)
+    Ok(match workload {
+        // Sent as one, as the gateway sends a batch; each draws its own row.
+        Workload::Batch => format!("\\startpipeline\n{}\\endpipeline\n", text.repeat(BATCHED)),
+        Workload::Select
+        | Workload::List
+        | Workload::Insert
+        | Workload::Patch
+        | Workload::Page
+        | Workload::Upsert
+        | Workload::Aggregate
+        | Workload::Expand => text,
+    })
 }
 
 fn draws(workload: Workload) -> String {
     match workload {
-        Workload::Select | Workload::Patch => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1),
+        Workload::Select | Workload::Patch | Workload::Batch => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1),
         Workload::Expand => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + NOTED - 1),
         Workload::Upsert => format!(
             "\\set n :n + 1\n\\set i 100000000000000 + :n * 1000 + :client_id\n\\set name random({COUNTER_FIRST}, {})\n",
@@ -125,7 +136,8 @@ fn stand_in(workload: Workload, column: &str, run: u64) -> Option<String> {
                 | Workload::Patch
                 | Workload::Page
                 | Workload::Aggregate
-                | Workload::Expand => {
+                | Workload::Expand
+                | Workload::Batch => {
                     format!("('{ID_PREFIX}' || :i::text)::uuid")
                 }
             });
@@ -283,6 +295,12 @@ mod tests {
     fn page_aggregate_upsert_and_expand() {
         let kinds = [Workload::Page, Workload::Aggregate, Workload::Upsert, Workload::Expand];
         assert_snapshot!(kinds.map(script_of).concat(), @"");
+    }
+
+    #[test]
+    fn a_batch_is_ten_selects_in_one_pipeline() {
+        let select = script_of(Workload::Select);
+        assert_eq!(script_of(Workload::Batch), format!("\\startpipeline\n{}\\endpipeline\n", select.repeat(10)));
     }
 
     #[test]

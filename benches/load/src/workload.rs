@@ -27,6 +27,8 @@ pub(crate) const COUNTERS: u64 = 100_000;
 pub(crate) const COUNTER_FIRST: u64 = 100_000;
 
 const LIST_ROWS: usize = 20;
+/// Calls of a batch.
+pub(crate) const BATCHED: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
@@ -46,10 +48,12 @@ pub(crate) enum Workload {
     Aggregate,
     /// One row by its id, with the five rows that refer to it.
     Expand,
+    /// Ten rows by their ids, in one request.
+    Batch,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 8] = [
+    pub(crate) const ALL: [Workload; 9] = [
         Workload::Select,
         Workload::List,
         Workload::Insert,
@@ -58,6 +62,7 @@ impl Workload {
         Workload::Upsert,
         Workload::Aggregate,
         Workload::Expand,
+        Workload::Batch,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -70,12 +75,14 @@ impl Workload {
             Workload::Upsert => "upsert",
             Workload::Aggregate => "aggregate",
             Workload::Expand => "expand",
+            Workload::Batch => "batch",
         }
     }
 
+    /// The function that is called; of a batch, ten times.
     pub(crate) const fn function(self) -> &'static str {
         match self {
-            Workload::Select => "getItem",
+            Workload::Select | Workload::Batch => "getItem",
             Workload::List => "listItems",
             Workload::Insert => "addItem",
             Workload::Patch => "bumpItem",
@@ -96,13 +103,19 @@ impl Workload {
             | Workload::Patch
             | Workload::Page
             | Workload::Aggregate
-            | Workload::Expand => "items",
+            | Workload::Expand
+            | Workload::Batch => "items",
         }
     }
 
     pub(crate) const fn writes(self) -> bool {
         match self {
-            Workload::Select | Workload::List | Workload::Page | Workload::Aggregate | Workload::Expand => false,
+            Workload::Select
+            | Workload::List
+            | Workload::Page
+            | Workload::Aggregate
+            | Workload::Expand
+            | Workload::Batch => false,
             Workload::Insert | Workload::Patch | Workload::Upsert => true,
         }
     }
@@ -110,7 +123,7 @@ impl Workload {
     /// Random numbers for [`Workload::body`] are drawn below this.
     pub(crate) const fn numbers(self) -> u64 {
         match self {
-            Workload::Select | Workload::Patch => ROWS,
+            Workload::Select | Workload::Patch | Workload::Batch => ROWS,
             Workload::List | Workload::Page | Workload::Aggregate => CATEGORIES,
             Workload::Upsert => COUNTERS,
             Workload::Expand => NOTED,
@@ -118,12 +131,32 @@ impl Workload {
         }
     }
 
-    /// The arguments as JSON. A run of `w` times `#` stands for the number `n` of the call as
-    /// `10^(w-1) + n mod 9·10^(w-1)`, which always has `w` digits.
+    /// How far the numbers of one body's places are apart. Prime to the bound, so that ten rows differ.
+    pub(crate) const fn step(self) -> u64 {
+        match self {
+            Workload::Batch => 7_919,
+            Workload::Select
+            | Workload::List
+            | Workload::Insert
+            | Workload::Patch
+            | Workload::Page
+            | Workload::Upsert
+            | Workload::Aggregate
+            | Workload::Expand => 0,
+        }
+    }
+
+    /// What is posted: the arguments as JSON, or the calls of a batch. A run of `w` times `#` stands for a
+    /// number as `10^(w-1) + n mod 9·10^(w-1)`, which always has `w` digits. The first is that of the call,
+    /// each further one is [`Workload::step`] after the one before it, below [`Workload::numbers`].
     pub(crate) fn body(self) -> String {
         match self {
             Workload::Select | Workload::Patch | Workload::Expand => {
                 format!("{{\"id\":\"{ID_PREFIX}############\"}}")
+            }
+            Workload::Batch => {
+                let call = format!("{{\"function\":\"getItem\",\"args\":{}}}", Workload::Select.body());
+                format!("[{}]", vec![call; BATCHED].join(","))
             }
             Workload::List | Workload::Page | Workload::Aggregate => "{\"category\":\"####\"}".to_owned(),
             Workload::Upsert => "{\"name\":\"######\"}".to_owned(),
@@ -157,6 +190,15 @@ impl Workload {
                 let notes = answer.get("notes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 let id = Some(seeded_id(number));
                 text(&answer, "id") == id && notes.len() == NOTES && notes.iter().all(|note| text(note, "item") == id)
+            }
+            Workload::Batch => {
+                let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+                let ids = (0..).map(|place| seeded_id((number + place * self.step()) % self.numbers()));
+                answers.len() == BATCHED
+                    && answers.iter().zip(ids).all(|(answer, id)| {
+                        number_of(answer, "status") == Some(200)
+                            && answer.get("body").is_some_and(|row| text(row, "id") == Some(id))
+                    })
             }
             Workload::List | Workload::Page => {
                 let category = Some((CATEGORY_FIRST + number).to_string());
@@ -228,6 +270,21 @@ mod tests {
         };
         assert!(Workload::Expand.check(7, noted(5).as_bytes()).is_ok());
         assert!(Workload::Expand.check(7, noted(4).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_batch_answers_its_ten_calls_in_order() {
+        let last = ROWS - 1;
+        let ids: Vec<u64> = (0..10).map(|place| (last + place * 7_919) % ROWS).collect();
+        let answers = |ids: &[u64], status: u16| {
+            let of = |id: &u64| json!({ "status": status, "body": { "id": seeded_id(*id) } });
+            json!(ids.iter().map(of).collect::<Vec<_>>()).to_string()
+        };
+        assert!(Workload::Batch.check(last, answers(&ids, 200).as_bytes()).is_ok());
+        assert!(Workload::Batch.check(last, answers(&ids, 404).as_bytes()).is_err());
+        assert!(Workload::Batch.check(last, answers(ids.get(1..).unwrap(), 200).as_bytes()).is_err());
+        let turned: Vec<u64> = ids.iter().rev().copied().collect();
+        assert!(Workload::Batch.check(last, answers(&turned, 200).as_bytes()).is_err());
     }
 
     #[test]
