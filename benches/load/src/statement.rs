@@ -53,7 +53,9 @@ pub(crate) fn assumed(workload: Workload, table: &str) -> String {
              WHERE \"scope_key\" = $1 AND \"id\" = $2) AS \"_row\"",
             of("notes")
         ),
-        Workload::Select | Workload::Batch => format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2"),
+        Workload::Select | Workload::Batch => {
+            format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2")
+        }
         Workload::List => format!(
             "SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"category\" = $2 \
              ORDER BY \"score\" DESC, \"id\" DESC LIMIT 20"
@@ -101,7 +103,9 @@ pub(crate) fn script(workload: Workload, sql: &str, run: u64) -> Result<String, 
 
 fn draws(workload: Workload) -> String {
     match workload {
-        Workload::Select | Workload::Patch | Workload::Batch => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1),
+        Workload::Select | Workload::Patch | Workload::Batch => {
+            format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1)
+        }
         Workload::Expand => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + NOTED - 1),
         Workload::Upsert => format!(
             "\\set n :n + 1\n\\set i 100000000000000 + :n * 1000 + :client_id\n\\set name random({COUNTER_FIRST}, {})\n",
