@@ -39,7 +39,7 @@ pub fn definition(choices: &[u32]) -> Definition {
         name: format!("the {} extension", choices.word()),
         version: format!("0.{}.0", choices.below(20)),
     };
-    Definition { rowgate: FORMAT, extension, tables, functions }
+    Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
 }
 
 /// A literal that `column_type` accepts, limits included; `None` for a reference, whose row would
