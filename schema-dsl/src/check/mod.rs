@@ -17,6 +17,7 @@ mod ground;
 mod indexes;
 mod names;
 mod operands;
+pub mod outside;
 mod pages;
 mod tables;
 mod types;
@@ -41,6 +42,7 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
         diagnostics.push(Diagnostic::new("unknown_format", "/rowgate", message));
     }
     extension(&definition.extension, &mut diagnostics);
+    outside::outside(&definition.extension, &mut diagnostics);
     let tables = tables::tables(definition, &mut diagnostics);
     let functions = functions::functions(definition, &tables, &mut diagnostics);
     if !diagnostics.is_empty() {
