@@ -3,6 +3,7 @@
 //! Every maximum of the gateway is named here, with its unit last. Unknown keys are errors.
 //! `Written` mirrors the file; `Config` is what the other rooms read.
 
+pub mod fetch;
 pub mod limits;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
@@ -22,6 +24,7 @@ pub struct Config {
     pub database: Database,
     pub auth: Auth,
     pub limits: Limits,
+    pub fetch: Fetch,
     pub log: Log,
 }
 
@@ -279,6 +282,10 @@ impl Config {
             ("database.pool_connections_max", self.database.pool_connections_max),
             ("database.statements_per_connection_max", self.database.statements_per_connection_max),
             ("auth.cached_tokens_max", self.auth.cached_tokens_max),
+            ("fetch.body_bytes_max", self.fetch.body_bytes_max),
+            ("fetch.answer_bytes_max", self.fetch.answer_bytes_max),
+            ("fetch.concurrent_max", self.fetch.concurrent_max),
+            ("fetch.concurrent_per_install_max", self.fetch.concurrent_per_install_max),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1"));
@@ -292,6 +299,7 @@ impl Config {
             ("database.statement_timeout_ms", self.database.statement_timeout_ms),
             ("database.pool_wait_timeout_ms", self.database.pool_wait_timeout_ms),
             ("limits.sweep_interval_s", self.limits.sweep_interval_s),
+            ("fetch.timeout_ms", self.fetch.timeout_ms),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));

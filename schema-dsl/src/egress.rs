@@ -3,6 +3,8 @@
 //! It says what the author asks for. What no extension may reach whatever it names (private
 //! networks, the gateway's own machine) is for whoever connects.
 
+use core::net::Ipv4Addr;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -90,7 +92,7 @@ pub fn host_fault(written: &str) -> Option<(&'static str, &'static str)> {
     }
     // What a URL's parser would take for an address in an odd spelling is no name.
     if labels.last().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x"))
-        && written.parse::<std::net::Ipv4Addr>().is_err()
+        && written.parse::<Ipv4Addr>().is_err()
     {
         return Some(("is neither a name nor an IPv4 address", EXAMPLE));
     }

@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("script", &[]),
     ("record", &[]),
     ("db", &["config", "error", "plan"]),
+    ("fetch", &["config"]),
     ("deploy", &["config", "db", "plan", "record", "script"]),
     ("registry", &["auth", "db", "error", "limit", "plan", "record", "telemetry"]),
     ("gateway", &["auth", "config", "db", "error", "limit", "plan", "record", "registry", "telemetry"]),
