@@ -41,6 +41,10 @@ pub struct Http {
     pub batch_calls_max: usize,
     /// All answers of one batch together.
     pub batch_answer_bytes_max: usize,
+    /// How long the answer of a call with an idempotency key is kept.
+    pub idempotency_kept_s: u64,
+    /// Such an answer, at most.
+    pub idempotency_answer_bytes_max: usize,
     /// A longer answer of a call that reads is refused.
     pub answer_bytes_max: usize,
     pub header_bytes_max: usize,
@@ -67,6 +71,8 @@ impl Default for Http {
             json_depth_max: 64,
             batch_calls_max: 50,
             batch_answer_bytes_max: 8 << 20,
+            idempotency_kept_s: 86_400,
+            idempotency_answer_bytes_max: 1 << 20,
             answer_bytes_max: 8 << 20,
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
@@ -273,6 +279,7 @@ impl Config {
             ("http.json_depth_max", self.http.json_depth_max),
             ("http.batch_calls_max", self.http.batch_calls_max),
             ("http.batch_answer_bytes_max", self.http.batch_answer_bytes_max),
+            ("http.idempotency_answer_bytes_max", self.http.idempotency_answer_bytes_max),
             ("http.answer_bytes_max", self.http.answer_bytes_max),
             ("http.connections_max", self.http.connections_max),
             ("http.concurrent_calls_max", self.http.concurrent_calls_max),
@@ -292,6 +299,7 @@ impl Config {
             }
         }
         for (name, value) in [
+            ("http.idempotency_kept_s", self.http.idempotency_kept_s),
             ("http.header_read_timeout_ms", self.http.header_read_timeout_ms),
             ("http.body_read_timeout_ms", self.http.body_read_timeout_ms),
             ("http.call_timeout_ms", self.http.call_timeout_ms),

@@ -21,6 +21,7 @@ pub enum Code {
     RequestTimeout,
     BatchTooLarge,
     IfMatchInvalid,
+    IdempotencyKeyInvalid,
     // Auth: who is calling could not be told.
     TokenMissing,
     TokenMalformed,
@@ -43,6 +44,10 @@ pub enum Code {
     // Arguments.
     ArgumentsInvalid,
     CursorInvalid,
+    // Repetition: of a call that its caller named by a key.
+    IdempotencyKeyReused,
+    IdempotencyKeyInUse,
+    IdempotencyAnswerTooLarge,
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
@@ -65,7 +70,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 42] = [
+    pub const ALL: [Code; 46] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -75,6 +80,7 @@ impl Code {
         Code::RequestTimeout,
         Code::BatchTooLarge,
         Code::IfMatchInvalid,
+        Code::IdempotencyKeyInvalid,
         Code::TokenMissing,
         Code::TokenMalformed,
         Code::TokenAlgorithmRefused,
@@ -93,6 +99,9 @@ impl Code {
         Code::OverlayMissing,
         Code::ArgumentsInvalid,
         Code::CursorInvalid,
+        Code::IdempotencyKeyReused,
+        Code::IdempotencyKeyInUse,
+        Code::IdempotencyAnswerTooLarge,
         Code::RowNotFound,
         Code::VersionMismatch,
         Code::TooManyRows,
@@ -141,6 +150,10 @@ impl Code {
             Code::CursorInvalid => "cursor_invalid",
             Code::IfMatchInvalid => "if_match_invalid",
             Code::VersionMismatch => "version_mismatch",
+            Code::IdempotencyKeyInvalid => "idempotency_key_invalid",
+            Code::IdempotencyKeyReused => "idempotency_key_reused",
+            Code::IdempotencyKeyInUse => "idempotency_key_in_use",
+            Code::IdempotencyAnswerTooLarge => "idempotency_answer_too_large",
             Code::RowNotFound => "row_not_found",
             Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",

@@ -4,6 +4,7 @@
 //! function. Each worker brings its own [`Worker`] with connections of its own.
 
 mod batch;
+pub mod once;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,8 +24,9 @@ use crate::db::parameter::Parameter;
 use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
-use crate::db::transaction::Transactions;
+use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
+use crate::gateway::once::Named;
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::Given;
@@ -63,12 +65,14 @@ pub struct Call<'a> {
     pub arguments: &'a [u8],
     /// The version that the row to be written must still have.
     pub version: Option<i64>,
+    /// What its caller calls it, where it is to happen once; a read may happen as often as it is asked.
+    pub named: Option<Named<'a>>,
 }
 
 impl<'a> Call<'a> {
     /// A call without conditions.
     pub fn new(install_id: Uuid, function: &'a str, identity: &'a Identity, arguments: &'a [u8]) -> Call<'a> {
-        Call { install_id, function, identity, arguments, version: None }
+        Call { install_id, function, identity, arguments, version: None, named: None }
     }
 }
 
@@ -79,6 +83,8 @@ pub struct Reply {
     pub result: Result<Vec<u8>, Failure>,
     /// The version of the row, where the answer is one.
     pub version: Option<i64>,
+    /// Whether it is the answer of the same call, made before.
+    pub replayed: bool,
     /// What the rate limits decided, once the call got so far.
     pub decision: Option<Decision>,
     pub stages: Stages,
@@ -86,7 +92,7 @@ pub struct Reply {
 
 impl Default for Reply {
     fn default() -> Self {
-        Reply { result: Ok(Vec::new()), version: None, decision: None, stages: Stages::default() }
+        Reply { result: Ok(Vec::new()), version: None, replayed: false, decision: None, stages: Stages::default() }
     }
 }
 
@@ -152,6 +158,30 @@ impl Ready<'_> {
     fn looking<'a>(&'a self, guard: &'a Guard, identity: &'a Identity) -> Result<Looking<'a>, Failure> {
         let statement = guard.look.statement(&self.given).ok_or_else(no_statement)?;
         Ok(Looking { statement, parameters: self.bound(statement, identity)? })
+    }
+
+    /// Runs it within `open`; gives the version of the row, where the answer is one. Its answer is refused
+    /// beyond `bytes_max`.
+    async fn step(
+        &self,
+        open: &mut Open<'_>,
+        identity: &Identity,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<i64>, Failure> {
+        let parameters = self.parameters(identity)?;
+        let Ready { plan, statement, turn, .. } = self;
+        let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max };
+        let ran = open.run(step, out).await;
+        if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&self.given))
+            && failure.code == Code::RowNotFound
+        {
+            let Looking { statement, parameters } = self.looking(guard, identity)?;
+            let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
+            let looked = open.run(look, out).await?;
+            return Err(self.mismatch(guard, looked.version));
+        }
+        Ok(ran?.version)
     }
 
     /// The row is there in another version.
@@ -257,7 +287,7 @@ impl Gateway {
                 return reply;
             }
         };
-        let served = self.serve(worker, &call, &found, began, &mut reply.decision, &mut reply.stages).await;
+        let served = self.serve(worker, &call, &found, began, &mut reply).await;
         reply.result = served.map(|Text { json, version }| {
             reply.version = version;
             json
@@ -272,11 +302,19 @@ impl Gateway {
         call: &Call<'_>,
         found: &Found,
         began: Instant,
-        decision: &mut Option<Decision>,
-        stages: &mut Stages,
+        reply: &mut Reply,
     ) -> Result<Text, Failure> {
-        let _in_flight = self.admit(call, found, decision)?;
+        let _in_flight = self.admit(call, found, &mut reply.decision)?;
         let ready = self.ready(call, found)?;
+        let stages = &mut reply.stages;
+        if let Some(named) = call.named.as_ref().filter(|_| ready.plan.writes) {
+            stages.plan = began.elapsed();
+            let ran = self.once(worker, call, named, &ready, began).await;
+            stages.database = began.elapsed().saturating_sub(stages.plan);
+            let (text, replayed) = ran?;
+            reply.replayed = replayed;
+            return Ok(text);
+        }
         let parameters = ready.parameters(call.identity)?;
         stages.plan = began.elapsed();
         let Found { function, .. } = found;

@@ -17,11 +17,15 @@ use crate::db::{migrate, pool, wall};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::http::worker::{self, Workers};
+use crate::record;
 use crate::registry::listen;
 use crate::telemetry::Metrics;
 
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
+
+/// Between two sweeps of the answers that are kept for callers who ask again.
+const SWEEP_ANSWERS_S: u64 = 60;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,7 @@ impl Server {
             admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
         tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
+        tokio::spawn(sweep_answers(pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let address = workers.address;
         Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
@@ -171,6 +176,22 @@ async fn sweep(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
                 tracing::debug!(swept, "buckets that were full again are dropped");
             }
             _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Drops the answers that were kept for callers who may have asked again, and are kept no longer.
+async fn sweep_answers(pool: Pool, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(SWEEP_ANSWERS_S));
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        let Ok(client) = pool.get().await else { continue };
+        match record::answers::sweep(&**client).await {
+            Ok(swept) => tracing::debug!(swept, "answers that were kept long enough are dropped"),
+            Err(error) => tracing::warn!(reason = %error, "the answers that were kept could not be swept"),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 use lru::LruCache;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::db::parameter::{Parameter, rows_min};
@@ -33,6 +34,13 @@ pub struct Step<'a> {
     pub turn: Option<&'a Turn>,
     /// Its answer is refused beyond.
     pub bytes_max: usize,
+}
+
+/// One of the gateway's own statements, which is not kept prepared.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    pub sql: &'static str,
+    pub parameters: &'a [(&'a (dyn ToSql + Sync), Type)],
 }
 
 /// What a statement came to beside its answer.
@@ -84,6 +92,10 @@ impl Session {
         let Text { json, version } = answer.end(&plan.shape).map_err(Trouble::Answer)?;
         out.extend_from_slice(&json);
         Ok(Ran { last, version })
+    }
+
+    pub(super) async fn own(&self, own: &Own<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(own.sql, own.parameters).await
     }
 
     async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {

@@ -56,6 +56,11 @@ impl Refusal {
         if self.ends_session() { unavailable(plan.writes).with_log(self.log()) } else { refused(self, plan) }
     }
 
+    /// The failure that this, got while one of the gateway's own statements ran, is to the caller.
+    pub fn own_failure(&self) -> Failure {
+        if self.ends_session() { unavailable(false) } else { in_general(&self.code) }.with_log(self.log())
+    }
+
     /// Whether the prepared statement no longer fits the tables, so that preparing it anew may
     /// help. The statement has not run.
     pub fn is_stale(&self) -> bool {
@@ -178,7 +183,15 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::ValueRefused, "a value is not one the database can hold")
     } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
         Failure::new(Code::QuotaRowsExceeded, rows_exceeded(plan))
-    } else if *code == SqlState::QUERY_CANCELED {
+    } else {
+        in_general(code)
+    };
+    failure.with_log(refusal.log())
+}
+
+/// What says nothing of a function's own.
+fn in_general(code: &SqlState) -> Failure {
+    if *code == SqlState::QUERY_CANCELED {
         Failure::new(Code::StatementTimeout, "the statement took longer than it may")
     } else if *code == SqlState::LOCK_NOT_AVAILABLE
         || *code == SqlState::T_R_SERIALIZATION_FAILURE
@@ -189,8 +202,7 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::DatabaseUnavailable, "the database cannot serve this right now").with_retry_after_s(1)
     } else {
         Failure::new(Code::Internal, "the gateway could not run the statement")
-    };
-    failure.with_log(refusal.log())
+    }
 }
 
 fn rows_exceeded(plan: &Plan) -> String {

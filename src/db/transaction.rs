@@ -17,17 +17,20 @@
 //! A connection goes back only when its transaction has ended by a word of the database. One whose
 //! caller went away in between is closed, and the server rolls back.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
 
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
-pub use crate::db::session::{Ran, Step};
+pub use crate::db::session::{Own, Ran, Step};
 use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
 use crate::error::{Code, Failure};
@@ -55,8 +58,7 @@ pub struct Transactions {
 /// lost before the commit was sent, as long as there is time.
 pub struct Attempts<'a> {
     transactions: &'a Transactions,
-    /// What is sent in front of the first statement.
-    begin: Arc<str>,
+    role: Option<Arc<str>>,
     deadline: Instant,
     left: u32,
 }
@@ -64,13 +66,24 @@ pub struct Attempts<'a> {
 /// A transaction under way. Dropped before its end, it takes its connection with it.
 pub struct Open<'a> {
     transactions: &'a Transactions,
-    begin: Arc<str>,
+    /// In which plans run, while the gateway's own statements do not.
+    role: Option<Arc<str>>,
     deadline: Instant,
     session: Session,
     stage: Stage,
+    name: Name,
     /// Whether the failure that was met may be none at another attempt.
     may_retry: bool,
     _place: SemaphorePermit<'a>,
+}
+
+/// In whose name a statement runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// The role that is logged in, which reads and writes the gateway's own tables.
+    Gateway,
+    /// The role of the transaction, where it has one.
+    Extension,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,13 +110,7 @@ impl Transactions {
 
     /// Attempts at one transaction in `role`, the last of which has ended by `deadline`.
     pub fn attempts(&self, role: Option<&Arc<str>>, deadline: std::time::Instant) -> Attempts<'_> {
-        let begin: Arc<str> = match role {
-            // A role's name is the gateway's own, made of letters, digits and `_`. It ends with the
-            // transaction, so that none is left behind on the connection.
-            Some(role) => format!("BEGIN; SET LOCAL ROLE \"{role}\"").into(),
-            None => Arc::from("BEGIN"),
-        };
-        Attempts { transactions: self, begin, deadline: deadline.into(), left: ATTEMPTS_MAX }
+        Attempts { transactions: self, role: role.cloned(), deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
     /// How many connections wait for a transaction.
@@ -115,7 +122,7 @@ impl Transactions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, begin: Arc<str>, deadline: Instant) -> Result<Open<'_>, Failure> {
+    async fn open(&self, role: Option<Arc<str>>, deadline: Instant) -> Result<Open<'_>, Failure> {
         let wait_until = deadline.min(Instant::now() + self.place_wait_max);
         let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
@@ -126,8 +133,8 @@ impl Transactions {
             Some(session) => session,
             None => self.connect(deadline).await?,
         };
-        let stage = Stage::New;
-        Ok(Open { transactions: self, begin, deadline, session, stage, may_retry: false, _place: place })
+        let (stage, name) = (Stage::New, Name::Gateway);
+        Ok(Open { transactions: self, role, deadline, session, stage, name, may_retry: false, _place: place })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
@@ -149,7 +156,7 @@ impl<'a> Attempts<'a> {
     /// Takes a connection, or says why there is none in time.
     pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
         self.left = self.left.saturating_sub(1);
-        self.transactions.open(self.begin.clone(), self.deadline).await
+        self.transactions.open(self.role.clone(), self.deadline).await
     }
 
     /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
@@ -186,6 +193,37 @@ impl Open<'_> {
         result
     }
 
+    /// Runs `statements`, the gateway's own, one behind the other in its own name; answers the rows of each.
+    pub async fn own<const N: usize>(&mut self, statements: [Own<'_>; N]) -> Result<[Vec<Row>; N], Failure> {
+        let entrance = self.entrance(Name::Gateway);
+        self.stage = Stage::Lost;
+        let session = &self.session;
+        let enter = async { if let Some(entrance) = entrance { session.command(&entrance).await } else { Ok(()) } };
+        // Sent behind each other in one go, and answered in that order.
+        let running = join_all(statements.iter().map(|statement| session.own(statement)));
+        let Ok((entered, ran)) = timeout_at(self.deadline, join(enter, running)).await else {
+            return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
+        };
+        let ran = entered.and_then(|()| ran.into_iter().collect::<Result<Vec<_>, _>>());
+        let rows = ran.map_err(|error| self.failed(&error, None))?;
+        (self.stage, self.name) = (Stage::Begun, Name::Gateway);
+        // INVARIANT: each statement has one answer.
+        rows.try_into().map_err(|_| Failure::new(Code::Internal, "the database answered another number of statements"))
+    }
+
+    /// What is sent in front of a statement that is to run in `name`.
+    fn entrance(&self, name: Name) -> Option<Cow<'static, str>> {
+        let is_new = self.stage == Stage::New;
+        match (name, &self.role) {
+            // A role's name is the gateway's own, made of letters, digits and `_`. It ends with the
+            // transaction, so that none is left behind on the connection.
+            (Name::Extension, Some(role)) if is_new => Some(format!("BEGIN; SET LOCAL ROLE \"{role}\"").into()),
+            (Name::Extension, Some(role)) if self.name != name => Some(format!("SET LOCAL ROLE \"{role}\"").into()),
+            (Name::Gateway, Some(_)) if !is_new && self.name != name => Some("SET LOCAL ROLE NONE".into()),
+            (Name::Gateway | Name::Extension, Some(_) | None) => is_new.then(|| "BEGIN".into()),
+        }
+    }
+
     async fn step(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
         let plan = step.plan;
         let mut attempts_left = REPEATS_MAX;
@@ -205,27 +243,27 @@ impl Open<'_> {
 
     async fn attempt(&mut self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Failure> {
         let plan = step.plan;
-        let is_first = self.stage == Stage::New;
+        let entrance = self.entrance(Name::Extension);
         // Until the answer is whole: this future may be dropped at any await below.
         self.stage = Stage::Lost;
         let session = &self.session;
-        let begin = async { if is_first { session.command(&self.begin).await } else { Ok(()) } };
+        let enter = async { if let Some(entrance) = entrance { session.command(&entrance).await } else { Ok(()) } };
         // Sent behind each other in one go, and answered in that order.
-        let running = futures_util::future::join(begin, session.run(step, out));
-        let Ok((begun, ran)) = timeout_at(self.deadline, running).await else {
+        let running = join(enter, session.run(step, out));
+        let Ok((entered, ran)) = timeout_at(self.deadline, running).await else {
             return Err(Failure::new(Code::StatementTimeout, "the database did not answer in time"));
         };
-        match (begun, ran) {
+        match (entered, ran) {
             (Ok(()), Ok(ran)) => {
-                self.stage = Stage::Begun;
+                (self.stage, self.name) = (Stage::Begun, Name::Extension);
                 Ok(ran)
             }
             (Ok(()), Err(Trouble::Answer(failure))) => {
-                self.stage = Stage::Begun;
+                (self.stage, self.name) = (Stage::Begun, Name::Extension);
                 Err(failure)
             }
             (Err(error), _) => {
-                let failure = self.failed(&error, plan);
+                let failure = self.failed(&error, Some(plan));
                 // What is refused before the first statement is nothing that the caller gave.
                 if failure.code == Code::DatabaseUnavailable {
                     return Err(failure);
@@ -233,11 +271,12 @@ impl Open<'_> {
                 let detail = "the gateway could not begin the transaction";
                 Err(Failure { code: Code::Internal, detail: detail.into(), ..failure })
             }
-            (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, plan)),
+            (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, Some(plan))),
         }
     }
 
-    fn failed(&mut self, error: &tokio_postgres::Error, plan: &Plan) -> Failure {
+    /// `plan` is of the statement that failed, where it is none of the gateway's own.
+    fn failed(&mut self, error: &tokio_postgres::Error, plan: Option<&Plan>) -> Failure {
         let refusal = Refusal::of(error).filter(|refusal| !refusal.ends_session() && !self.session.is_closed());
         let Some(refusal) = refusal else {
             // No commit was sent, so nothing of it happened.
@@ -252,7 +291,7 @@ impl Open<'_> {
             self.stage = Stage::Begun;
             self.may_retry = refusal.is_undone();
         }
-        refusal.failure(plan)
+        plan.map_or_else(|| refusal.own_failure(), |plan| refusal.failure(plan))
     }
 
     /// The failure of a commit, and whether all may be done again.

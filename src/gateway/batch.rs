@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::db::transaction::{Open, Step};
+use crate::db::transaction::Open;
 use crate::error::{Code, Failure};
-use crate::gateway::{Call, Found, Gateway, InFlight, Looking, Ready, Reply, Worker};
+use crate::gateway::once::{Kept, Named, Ticket, unreadable};
+use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker};
 
 /// Why a call of an atomic batch failed, and which: none where no one of them is to blame.
 type Blamed = (Option<usize>, Failure);
@@ -29,7 +30,9 @@ impl Gateway {
 
     /// Answers every call, run in order in one transaction, or none: then the one that failed says
     /// why, and the others that they were rolled back.
-    pub async fn call_atomically(&self, worker: &Worker, calls: &[Call<'_>]) -> Vec<Reply> {
+    ///
+    /// A batch that its caller `named` happens once for its name.
+    pub async fn call_atomically(&self, worker: &Worker, calls: &[Call<'_>], named: Option<Named<'_>>) -> Vec<Reply> {
         let began = Instant::now();
         let snapshot = self.snapshot();
         let mut replies: Vec<Reply> = calls.iter().map(|_| Reply::default()).collect();
@@ -48,7 +51,9 @@ impl Gateway {
         let planned = began.elapsed();
         if ready.iter().all(Result::is_ok) {
             let ready: Vec<&Ready<'_>> = ready.iter().flatten().map(|(_, ready)| ready).collect();
-            settle(&mut replies, self.run_all(worker, calls, &ready, began).await);
+            let ticket = named.zip(calls.first());
+            let ticket = ticket.map(|(named, call)| Ticket::new(call.install_id, call.identity, "", &named));
+            settle(&mut replies, self.run_all(worker, calls, &ready, ticket.as_ref(), began).await);
         } else {
             for (reply, ready) in replies.iter_mut().zip(ready) {
                 reply.result = Err(ready.err().unwrap_or_else(rolled_back));
@@ -69,8 +74,9 @@ impl Gateway {
         worker: &Worker,
         calls: &[Call<'_>],
         ready: &[&Ready<'_>],
+        ticket: Option<&Ticket>,
         began: Instant,
-    ) -> Result<Vec<Vec<u8>>, Blamed> {
+    ) -> Result<Done, Blamed> {
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
         // The calls of a batch are all of one install.
         let role = ready.first().and_then(|ready| ready.install.extension.role.as_ref());
@@ -78,11 +84,31 @@ impl Gateway {
         loop {
             let mut open = attempts.begin().await.map_err(|failure| (None, failure))?;
             let mut to_blame = None;
-            let result = self.steps(&mut open, calls, ready, &mut to_blame).await;
+            let result = self.once_for_all(&mut open, calls, ready, ticket, &mut to_blame).await;
             if let std::ops::ControlFlow::Break(result) = attempts.end(open, result).await {
                 return result.map_err(|failure| (to_blame, failure));
             }
         }
+    }
+
+    async fn once_for_all(
+        &self,
+        open: &mut Open<'_>,
+        calls: &[Call<'_>],
+        ready: &[&Ready<'_>],
+        ticket: Option<&Ticket>,
+        to_blame: &mut Option<usize>,
+    ) -> Result<Done, Failure> {
+        let Some(ticket) = ticket else {
+            return Ok(Done { answers: self.steps(open, calls, ready, to_blame).await?, replayed: false });
+        };
+        if let Kept::Before(kept) = ticket.look(open).await? {
+            let answers = unpacked(&kept).filter(|answers| answers.len() == calls.len()).ok_or_else(unreadable)?;
+            return Ok(Done { answers, replayed: true });
+        }
+        let answers = self.steps(open, calls, ready, to_blame).await?;
+        ticket.keep(open, &packed(&answers), self).await?;
+        Ok(Done { answers, replayed: false })
     }
 
     async fn steps(
@@ -96,24 +122,11 @@ impl Gateway {
         let mut left = self.config.http.batch_answer_bytes_max;
         for (index, (call, ready)) in calls.iter().zip(ready).enumerate() {
             *to_blame = Some(index);
-            let parameters = ready.parameters(call.identity)?;
             let mut answer = Vec::new();
-            let Ready { plan, statement, turn, .. } = ready;
-            let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max: left };
-            match open.run(step, &mut answer).await {
-                Ok(_) => {}
-                Err(failure) if failure.code == Code::AnswerTooLarge => {
-                    return Err(self.too_large("nothing was written"));
-                }
-                Err(failure) => {
-                    let guard = ready.plan.guard_of(&ready.given).filter(|_| failure.code == Code::RowNotFound);
-                    let Some(guard) = guard else { return Err(failure) };
-                    let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
-                    let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
-                    let looked = open.run(look, &mut answer).await?;
-                    return Err(ready.mismatch(guard, looked.version));
-                }
-            }
+            ready.step(open, call.identity, left, &mut answer).await.map_err(|failure| match failure.code {
+                Code::AnswerTooLarge => self.too_large("nothing was written"),
+                _ => failure,
+            })?;
             left = left.checked_sub(answer.len()).ok_or_else(|| self.too_large("nothing was written"))?;
             answers.push(answer);
         }
@@ -127,9 +140,39 @@ impl Gateway {
     }
 }
 
-fn settle(replies: &mut [Reply], outcome: Result<Vec<Vec<u8>>, Blamed>) {
+/// What an atomic batch came to.
+struct Done {
+    answers: Vec<Vec<u8>>,
+    replayed: bool,
+}
+
+/// The answers as they are kept: each behind its length.
+fn packed(answers: &[Vec<u8>]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for answer in answers {
+        packed.extend_from_slice(&(answer.len() as u64).to_be_bytes());
+        packed.extend_from_slice(answer);
+    }
+    packed
+}
+
+fn unpacked(mut packed: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut answers = Vec::new();
+    while let Some((length, rest)) = packed.split_first_chunk::<8>() {
+        let (answer, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+        answers.push(answer.to_vec());
+        packed = rest;
+    }
+    packed.is_empty().then_some(answers)
+}
+
+fn settle(replies: &mut [Reply], outcome: Result<Done, Blamed>) {
     match outcome {
-        Ok(answers) => replies.iter_mut().zip(answers).for_each(|(reply, answer)| reply.result = Ok(answer)),
+        Ok(Done { answers, replayed }) => {
+            for (reply, answer) in replies.iter_mut().zip(answers) {
+                (reply.result, reply.replayed) = (Ok(answer), replayed);
+            }
+        }
         Err((to_blame, failure)) => {
             for (index, reply) in replies.iter_mut().enumerate() {
                 let is_to_blame = to_blame.is_none_or(|blamed| blamed == index);

@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Code, Failure};
+use crate::gateway::once::Named;
 use crate::gateway::{Call, Reply};
-use crate::http::function::{Answered, Asked, asked, log, refused, respond};
+use crate::http::function::{Answered, Asked, asked, key_in, log, refused, respond};
 use crate::http::request_id::RequestId;
 use crate::http::{Client, Shared, unknown};
 use crate::limit::Decision;
@@ -93,11 +94,16 @@ async fn answer(
             Call::new(*install_id, function, identity, arguments.as_bytes())
         })
         .collect();
+    let named = key_in(&parts.headers)?.map(|key| Named { key, payload: body });
     let replies = if atomic {
-        shared.gateway.call_atomically(&shared.worker, &calls).await
+        shared.gateway.call_atomically(&shared.worker, &calls, named).await
+    } else if named.is_some() {
+        let detail = "a batch has an `Idempotency-Key` where it is one transaction; add `\"atomic\": true`";
+        return Err(Failure::new(Code::IdempotencyKeyInvalid, detail));
     } else {
         shared.gateway.call_all(&shared.worker, &calls).await
     };
+    answered.replayed = replies.iter().any(|reply| reply.replayed);
     answered.decision = tightest(&replies);
     for Reply { stages, .. } in &replies {
         answered.stages.plan = answered.stages.plan.max(stages.plan);

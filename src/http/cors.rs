@@ -8,10 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// What a page may send beyond what any page may.
-const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, if-match, x-request-id");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, x-request-id");
 /// What a page may read beyond what any page may.
-const ANSWER_HEADERS: HeaderValue =
-    HeaderValue::from_static("etag, x-request-id, server-timing, ratelimit, ratelimit-policy, retry-after");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
+    "etag, idempotent-replayed, x-request-id, server-timing, ratelimit, ratelimit-policy, retry-after",
+);
 /// How long a browser may remember that it may call.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("3600");
 const ANY: HeaderValue = HeaderValue::from_static("*");

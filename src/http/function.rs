@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::auth::Identity;
 use crate::error::{Code, Failure};
+use crate::gateway::once::Named;
 use crate::gateway::{Call, Reply, Stages};
 use crate::http::request_id::RequestId;
 use crate::http::{Client, Shared, unknown};
@@ -31,6 +32,10 @@ const RATE_LIMIT_BYTES_MAX: usize = 128;
 const SERVER_TIMING_BYTES_MAX: usize = 96;
 /// Quotes around 20 characters.
 const ETAG_BYTES_MAX: usize = 22;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Characters of an idempotency key; a UUID has 36.
+const KEY_BYTES_MAX: usize = 255;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What is known of a request by the time it is answered.
@@ -41,6 +46,8 @@ pub(super) struct Answered {
     pub(super) stages: Stages,
     /// The version of the one row that the answer is.
     pub(super) version: Option<i64>,
+    /// Whether it is the answer of the same call, made before.
+    pub(super) replayed: bool,
     /// Whether a part of the body may still be on its way.
     pub(super) body_left: bool,
 }
@@ -104,6 +111,9 @@ where
             if let Some(version) = answered.version {
                 response.headers_mut().insert(header::ETAG, etag(version));
             }
+            if answered.replayed {
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            }
             response
         }
         Err(failure) => {
@@ -145,9 +155,17 @@ where
         asked(shared, client, install_id, request, body, answered).await.map_err(|failure| refused(shared, failure))?;
     let gateway = &shared.gateway;
     let version = version_in(&request.headers).map_err(|failure| refused(shared, failure))?;
-    let call = Call { version, ..Call::new(install_id, function, &identity, &arguments) };
-    let Reply { result, version, decision, stages } = gateway.call(&shared.worker, call).await;
+    let key = key_in(&request.headers).map_err(|failure| refused(shared, failure))?;
+    // Another version is another call.
+    let payload = match (key, version) {
+        (Some(_), Some(version)) => Bytes::from([&version.to_be_bytes()[..], b" ", &arguments].concat()),
+        (_, _) => arguments.clone(),
+    };
+    let named = key.map(|key| Named { key, payload: &payload });
+    let call = Call { version, named, ..Call::new(install_id, function, &identity, &arguments) };
+    let Reply { result, version, replayed, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.version = version;
+    answered.replayed = replayed;
     answered.decision = decision;
     answered.stages = stages;
     result
@@ -290,6 +308,20 @@ fn version_in(headers: &HeaderMap) -> Result<Option<i64>, Failure> {
         let detail = "expected the version of one row in `If-Match`, as `ETag` said it, such as \"3\"";
         Failure::new(Code::IfMatchInvalid, detail)
     })
+}
+
+/// What the caller calls the call; in quotes or without.
+pub(super) fn key_in(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let mut all = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(first) = all.next() else { return Ok(None) };
+    let text = first.to_str().unwrap_or_default().trim();
+    let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let is_key = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_key && all.next().is_none() {
+        return Ok(Some(key));
+    }
+    let detail = format!("expected one `Idempotency-Key` of 1 to {KEY_BYTES_MAX} visible ASCII characters");
+    Err(Failure::new(Code::IdempotencyKeyInvalid, detail))
 }
 
 fn etag(version: i64) -> HeaderValue {

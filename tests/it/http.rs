@@ -108,7 +108,7 @@ async fn pages_of_allowed_origins_alone_may_call() {
     assert_eq!(yes.status, 200);
     assert_eq!(yes.headers["access-control-allow-origin"], allowed);
     assert!(yes.headers["access-control-allow-methods"].contains("POST"));
-    for header in ["authorization", "content-type", "if-match", "x-request-id"] {
+    for header in ["authorization", "content-type", "idempotency-key", "if-match", "x-request-id"] {
         assert!(yes.headers["access-control-allow-headers"].contains(header), "{header}");
     }
     assert_eq!(yes.headers["access-control-max-age"], "3600");
@@ -123,7 +123,15 @@ async fn pages_of_allowed_origins_alone_may_call() {
         let answer = answer(request.header("origin", allowed)).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.headers["access-control-allow-origin"], allowed);
-        for header in ["etag", "x-request-id", "server-timing", "ratelimit", "ratelimit-policy", "retry-after"] {
+        for header in [
+            "etag",
+            "idempotent-replayed",
+            "x-request-id",
+            "server-timing",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+        ] {
             assert!(answer.headers["access-control-expose-headers"].contains(header), "{header}");
         }
     }

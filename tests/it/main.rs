@@ -20,6 +20,7 @@ mod fuzz;
 mod hostile;
 mod http;
 mod limits;
+mod once;
 mod owned;
 mod pages;
 mod pipeline;

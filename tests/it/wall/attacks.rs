@@ -51,6 +51,9 @@ const ATTACKS: &[(&str, End)] = &[
     // The gateway's own tables.
     ("SELECT * FROM rowgate.api_keys", Denied),
     ("SELECT cursor_key FROM rowgate.settings", Denied),
+    ("SELECT answer FROM rowgate.kept_answers", Denied),
+    ("DELETE FROM rowgate.kept_answers", Denied),
+    ("INSERT INTO rowgate.kept_answers VALUES (sha256('k'), sha256('p'), 'x', 'infinity')", Denied),
     ("INSERT INTO rowgate.admin_keys (id, hash, name) VALUES (gen_random_uuid(), 'x', 'x')", Denied),
     ("UPDATE rowgate.extensions SET database_role = NULL", Denied),
     // Another role.
