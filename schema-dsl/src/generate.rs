@@ -42,7 +42,7 @@ pub fn definition(choices: &[u32]) -> Definition {
         egress: egress(&mut choices),
         secrets: (0..choices.below(3)).map(|index| format!("SECRET_{index}")).collect(),
     };
-    Definition { rowgate: FORMAT, extension, tables, functions }
+    Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
 }
 
 fn egress(choices: &mut Choices<'_>) -> Egress {

@@ -17,6 +17,7 @@ mod evaluate;
 mod faults;
 mod fetch;
 mod fuzz;
+mod handlers;
 mod hostile;
 mod http;
 mod limits;
