@@ -88,7 +88,7 @@ impl Target {
             return Err(not_allowed(url.host_str().unwrap_or_default()));
         }
         let port = url.port_or_known_default().unwrap_or_default();
-        if !egress.allows_port(port) {
+        if port == 0 || !egress.allows_port(port) {
             let message = format!("port {port} is not one that the extension reaches; add it to `egress.allow_ports`");
             return Err(Refused::new(Cause::PortNotAllowed, message));
         }
