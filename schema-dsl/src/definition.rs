@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::aggregate::Aggregate;
 use crate::column_type::ColumnType;
+use crate::egress::Egress;
 
 pub use crate::definition_schema::json_schema;
 
@@ -44,6 +45,11 @@ pub struct Extension {
     pub id: uuid::Uuid,
     pub name: String,
     pub version: String,
+    #[serde(default, skip_serializing_if = "Egress::is_empty")]
+    pub egress: Egress,
+    /// Names of the secrets that its actions read; who runs the gateway sets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// A table: columns by name, and the rules over them.

@@ -14,6 +14,7 @@ use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
     IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator, When,
 };
+use crate::egress::Egress;
 use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
 
@@ -38,8 +39,18 @@ pub fn definition(choices: &[u32]) -> Definition {
         id,
         name: format!("the {} extension", choices.word()),
         version: format!("0.{}.0", choices.below(20)),
+        egress: egress(&mut choices),
+        secrets: (0..choices.below(3)).map(|index| format!("SECRET_{index}")).collect(),
     };
     Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
+}
+
+fn egress(choices: &mut Choices<'_>) -> Egress {
+    let hosts = ["api.example.com", "*.example.org", "127.0.0.1"];
+    Egress {
+        allow_hosts: hosts.iter().take(choices.below(4)).map(|host| (*host).to_owned()).collect(),
+        allow_ports: (0..choices.below(3)).map(|index| 8_443 + u16::try_from(index).unwrap_or_default()).collect(),
+    }
 }
 
 /// A literal that `column_type` accepts, limits included; `None` for a reference, whose row would
