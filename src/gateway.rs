@@ -6,6 +6,7 @@
 mod batch;
 mod handler;
 pub mod once;
+mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,9 +29,10 @@ use crate::db::run::run;
 use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
 use crate::gateway::once::Named;
+use crate::gateway::transaction::Earlier;
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::answer::{Room, Text};
-use crate::plan::argument::Given;
+use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
 use crate::plan::page::{Side, Turn};
 use crate::plan::statement::{Binding, Statement};
@@ -134,7 +136,9 @@ struct Ready<'a> {
     scope_key: Uuid,
     given: Given,
     turn: Option<Turn>,
-    statement: &'a Statement,
+    /// None where it has steps instead.
+    statement: Option<&'a Statement>,
+    steps: Vec<Ready<'a>>,
 }
 
 /// A second statement, with what is bound to it.
@@ -146,22 +150,36 @@ struct Looking<'a> {
 impl Ready<'_> {
     /// What is bound, in the order of the statement's parameters.
     fn parameters<'a>(&'a self, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
-        self.bound(self.statement, identity)
+        self.bound(self.statement()?, identity, Earlier::default())
     }
 
-    fn bound<'a>(&'a self, statement: &'a Statement, identity: &'a Identity) -> Result<Vec<Parameter<'a>>, Failure> {
+    fn statement(&self) -> Result<&Statement, Failure> {
+        self.statement.ok_or_else(no_statement)
+    }
+
+    fn bound<'a>(
+        &'a self,
+        statement: &'a Statement,
+        identity: &'a Identity,
+        earlier: Earlier<'a>,
+    ) -> Result<Vec<Parameter<'a>>, Failure> {
         let Ready { install, scope_key, given, turn, .. } = self;
         let mut parameters = Vec::with_capacity(statement.bindings.len());
         for binding in &statement.bindings {
-            parameters.push(parameter(binding, *scope_key, given, turn.as_ref(), identity, install)?);
+            parameters.push(parameter(binding, *scope_key, given, turn.as_ref(), identity, install, earlier)?);
         }
         Ok(parameters)
     }
 
     /// What finds the row of a guarded write that was not there in the version that was known.
-    fn looking<'a>(&'a self, guard: &'a Guard, identity: &'a Identity) -> Result<Looking<'a>, Failure> {
+    fn looking<'a>(
+        &'a self,
+        guard: &'a Guard,
+        identity: &'a Identity,
+        earlier: Earlier<'a>,
+    ) -> Result<Looking<'a>, Failure> {
         let statement = guard.look.statement(&self.given).ok_or_else(no_statement)?;
-        Ok(Looking { statement, parameters: self.bound(statement, identity)? })
+        Ok(Looking { statement, parameters: self.bound(statement, identity, earlier)? })
     }
 
     /// Runs it within `open`; gives the version of the row, where the answer is one. Its answer is refused
@@ -173,14 +191,17 @@ impl Ready<'_> {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<Option<i64>, Failure> {
+        if !self.steps.is_empty() {
+            return self.all(open, identity, bytes_max, out).await.map(|()| None);
+        }
         let parameters = self.parameters(identity)?;
-        let Ready { plan, statement, turn, .. } = self;
+        let (Ready { plan, turn, .. }, statement) = (self, self.statement()?);
         let step = Step { plan, statement, parameters: &parameters, turn: turn.as_ref(), bytes_max };
         let ran = open.run(step, out).await;
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&self.given))
             && failure.code == Code::RowNotFound
         {
-            let Looking { statement, parameters } = self.looking(guard, identity)?;
+            let Looking { statement, parameters } = self.looking(guard, identity, Earlier::default())?;
             let look = Step { plan: &guard.look, statement, parameters: &parameters, turn: None, ..step };
             let looked = open.run(look, out).await?;
             return Err(self.mismatch(guard, looked.version));
@@ -329,6 +350,12 @@ impl Gateway {
             reply.replayed = replayed;
             return Ok(text);
         }
+        if !ready.steps.is_empty() {
+            stages.plan = began.elapsed();
+            let ran = self.transact(worker, call, &ready, began).await;
+            stages.database = began.elapsed().saturating_sub(stages.plan);
+            return ran;
+        }
         let parameters = ready.parameters(call.identity)?;
         stages.plan = began.elapsed();
         let Found { function, .. } = found;
@@ -339,7 +366,7 @@ impl Gateway {
         let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
         let request = Request {
             plan,
-            statement: ready.statement,
+            statement: ready.statement()?,
             parameters: &parameters,
             turn: ready.turn.as_ref(),
             role: found.install.extension.role.as_ref(),
@@ -351,7 +378,7 @@ impl Gateway {
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
             && failure.code == Code::RowNotFound
         {
-            let Looking { statement, parameters } = ready.looking(guard, call.identity)?;
+            let Looking { statement, parameters } = ready.looking(guard, call.identity, Earlier::default())?;
             let looked = run(lanes, Request { plan: &guard.look, statement, parameters: &parameters, ..request });
             ran = looked.await.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
         }
@@ -417,20 +444,15 @@ impl Gateway {
             }
             given.version = Some(version);
         }
-        if !plan.needs_one_of.is_empty() && !plan.needs_one_of.iter().any(|place| given.has(*place)) {
-            let names = plan.needs_one_of.iter().filter_map(|place| plan.arguments.name(*place));
-            let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-            let detail = format!("nothing to change; give at least one of {}", names.join(", "));
-            return Err(Failure::new(Code::ArgumentsInvalid, detail));
-        }
+        must_change(plan, &plan.arguments, &given)?;
         let turn = match (plan.page(), cursor_key) {
             (Some(page), Some(key)) => Some(page.turn(&given, install.id, key)?),
             (Some(_), None) => return Err(Failure::new(Code::Internal, "the gateway has no key for cursors")),
             (None, _) => None,
         };
-        let statement =
-            plan.statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side)).ok_or_else(no_statement)?;
-        Ok(Ready { install, plan, scope_key, given, turn, statement })
+        let steps = transaction::steps(install, plan, &given)?;
+        let statement = plan.statement_of(&given, turn.as_ref().map_or(Side::First, Turn::side)).map(AsRef::as_ref);
+        Ok(Ready { install, plan, scope_key, given, turn, statement, steps })
     }
 
     /// Admits one more call, or refuses it at once.
@@ -442,6 +464,17 @@ impl Gateway {
         }
         Err(Failure::new(Code::Overloaded, "too many calls are under way").with_retry_after_s(1))
     }
+}
+
+/// Refuses a patch of nothing; `arguments` are those that `given` was read by.
+fn must_change(plan: &Plan, arguments: &Arguments, given: &Given) -> Result<(), Failure> {
+    if plan.needs_one_of.is_empty() || plan.needs_one_of.iter().any(|place| given.has(*place)) {
+        return Ok(());
+    }
+    let names = plan.needs_one_of.iter().filter_map(|place| arguments.name(*place));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let detail = format!("nothing to change; give at least one of {}", names.join(", "));
+    Err(Failure::new(Code::ArgumentsInvalid, detail))
 }
 
 fn no_statement() -> Failure {
@@ -487,10 +520,12 @@ fn parameter<'a>(
     turn: Option<&'a Turn>,
     identity: &'a Identity,
     install: &Install,
+    earlier: Earlier<'a>,
 ) -> Result<Parameter<'a>, Failure> {
     Ok(match binding {
         Binding::Scope => Parameter::Uuid(scope_key),
-        Binding::NewId => Parameter::Uuid(Uuid::now_v7()),
+        Binding::NewId => Parameter::Uuid(earlier.new_id()),
+        Binding::Row { step, column } => earlier.value(*step, column)?,
         Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
         Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
         Binding::Pattern { argument, anchor } => match given.get(*argument) {

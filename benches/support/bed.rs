@@ -174,7 +174,7 @@ impl Bare<'_> {
             Binding::Given(place) => Parameter::Bool(self.given.has(*place)),
             Binding::Literal(value) => Parameter::Typed(value),
             Binding::Identity { .. } => panic!("the bench's functions ask nothing of the caller"),
-            Binding::Cursor(_) | Binding::PageRows | Binding::Version(_) => {
+            Binding::Cursor(_) | Binding::PageRows | Binding::Version(_) | Binding::Row { .. } => {
                 panic!("pages are measured through the gateway")
             }
         }

@@ -333,6 +333,8 @@ pub enum Body {
         #[serde(skip_serializing_if = "Option::is_none")]
         version: Option<Operand>,
     },
+    /// Functions that all happen, in their order, or none; the answer is an object of their answers.
+    Transaction { steps: Vec<Step> },
     /// Every row that the filter accepts goes; the answer is `[{ "id" }, …]`.
     DeleteRows {
         table: String,
@@ -344,9 +346,10 @@ pub enum Body {
 }
 
 impl Body {
-    /// The name of the table it is about.
+    /// The name of the table it is about, of several that of the first.
     pub fn table(&self) -> &str {
         match self {
+            Body::Transaction { steps } => steps.first().map_or("", |step| step.function.body.table()),
             Body::QueryRows { table, .. }
             | Body::GetRow { table, .. }
             | Body::CountRows { table, .. }
@@ -375,8 +378,19 @@ impl Body {
             Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
             Body::DeleteRows { .. } => "deleteRows",
+            Body::Transaction { .. } => "transaction",
         }
     }
+}
+
+/// One of the functions of a transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The member of the answer, and what later steps call its row by.
+    pub name: String,
+    /// What it does; who may call is said of the whole.
+    pub function: Function,
 }
 
 /// What is declared of a function that is written in Luau.
@@ -585,7 +599,7 @@ impl Operator {
 }
 
 /// Where a value comes from. In JSON a scalar or an array is itself; an object is one of
-/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"increment"}`, `{"append"}`, `{"remove"}`, `{"literal"}`.
+/// `{"arg"}`, `{"identity"}`, `{"now"}`, `{"row", "column"}`, `{"increment"}`, `{"append"}`, `{"remove"}`, `{"literal"}`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// The author's own value.
@@ -596,6 +610,8 @@ pub enum Operand {
     Identity(IdentityField),
     /// The time of the statement.
     Now,
+    /// A column of the row that an earlier step of the transaction made, changed, removed or read.
+    Row { step: String, column: String },
     /// The column's old value plus this; in patchRow alone.
     Increment(Box<Operand>),
     /// The column's old list with this element behind it; in patchRow and patchRows alone.
@@ -611,7 +627,11 @@ impl Operand {
             Operand::Increment(by) => Some(("increment", by)),
             Operand::Append(element) => Some(("append", element)),
             Operand::Remove(element) => Some(("remove", element)),
-            Operand::Literal(_) | Operand::Argument { .. } | Operand::Identity(_) | Operand::Now => None,
+            Operand::Literal(_)
+            | Operand::Argument { .. }
+            | Operand::Identity(_)
+            | Operand::Now
+            | Operand::Row { .. } => None,
         }
     }
 }
@@ -675,6 +695,12 @@ impl Serialize for Operand {
             }
             Operand::Identity(field) => member("identity", field, serializer),
             Operand::Now => member("now", &true, serializer),
+            Operand::Row { step, column } => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("row", step)?;
+                map.serialize_entry("column", column)?;
+                map.end()
+            }
             Operand::Increment(by) => member("increment", by, serializer),
             Operand::Append(element) => member("append", element, serializer),
             Operand::Remove(element) => member("remove", element, serializer),
@@ -726,6 +752,7 @@ impl JsonSchema for Operand {
                 { "type": "object", "properties": { "arg": { "type": "string" }, "validator": validator }, "required": ["arg"], "additionalProperties": false },
                 { "type": "object", "properties": { "identity": identity }, "required": ["identity"], "additionalProperties": false },
                 { "type": "object", "properties": { "now": { "const": true } }, "required": ["now"], "additionalProperties": false },
+                { "type": "object", "properties": { "row": { "type": "string" }, "column": { "type": "string" } }, "required": ["row", "column"], "additionalProperties": false },
                 { "type": "object", "properties": { "increment": operand.clone() }, "required": ["increment"], "additionalProperties": false },
                 { "type": "object", "properties": { "append": operand.clone() }, "required": ["append"], "additionalProperties": false },
                 { "type": "object", "properties": { "remove": operand }, "required": ["remove"], "additionalProperties": false },

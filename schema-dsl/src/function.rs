@@ -23,6 +23,8 @@ pub const OPTIONAL_ARGUMENTS_MAX: usize = 6;
 pub const FILTER_DEPTH_MAX: usize = 8;
 /// Comparisons in one filter.
 pub const FILTER_COMPARISONS_MAX: usize = 64;
+/// Steps of a transaction.
+pub const TRANSACTION_STEPS_MAX: usize = 16;
 /// Elements of a list given to `in`.
 pub const IN_ELEMENTS_MAX: usize = 1_000;
 
@@ -66,6 +68,8 @@ pub struct Function {
     pub arguments: Vec<Argument>,
     /// What must hold for it to write.
     pub when: When,
+    /// Of a step: the columns of its row that later steps ask for, besides those it answers with.
+    pub kept: Vec<Name>,
     pub body: Body,
 }
 
@@ -219,6 +223,13 @@ pub enum Body {
         /// The place in [`Function::arguments`] of the version that the row must still have.
         version: Option<usize>,
     },
+    /// Several that all happen or none. Their arguments are those of the whole, but for the rows of an
+    /// insertRows, which are an argument by the step's name.
+    Transaction {
+        /// That of the first.
+        table: Name,
+        steps: Vec<Step>,
+    },
     /// Where the filter accepts more than `rows_max` rows, none goes.
     DeleteRows {
         table: Name,
@@ -240,7 +251,8 @@ impl Body {
             | Body::PatchRow { table, .. }
             | Body::PatchRows { table, .. }
             | Body::DeleteRow { table, .. }
-            | Body::DeleteRows { table, .. } => table,
+            | Body::DeleteRows { table, .. }
+            | Body::Transaction { table, .. } => table,
         }
     }
 
@@ -256,7 +268,8 @@ impl Body {
             | Body::PatchRow { .. }
             | Body::PatchRows { .. }
             | Body::DeleteRow { .. }
-            | Body::DeleteRows { .. } => &[],
+            | Body::DeleteRows { .. }
+            | Body::Transaction { .. } => &[],
         }
     }
 
@@ -270,7 +283,8 @@ impl Body {
             | Body::PatchRow { .. }
             | Body::PatchRows { .. }
             | Body::DeleteRow { .. }
-            | Body::DeleteRows { .. } => true,
+            | Body::DeleteRows { .. }
+            | Body::Transaction { .. } => true,
         }
     }
 
@@ -287,8 +301,14 @@ impl Body {
             | Body::PatchRow { .. }
             | Body::PatchRows { .. }
             | Body::DeleteRow { .. }
-            | Body::DeleteRows { .. } => None,
+            | Body::DeleteRows { .. }
+            | Body::Transaction { .. } => None,
         }
+    }
+
+    /// The functions that it is made of.
+    pub fn steps(&self) -> &[Step] {
+        if let Body::Transaction { steps, .. } = self { steps } else { &[] }
     }
 
     /// The word authors write for the kind.
@@ -305,8 +325,17 @@ impl Body {
             Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
             Body::DeleteRows { .. } => "deleteRows",
+            Body::Transaction { .. } => "transaction",
         }
     }
+}
+
+/// One of the functions of a transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The member of the answer.
+    pub name: Name,
+    pub function: Function,
 }
 
 /// What is made of each group of rows.
@@ -408,6 +437,11 @@ pub enum Source {
     Argument(usize),
     Identity(IdentityField),
     Now,
+    /// A column of the row of an earlier step, by its place among the transaction's.
+    Row {
+        step: usize,
+        column: Name,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -400,7 +400,11 @@ fn when(
         Body::UpsertRow { values, .. } => (true, Some(values), true),
         Body::PatchRow { values, .. } | Body::PatchRows { values, .. } => (true, Some(values), false),
         Body::DeleteRow { .. } | Body::DeleteRows { .. } => (true, None, false),
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::Transaction { .. } => {
             return Vec::new();
         }
     };

@@ -11,7 +11,7 @@ use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::column_type::{ColumnType, Field};
-use crate::function::{Absence, Argument, Body, Expand, Function, Limit, Link, RowsArgument, Selected};
+use crate::function::{Absence, Argument, Body, Expand, Function, Limit, Link, RowsArgument, Selected, Step};
 use crate::model::{Column, Model, Table};
 use crate::name::Name;
 use crate::value::Typed;
@@ -22,14 +22,16 @@ pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// The arguments object of a call.
 pub fn arguments_schema(function: &Function, model: &Model) -> Schema {
     let (mut properties, mut required) = members(&function.arguments);
-    if let Some(RowsArgument { members: of_row, rows_max }) = function.body.rows() {
+    let of_steps = function.body.steps().iter().map(|step| (step.name.as_str(), step.function.body.rows()));
+    for (name, rows) in [(RowsArgument::NAME, function.body.rows())].into_iter().chain(of_steps) {
+        let Some(RowsArgument { members: of_row, rows_max }) = rows else { continue };
         let (of_row, of_row_required) = members(of_row);
         let row = json!({
             "type": "object", "properties": of_row, "required": of_row_required, "additionalProperties": false
         });
         let rows = json!({ "type": "array", "items": row, "minItems": 1, "maxItems": rows_max });
-        properties.insert(RowsArgument::NAME.to_owned(), rows);
-        required.push(RowsArgument::NAME.to_owned());
+        properties.insert(name.to_owned(), rows);
+        required.push(name.to_owned());
     }
     let table = function.body.table();
     let description = format!(
@@ -82,6 +84,12 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
             json!({ "type": "array", "items": group_schema(table, groups, select), "maxItems": groups_max })
         }
         Body::DeleteRow { .. } => only_id(table),
+        Body::Transaction { steps, .. } => {
+            let members: Map<String, Value> =
+                steps.iter().map(|step| (step.name.to_string(), of_step(step, model))).collect();
+            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+            json!({ "type": "object", "properties": members, "required": names, "additionalProperties": false })
+        }
     };
     let mut members = Map::new();
     members.insert("$schema".to_owned(), DIALECT.into());
@@ -90,6 +98,16 @@ pub fn result_schema(function: &Function, model: &Model) -> Schema {
         members.extend(described);
     }
     Schema::from(members)
+}
+
+/// What a step answers, as a part of the whole.
+fn of_step(step: &Step, model: &Model) -> Value {
+    let mut schema = result_schema(&step.function, model).to_value();
+    if let Some(members) = schema.as_object_mut() {
+        members.remove("$schema");
+        members.remove("title");
+    }
+    schema
 }
 
 /// A page: rows, and where to go on from them in either direction.
@@ -358,5 +376,6 @@ const fn deed(body: &Body) -> &'static str {
         Body::PatchRows { .. } => "change rows",
         Body::DeleteRow { .. } => "delete a row",
         Body::DeleteRows { .. } => "delete rows",
+        Body::Transaction { .. } => "run a transaction that begins",
     }
 }

@@ -122,9 +122,10 @@ fn document(loaded: &Loaded, plan: &Plan, certified: &Certified) -> Result<Value
     let mut statements = Vec::new();
     for ((statement, cost), node) in plan.statements().zip(&certified.certificate.statements).zip(&certified.plans) {
         statements.push(json!({
+            "step": cost.step,
             "given": cost.given,
             "sql": statement.sql,
-            "parameters": parameters(loaded, statement),
+            "parameters": parameters(loaded, cost.step.as_deref(), statement),
             "plan": node,
             "reads": cost.reads,
             "sorts": cost.sorts,
@@ -166,10 +167,15 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
             (_, []) => "called without its optional arguments".to_owned(),
             (_, given) => format!("called with {}", given.join(", ")),
         };
+        let which = match &cost.step {
+            Some(step) if cost.given.is_empty() => format!("step `{step}`"),
+            Some(step) => format!("step `{step}`, {which}"),
+            None => which,
+        };
         let label = format!("statement {} of {count}: {which}", number + 1);
         text.push_str(&format!("\n{}\n", style.strong(&wrapped(&label, WIDTH).join("\n"))));
         text.push_str(&indented(&wrapped_sql(&statement.sql)));
-        for (index, parameter) in parameters(loaded, statement).iter().enumerate() {
+        for (index, parameter) in parameters(loaded, cost.step.as_deref(), statement).iter().enumerate() {
             text.push_str(&style.faint(&format!("  ${} {parameter}\n", index + 1)));
         }
         text.push_str("\n  plan\n");
@@ -206,9 +212,12 @@ fn page(loaded: &Loaded, plan: &Plan, certified: &Certified, all: bool) -> Resul
 }
 
 /// What each parameter of the statement is bound to.
-fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
+fn parameters(loaded: &Loaded, step: Option<&str>, statement: &Statement) -> Vec<String> {
     let function = loaded.model.functions.first();
-    let arguments = function.map(|function| match function.body.rows() {
+    let steps = function.map_or(&[][..], |function| function.body.steps());
+    let step = step.and_then(|name| steps.iter().find(|step| step.name == *name));
+    let asking = step.map(|step| &step.function).or(function);
+    let arguments = asking.map(|function| match function.body.rows() {
         Some(rows) => rows.members.as_slice(),
         None => function.arguments.as_slice(),
     });
@@ -241,6 +250,10 @@ fn parameters(loaded: &Loaded, statement: &Statement) -> Vec<String> {
                 || "the version in `If-Match`".to_owned(),
                 |place| format!("the version in `If-Match`, or {}", argument(place)),
             ),
+            Binding::Row { step, column } => match steps.get(*step) {
+                Some(step) => format!("`{column}` of the row of step `{}`", step.name),
+                None => format!("`{column}` of an earlier step's row"),
+            },
             Binding::PageRows => "one row more than the page has".to_owned(),
         })
         .collect()

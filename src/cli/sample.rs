@@ -48,7 +48,8 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => None,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => None,
     })
 }
 
@@ -59,7 +60,7 @@ pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
         // Many rows are no first thing to show.
-        Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } => None,
+        Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } | Body::Transaction { .. } => None,
         Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,
     })
 }

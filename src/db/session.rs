@@ -76,9 +76,19 @@ impl Session {
 
     /// Runs `step` and appends its answer to `out`.
     pub(super) async fn run(&self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Trouble> {
-        let Step { plan, statement, parameters, turn, bytes_max } = *step;
-        let prepared = self.prepared(statement).await.map_err(Trouble::Database)?;
-        let rows = self.client.query_raw(&prepared, parameters).await.map_err(Trouble::Database)?;
+        let prepared = self.prepared(step.statement).await.map_err(Trouble::Database)?;
+        self.run_prepared(&prepared, step, out).await
+    }
+
+    /// [`Session::run`] of what [`Session::prepared`] made: it is sent as soon as this is asked for it.
+    pub(super) async fn run_prepared(
+        &self,
+        prepared: &tokio_postgres::Statement,
+        step: &Step<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Ran, Trouble> {
+        let Step { plan, parameters, turn, bytes_max, .. } = *step;
+        let rows = self.client.query_raw(prepared, parameters).await.map_err(Trouble::Database)?;
         let mut rows = std::pin::pin!(rows);
         let room = Room { bytes: 0, bytes_max };
         let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
@@ -98,7 +108,10 @@ impl Session {
         self.client.query_typed(own.sql, own.parameters).await
     }
 
-    async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+    pub(super) async fn prepared(
+        &self,
+        statement: &Statement,
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         let known = self.cache().get(&statement.key).cloned();
         if let Some(known) = known {
             return Ok(known);

@@ -254,6 +254,59 @@ impl Open<'_> {
         rows.try_into().map_err(|_| Failure::new(Code::Internal, "the database answered another number of statements"))
     }
 
+    /// Runs `steps` one behind the other, sent in one go; the answer of each. Where one fails, which it was, if it
+    /// was one of them: what was run behind it is to be rolled back with the others.
+    ///
+    /// Of those that may have to be run again none but the last sees that done.
+    pub async fn run_all(&mut self, steps: &[Step<'_>]) -> Result<Vec<(Vec<u8>, Ran)>, (Option<usize>, Failure)> {
+        let Some(last) = steps.len().checked_sub(1) else { return Ok(Vec::new()) };
+        let entrance = self.entrance(Name::Extension);
+        self.stage = Stage::Lost;
+        let session = &self.session;
+        let enter = async { if let Some(entrance) = entrance { session.command(&entrance).await } else { Ok(()) } };
+        let running = async {
+            // All are known before the first is run, so that none is sent before one in front of it.
+            let prepared = join_all(steps.iter().map(|step| session.prepared(step.statement))).await;
+            let mut answers = Vec::with_capacity(steps.len());
+            for (step, prepared) in steps.iter().zip(prepared) {
+                answers.push(async move {
+                    let mut out = Vec::new();
+                    let prepared = prepared.map_err(Trouble::Database)?;
+                    let ran = session.run_prepared(&prepared, step, &mut out).await?;
+                    Ok((out, ran))
+                });
+            }
+            join_all(answers).await
+        };
+        let Ok((entered, ran)) = timeout_at(self.deadline, join(enter, running)).await else {
+            return Err((None, Failure::new(Code::StatementTimeout, "the database did not answer in time")));
+        };
+        if let Err(error) = entered {
+            return Err((None, self.not_entered(&error)));
+        }
+        (self.stage, self.name) = (Stage::Begun, Name::Extension);
+        let mut answers = Vec::with_capacity(steps.len());
+        for (place, (step, ran)) in steps.iter().zip(ran).enumerate() {
+            match ran {
+                Ok(answer) => answers.push(answer),
+                Err(Trouble::Answer(failure))
+                    if place == last && step.plan.repeats_when_empty && failure.code == Code::RowNotFound =>
+                {
+                    let mut out = Vec::new();
+                    let ran = self.run(*step, &mut out).await.map_err(|failure| (Some(place), failure))?;
+                    answers.push((out, ran));
+                }
+                Err(Trouble::Answer(failure)) => return Err((Some(place), step.plan.met(failure))),
+                // What is behind it was refused for its sake.
+                Err(Trouble::Database(error)) => {
+                    self.stage = Stage::Lost;
+                    return Err((Some(place), self.failed(&error, Some(step.plan))));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     /// What is sent in front of a statement that is to run in `name`.
     fn entrance(&self, name: Name) -> Option<Cow<'static, str>> {
         let (is_new, begin) = (self.stage == Stage::New, self.isolation.begin());
@@ -305,17 +358,19 @@ impl Open<'_> {
                 (self.stage, self.name) = (Stage::Begun, Name::Extension);
                 Err(failure)
             }
-            (Err(error), _) => {
-                let failure = self.failed(&error, Some(plan));
-                // What is refused before the first statement is nothing that the caller gave.
-                if failure.code == Code::DatabaseUnavailable {
-                    return Err(failure);
-                }
-                let detail = "the gateway could not begin the transaction";
-                Err(Failure { code: Code::Internal, detail: detail.into(), ..failure })
-            }
+            (Err(error), _) => Err(self.not_entered(&error)),
             (Ok(()), Err(Trouble::Database(error))) => Err(self.failed(&error, Some(plan))),
         }
+    }
+
+    /// What is refused before the first statement is nothing that the caller gave.
+    fn not_entered(&mut self, error: &tokio_postgres::Error) -> Failure {
+        let failure = self.failed(error, None);
+        if failure.code == Code::DatabaseUnavailable {
+            return failure;
+        }
+        let detail = "the gateway could not begin the transaction";
+        Failure { code: Code::Internal, detail: detail.into(), ..failure }
     }
 
     /// `plan` is of the statement that failed, where it is none of the gateway's own.

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::plan::compile::{CompileError, compile};
 use crate::plan::cost::suggest::{Suggestion, list_suggestion, suggestion};
 use crate::plan::cost::tree::{self, Node};
-use crate::plan::cost::{Certificate, EmbeddedExcess, Excess, SCAN_ROWS_MAX, judge};
+use crate::plan::cost::{Certificate, EmbeddedExcess, Excess, SCAN_ROWS_MAX, StatementCost, judge};
 use crate::plan::page::Page;
 
 /// One function's certificate, with what it was judged by.
@@ -60,21 +60,28 @@ pub async fn certify(client: &mut Client, model: &Model) -> Result<Vec<Certified
         let name = function.name.to_string();
         let mut certificate = Certificate { function: name.clone(), statements: Vec::new() };
         let mut nodes = Vec::with_capacity(plan.variants.len());
-        let sides = plan.page().map_or(1, Page::side_count);
-        let count = plan.statements().count();
-        for place in 0..count {
-            // Writes choose nothing but whether they are guarded.
-            let bits = if place < plan.variants.len() { place / sides } else { 0 };
-            let answer = explained.next().unwrap_or_default();
-            let node = tree::read(&answer).ok_or_else(|| CertifyError::Unreadable(name.clone()))?;
-            let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
-            let given = given.filter_map(|(_, place)| function.arguments.get(*place));
-            // Of a page, the statements behind the first go on from a cursor's row.
-            let cursor = (place % sides > 0).then(|| CURSOR.to_owned());
-            let version = (place >= plan.variants.len()).then(|| "version".to_owned());
-            let given = given.map(|argument| argument.name.to_string()).chain(cursor).chain(version).collect();
-            certificate.statements.push(judge(model, function, given, &node));
-            nodes.push(node);
+        let steps = function.body.steps().iter().zip(&plan.steps);
+        let parts = steps.map(|(step, of)| (&step.function, &of.plan, Some(step.name.to_string())));
+        let whole = plan.steps.is_empty().then_some((function, plan, None));
+        for (function, plan, step) in parts.chain(whole) {
+            let sides = plan.page().map_or(1, Page::side_count);
+            let count = plan.statements().count();
+            for place in 0..count {
+                // Writes choose nothing but whether they are guarded.
+                let bits = if place < plan.variants.len() { place / sides } else { 0 };
+                let answer = explained.next().unwrap_or_default();
+                let node = tree::read(&answer).ok_or_else(|| CertifyError::Unreadable(name.clone()))?;
+                let given = plan.optional.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
+                let given = given.filter_map(|(_, place)| function.arguments.get(*place));
+                // Of a page, the statements behind the first go on from a cursor's row.
+                let cursor = (place % sides > 0).then(|| CURSOR.to_owned());
+                let version = (place >= plan.variants.len()).then(|| "version".to_owned());
+                let given = given.map(|argument| argument.name.to_string()).chain(cursor).chain(version).collect();
+                certificate
+                    .statements
+                    .push(StatementCost { step: step.clone(), ..judge(model, function, given, &node) });
+                nodes.push(node);
+            }
         }
         certified.push(Certified { certificate, plans: nodes });
     }
@@ -106,7 +113,18 @@ pub fn refusals(model: &Model, certified: &[Certified], allowed: &BTreeSet<Strin
     let functions = model.functions.iter().zip(certified);
     functions
         .filter(|(function, _)| !allowed.contains(function.name.as_str()))
-        .flat_map(|(function, certified)| complaints(model, function, &certified.certificate))
+        .flat_map(|(function, certified)| {
+            let name = function.name.as_str();
+            let statements = &certified.certificate.statements;
+            let whole = statements.iter().filter(|cost| cost.step.is_none());
+            let mut found = complaints(model, name, &format!("function `{name}`"), function, whole);
+            for step in function.body.steps() {
+                let what = format!("step `{}` of function `{name}`", step.name);
+                let of_step = statements.iter().filter(|cost| cost.step.as_deref() == Some(step.name.as_str()));
+                found.extend(complaints(model, name, &what, &step.function, of_step));
+            }
+            found
+        })
         .collect()
 }
 
@@ -123,23 +141,28 @@ pub fn must_exist(model: &Model, allowed: &BTreeSet<String>) -> Result<(), Certi
 }
 
 /// What an author is told of a certificate: nothing where all is bounded or the author accepts it.
-fn complaints(model: &Model, function: &Function, certificate: &Certificate) -> Vec<Diagnostic> {
+fn complaints<'c>(
+    model: &Model,
+    name: &str,
+    what: &str,
+    function: &Function,
+    statements: impl Iterator<Item = &'c StatementCost>,
+) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     if function.scan_allowed {
         return found;
     }
-    let name = &function.name;
-    let mut complain = |excess: Excess, what: String, hint: String| {
+    let mut complain = |excess: Excess, how: String, hint: String| {
         let code = match excess {
             Excess::Sort => "unbounded_sort",
             Excess::Scan => "unbounded_scan",
         };
         if !found.iter().any(|known| known.code == code && known.hint.as_deref() == Some(hint.as_str())) {
-            let message = format!("function `{name}`{what}");
+            let message = format!("{what}{how}");
             found.push(Diagnostic::new(code, pointer_to("/functions", name), message).with_hint(hint));
         }
     };
-    for statement in &certificate.statements {
+    for statement in statements {
         let called = called_with(function, &statement.given);
         // An index that spares the sort bounds the scan too, so one complaint is enough.
         if let Some(excess) = statement.excesses.first() {
@@ -204,7 +227,8 @@ fn called_with(function: &Function, given: &[String]) -> String {
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => None,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => None,
     };
     // A first page is nothing that a caller leaves something out for.
     let mut arguments = function.arguments.iter().enumerate().filter(|(place, _)| Some(*place) != page);

@@ -26,6 +26,8 @@ pub enum Shape {
     Row(RowWriter),
     /// The one `bigint` of the one row.
     Number,
+    /// An object of what the steps of a transaction answer, which is put together from them.
+    Steps,
 }
 
 /// Why a row could not be written: the database holds other types than the plan was made for.
@@ -140,7 +142,7 @@ impl Answer {
         match shape {
             Shape::Rows(_) => text.push(b'['),
             Shape::Page(_) => turning = turn.map(|turn| Box::new(Turning::begin(turn.clone(), &mut text))),
-            Shape::Row(_) | Shape::Number => {}
+            Shape::Row(_) | Shape::Number | Shape::Steps => {}
         }
         Answer { text, rows: 0, version: None, rows_min: 0, turning, bytes_max: room.bytes_max, is_too_large: false }
     }
@@ -175,6 +177,7 @@ impl Answer {
                 self.version = writer.version_of(row)?;
                 writer.write(&mut self.text, |_| row.next_field())
             }
+            Shape::Steps => Err(Unreadable(0)),
             Shape::Number => row.next_field()?.and_then(|bytes| number(&mut self.text, bytes)).ok_or(Unreadable(0)),
         };
         if self.text.len() > self.bytes_max {
@@ -203,6 +206,7 @@ impl Answer {
                 return Err(Failure::new(Code::RowNotFound, "no row has this `id`"));
             }
             Shape::Number if self.rows == 0 => return Err(Unreadable(0).into()),
+            Shape::Steps => return Err(Unreadable(0).into()),
             Shape::Row(_) | Shape::Number => {}
         }
         Ok(Text { json: self.text, version: self.version })

@@ -26,6 +26,8 @@ pub struct Arguments {
     slots: Vec<Slot>,
     /// The arguments are those of each element of the one argument `rows`; so many at most.
     rows_max: Option<u32>,
+    /// Beside the slots: arguments that hold rows, each by its name.
+    lists: Vec<(Box<str>, Arguments)>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Given {
     pub version: Option<i64>,
     /// The same for each of the call's rows, where the function takes rows.
     pub rows: Vec<Vec<Option<Typed>>>,
+    /// The rows of each list of rows, where the function takes several things.
+    pub lists: Vec<Vec<Vec<Option<Typed>>>>,
     /// A fresh id for each of those rows, growing; see [`Given::with_ids`].
     pub row_ids: Vec<Uuid>,
 }
@@ -56,6 +60,17 @@ impl Given {
     pub fn with_ids(mut self, fresh: fn() -> Uuid) -> Given {
         self.row_ids = self.rows.iter().map(|_| fresh()).collect();
         self
+    }
+
+    /// What a step is given that takes the arguments at these places, or the list of rows at this one.
+    #[must_use]
+    pub fn of_step(&self, takes: &[usize], list: Option<usize>, fresh: fn() -> Uuid) -> Given {
+        if let Some(list) = list {
+            let rows = self.lists.get(list).cloned().unwrap_or_default();
+            return Given { rows, ..Given::default() }.with_ids(fresh);
+        }
+        let taken = |(place, value): (usize, &Option<Typed>)| value.clone().filter(|_| takes.contains(&place));
+        Given { values: self.values.iter().enumerate().map(taken).collect(), ..Given::default() }
     }
 
     pub fn has(&self, place: usize) -> bool {
@@ -87,7 +102,14 @@ impl Arguments {
                 is_pattern: argument.is_pattern,
             })
             .collect();
-        Arguments { slots, rows_max: None }
+        Arguments { slots, rows_max: None, lists: Vec::new() }
+    }
+
+    /// With arguments that hold rows, by their names.
+    #[must_use]
+    pub fn with_lists<'a>(mut self, lists: impl Iterator<Item = (&'a str, &'a RowsArgument)>) -> Self {
+        self.lists = lists.map(|(name, rows)| (name.into(), Arguments::of_rows(rows))).collect();
+        self
     }
 
     /// The members of each of the rows of a call.
@@ -107,8 +129,11 @@ impl Arguments {
         let members = if text.is_empty() { Vec::new() } else { members(text, depth_max)? };
         let mut complaints = Vec::new();
         let given = match self.rows_max {
-            None => Given { values: self.read(&members, &mut complaints), ..Given::default() },
-            Some(max) => Given { rows: rows::read(self, &members, max, &mut complaints), ..Given::default() },
+            None => self.read_all(&members, &mut complaints),
+            Some(max) => {
+                let rows = rows::read(self, RowsArgument::NAME, &members, max, &mut complaints);
+                Given { rows, ..Given::default() }
+            }
         };
         if complaints.is_empty() {
             return Ok(given);
@@ -119,6 +144,23 @@ impl Arguments {
             more => format!("{} of the arguments cannot be used; `errors` names each", more.len()),
         };
         Err(Failure::new(Code::ArgumentsInvalid, detail).with_complaints(complaints))
+    }
+
+    /// Lists of rows, and then every other argument.
+    fn read_all(&self, members: &[(Cow<'_, str>, &RawValue)], complaints: &mut Vec<Complaint>) -> Given {
+        if self.lists.is_empty() {
+            return Given { values: self.read(members, complaints), ..Given::default() };
+        }
+        let of = |list: &str| -> Vec<(Cow<'_, str>, &RawValue)> {
+            members.iter().filter(|(name, _)| **name == *list).cloned().collect()
+        };
+        let mut lists = Vec::with_capacity(self.lists.len());
+        for (name, of_row) in &self.lists {
+            lists.push(rows::read(of_row, name, &of(name), of_row.rows_max.unwrap_or_default(), complaints));
+        }
+        let is_other = |name: &str| !self.lists.iter().any(|(list, _)| **list == *name);
+        let others: Vec<_> = members.iter().filter(|(name, _)| is_other(name)).cloned().collect();
+        Given { values: self.read(&others, complaints), lists, ..Given::default() }
     }
 
     /// The value of each argument among `members`.
@@ -140,12 +182,15 @@ impl Arguments {
     fn unknown(&self, name: &str) -> Complaint {
         // A hostile name may be as long as the body; what is echoed is bounded.
         let shown: String = name.chars().take(64).collect();
-        let names = self.slots.iter().map(|slot| slot.name.as_ref());
-        let message = match nearest(&shown, names) {
+        let lists = self.lists.iter().map(|(name, _)| name.as_ref());
+        let names = self.slots.iter().map(|slot| slot.name.as_ref()).chain(lists);
+        let message = match nearest(&shown, names.clone()) {
             Some(nearest) => format!("`{shown}` is not an argument; did you mean `{nearest}`?"),
-            None if self.slots.is_empty() => format!("`{shown}` is not an argument; the function takes none"),
+            None if self.slots.is_empty() && self.lists.is_empty() => {
+                format!("`{shown}` is not an argument; the function takes none")
+            }
             None => {
-                let names: Vec<String> = self.slots.iter().map(|slot| format!("`{}`", slot.name)).collect();
+                let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
                 format!("`{shown}` is not an argument; expected {}", names.join(", "))
             }
         };

@@ -8,6 +8,7 @@ mod expand;
 mod guard;
 mod insert;
 mod page;
+mod transaction;
 mod when;
 mod write;
 
@@ -54,6 +55,9 @@ pub enum CompileError {
 /// Compiles `function` of `model`; every statement of it has passed [`proof`].
 pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError> {
     let table = model.table(function.body.table().as_str()).ok_or(CompileError::Table)?;
+    if let Body::Transaction { steps, .. } = &function.body {
+        return transaction::plan(model, table, function, steps);
+    }
     let optional: Vec<usize> = if function.body.writes() { Vec::new() } else { droppable(function).collect() };
     let owned: Vec<&str> =
         model.tables.iter().filter(|table| table.owner().is_some()).map(|table| table.name.as_str()).collect();
@@ -94,6 +98,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         needs_one_of: write::needs_one_of(function),
         accepted_rows_max: write::rows_max(function),
         unmet: when::unmet(function),
+        steps: Vec::new(),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
     })
@@ -153,7 +158,8 @@ fn version(function: &Function) -> Option<Option<usize>> {
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRows { .. }
-        | Body::DeleteRows { .. } => None,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => None,
     }
 }
 
@@ -180,6 +186,9 @@ pub fn source(value: &Source, column_type: &ColumnType, parameters: &mut Paramet
             parameters.bind(Binding::Identity { field: *field, text }, column_type)
         }
         Source::Now => now(column_type),
+        Source::Row { step, column } => {
+            parameters.bind(Binding::Row { step: *step, column: column.clone() }, column_type)
+        }
     }
 }
 
@@ -204,7 +213,9 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
                 let rows = match offset {
                     Source::Literal(Typed::Int8(rows)) => *rows as u64,
                     Source::Argument(index) => parameters.bind_number(Binding::Argument(*index)),
-                    Source::Literal(_) | Source::Identity(_) | Source::Now => return Err(CompileError::Column),
+                    Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => {
+                        return Err(CompileError::Column);
+                    }
                 };
                 select.offset(rows);
             }
@@ -223,7 +234,7 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         Body::GetRow { id, fields, expand, .. } => {
             let mut select = Query::select();
             let id = id_is(id, &mut parameters);
-            let base = if expand.is_empty() { versioned(fields) } else { fields.clone() };
+            let base = if expand.is_empty() { returned(fields, function) } else { fields.clone() };
             select.exprs(answered(table, &base)).from(target).cond_where(Cond::all().add(scope).add(id));
             if expand.is_empty() {
                 parameters.statement(&select)
@@ -249,7 +260,8 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => {
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => {
             write::statement(model, table, function, given.guarded, target, scope, parameters)?
         }
     };
@@ -354,6 +366,13 @@ fn versioned(fields: &[Name]) -> Vec<Name> {
     fields.iter().cloned().chain(version).collect()
 }
 
+/// [`versioned`] with the columns that later steps ask for.
+fn returned(fields: &[Name], function: &Function) -> Vec<Name> {
+    let mut columns = versioned(fields);
+    columns.extend(function.kept.iter().filter(|kept| !fields.contains(kept) && **kept != *VERSION).cloned());
+    columns
+}
+
 /// Writes one row, and tells its version.
 fn row_writer(table: &Table, fields: &[Name]) -> Result<RowWriter, CompileError> {
     let place = versioned(fields).iter().position(|name| *name == *VERSION).ok_or(CompileError::Column)?;
@@ -409,6 +428,7 @@ fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, Com
         | Body::UpsertRow { fields, .. }
         | Body::PatchRow { fields, .. } => Shape::Row(row_writer(table, fields)?),
         Body::CountRows { .. } => Shape::Number,
+        Body::Transaction { .. } => Shape::Steps,
         Body::AggregateRows { groups, select, .. } => Shape::Rows(aggregate::writer(table, groups, select)),
         Body::DeleteRow { .. } => Shape::Row(RowWriter::new(table.columns.iter().filter(|column| column.name == "id"))),
         Body::DeleteRows { .. } => {

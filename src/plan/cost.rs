@@ -41,6 +41,9 @@ pub struct Certificate {
 /// What one statement reads and sorts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatementCost {
+    /// Of a transaction, which step it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// The optional arguments that a call of this statement gives.
     pub given: Vec<String>,
     pub reads: Vec<Read>,
@@ -116,6 +119,7 @@ pub fn judge(model: &Model, function: &Function, given: Vec<String>, root: &Node
         model,
         function,
         cost: StatementCost {
+            step: None,
             given,
             reads: Vec::new(),
             sorts: false,
@@ -287,7 +291,8 @@ fn rows_max(function: &Function) -> Option<u32> {
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
-        | Body::DeleteRow { .. } => None,
+        | Body::DeleteRow { .. }
+        | Body::Transaction { .. } => None,
     }
 }
 

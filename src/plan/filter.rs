@@ -47,7 +47,7 @@ pub fn condition_on(
                 let list = match value {
                     Source::Argument(index) => parameters.bind_array(Binding::Argument(*index), column_type),
                     Source::Literal(list) => parameters.bind_array(Binding::Literal(list.clone()), column_type),
-                    Source::Identity(_) | Source::Now => return Err(CompileError::List),
+                    Source::Identity(_) | Source::Now | Source::Row { .. } => return Err(CompileError::List),
                 };
                 return Ok(Some(Cond::all().add(left.eq(PgFunc::any(list)))));
             }
@@ -98,13 +98,15 @@ fn special(
                 let binding = Binding::Element { argument: *argument, element: items.storage().element };
                 left.binary(PgBinOper::Contains, parameters.bind_array(binding, items))
             }
-            Source::Identity(_) | Source::Now => source(value, items, parameters).eq(PgFunc::any(left)),
+            Source::Identity(_) | Source::Now | Source::Row { .. } => {
+                source(value, items, parameters).eq(PgFunc::any(left))
+            }
         },
         (Operator::Contains, _) => left.binary(PgBinOper::Contains, source(value, column_type, parameters)),
         (Operator::IsNull, _) => match value {
             Source::Literal(Typed::Bool(true)) => left.is_null(),
             Source::Literal(Typed::Bool(false)) => left.is_not_null(),
-            Source::Literal(_) | Source::Argument(_) | Source::Identity(_) | Source::Now => {
+            Source::Literal(_) | Source::Argument(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => {
                 left.is_null().eq(source(value, &ColumnType::Boolean, parameters))
             }
         },
@@ -126,7 +128,9 @@ fn text_at(value: &Source, anchor: Anchor, parameters: &mut Parameters) -> Resul
     let binding = match value {
         Source::Literal(Typed::Text(text)) => Binding::Literal(Typed::Text(pattern(text, anchor).collect())),
         Source::Argument(argument) => Binding::Pattern { argument: *argument, anchor },
-        Source::Literal(_) | Source::Identity(_) | Source::Now => return Err(CompileError::Pattern),
+        Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => {
+            return Err(CompileError::Pattern);
+        }
     };
     Ok(parameters.bind(binding, &ColumnType::String { min: None, max: None, pattern: None }))
 }

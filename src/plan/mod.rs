@@ -67,6 +67,8 @@ pub struct Plan {
     pub accepted_rows_max: Option<u32>,
     /// What a caller is told where the conditions of a write do not hold.
     pub unmet: Option<Unmet>,
+    /// Of a transaction: what it is made of, in this order. It has no statement of its own.
+    pub steps: Vec<PlanStep>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,
@@ -78,6 +80,22 @@ pub struct Unmet {
     pub detail: Box<str>,
     /// The argument that names the row which does not meet it, as a JSON pointer.
     pub pointer: Option<Box<str>>,
+}
+
+/// One of the plans of a transaction.
+#[derive(Debug)]
+pub struct PlanStep {
+    /// The member of the answer.
+    pub name: Box<str>,
+    pub plan: Plan,
+    /// Whether it is sent only when those before it were answered.
+    pub waits: bool,
+    /// Whether its row is new whenever it has one, so that its id is known before it is sent.
+    pub makes_row: bool,
+    /// The places of the arguments that it takes.
+    pub takes: Vec<usize>,
+    /// Where it takes rows: their place among the call's lists of rows.
+    pub list: Option<usize>,
 }
 
 /// A write of one row that happens only where the row still has a version.
@@ -92,8 +110,12 @@ pub struct Guard {
 }
 
 impl Plan {
-    /// Every statement it has.
+    /// Every statement it has, and those of its steps.
     pub fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.own_statements().chain(self.steps.iter().flat_map(|step| step.plan.own_statements()))
+    }
+
+    fn own_statements(&self) -> impl Iterator<Item = &Statement> {
         self.variants.iter().chain(self.guard.iter().map(|guard| &guard.statement)).map(AsRef::as_ref)
     }
 
@@ -133,7 +155,7 @@ impl Plan {
     pub fn page(&self) -> Option<&Page> {
         match &self.shape {
             Shape::Page(page) => Some(page),
-            Shape::Rows(_) | Shape::Row(_) | Shape::Number => None,
+            Shape::Rows(_) | Shape::Row(_) | Shape::Number | Shape::Steps => None,
         }
     }
 }

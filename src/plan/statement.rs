@@ -10,6 +10,7 @@ use postgres_types::Type;
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType, Storage};
 use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::like::Anchor;
+use rowgate_schema_dsl::name::Name;
 use rowgate_schema_dsl::value::Typed;
 use sea_query::prepare::SqlWriter;
 use sea_query::{Expr, ExprTrait, PostgresQueryBuilder, QueryBuilder, QueryStatementWriter, Value};
@@ -56,6 +57,8 @@ pub enum Binding {
     RowIdsGiven(usize),
     /// The value of this key in the row that a page goes on from.
     Cursor(usize),
+    /// This column of the row of an earlier step of the transaction.
+    Row { step: usize, column: Name },
     /// How many rows are fetched for a page: one more than are answered.
     PageRows,
     /// The version that the row must still have: the call's own, or the argument at this place.

@@ -71,7 +71,7 @@ fn check_prints_the_definition_that_is_read_again() {
         assert_eq!(serde_json::to_value(&read.definition).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
     }
     insta::assert_snapshot!(run(rowgate(["check"]).arg(example("live-poll"))).ok(), @"
-    no complaints: live-poll 1.0.0 has 2 tables and 11 functions
+    no complaints: live-poll 1.0.0 has 2 tables and 12 functions
       table rules: 6 columns per instance
       table votes: 2 columns per instance
       addRule     insertRow      rules  editor

@@ -28,6 +28,7 @@ mod pipeline;
 mod quota;
 mod rows;
 mod script;
+mod steps;
 mod support;
 mod transaction;
 mod types;

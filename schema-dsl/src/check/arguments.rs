@@ -13,7 +13,8 @@ use crate::definition::{Body, Definition, Filter, Function, Operand, Validator, 
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{Absence, Argument, CURSOR, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
 use crate::like;
-use crate::model::DefaultValue;
+use crate::model::{DefaultValue, Table};
+use crate::name::Name;
 use crate::value::Typed;
 
 /// A function's arguments while its body is read.
@@ -22,6 +23,26 @@ pub(crate) struct Arguments<'a> {
     by_name: BTreeMap<&'a str, Gathered<'a>>,
     /// Whether `cursor` is the gateway's own, which drops no condition.
     has_cursor: bool,
+    /// The steps of the transaction that the function belongs to.
+    steps: Vec<StepRow<'a>>,
+    /// How many of them stand before what is read now.
+    earlier: usize,
+    /// Columns of their rows that were asked for.
+    asked: Vec<(usize, Name)>,
+}
+
+/// What a step of a transaction has for later ones.
+pub(crate) struct StepRow<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) word: &'static str,
+    pub(crate) rows: StepRows<'a>,
+}
+
+pub(crate) enum StepRows<'a> {
+    /// One, of this table; none where the table has been complained about.
+    One(Option<&'a Table>),
+    /// Many, or none.
+    Other,
 }
 
 /// What is known of one argument.
@@ -69,15 +90,14 @@ pub(crate) enum Need {
 }
 
 impl<'a> Arguments<'a> {
-    /// Every argument that `function` names, with the validator given to it.
+    /// Every argument that these functions name, each at its pointer, with the validator given to it.
     pub(crate) fn of(
-        function: &'a Function,
-        pointer: &str,
+        functions: &[(&'a Function, &str)],
         definition: &Definition,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Arguments<'a> {
         let mut by_name: BTreeMap<&str, Gathered<'a>> = BTreeMap::new();
-        for (pointer, operand) in operands(function, pointer) {
+        for (pointer, operand) in functions.iter().flat_map(|(function, pointer)| operands(function, pointer)) {
             let Operand::Argument { name, validator } = operand else { continue };
             let gathered = by_name.entry(name).or_insert_with(|| {
                 names::name("argument", name, &pointer_to(&pointer, "arg"), diagnostics);
@@ -105,15 +125,50 @@ impl<'a> Arguments<'a> {
         let arguments =
             by_name.iter().map(|(name, gathered)| ("argument", *name, pointer_to(&gathered.pointer, "arg")));
         names::distinct(arguments, diagnostics);
-        let has_cursor = matches!(function.body, Body::QueryRows { page: true, .. }) && !by_name.contains_key(CURSOR);
-        if has_cursor {
+        let paged = functions.iter().find(|(function, _)| matches!(function.body, Body::QueryRows { page: true, .. }));
+        let paged = paged.filter(|_| !by_name.contains_key(CURSOR));
+        if let Some((_, pointer)) = paged {
             let pointer = format!("{pointer}/page");
             by_name.insert(CURSOR, Gathered { pointer, ..Gathered::default() });
         }
+        let has_cursor = paged.is_some();
         for (place, gathered) in by_name.values_mut().enumerate() {
             gathered.place = place;
         }
-        Arguments { by_name, has_cursor }
+        Arguments { by_name, has_cursor, steps: Vec::new(), earlier: 0, asked: Vec::new() }
+    }
+
+    /// With the steps of a transaction, of which so many stand before what is read next.
+    pub(crate) fn within(&mut self, steps: Vec<StepRow<'a>>) {
+        self.steps = steps;
+    }
+
+    pub(crate) fn at_step(&mut self, place: usize) {
+        self.earlier = place;
+    }
+
+    pub(crate) fn steps(&self) -> &[StepRow<'a>] {
+        &self.steps
+    }
+
+    pub(crate) fn earlier(&self) -> &[StepRow<'a>] {
+        self.steps.get(..self.earlier).unwrap_or_default()
+    }
+
+    /// Notes that `column` of the row of the step at `place` is asked for.
+    pub(crate) fn ask(&mut self, place: usize, column: &Name) {
+        if !self.asked.iter().any(|(step, known)| *step == place && known == column) {
+            self.asked.push((place, column.clone()));
+        }
+    }
+
+    pub(crate) fn asked(&self) -> &[(usize, Name)] {
+        &self.asked
+    }
+
+    /// Whether some place takes the argument `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     /// Whether the author declared an argument that is named as the gateway's own; its first use.
@@ -376,6 +431,8 @@ fn operands<'a>(function: &'a Function, pointer: &str) -> Vec<(String, &'a Opera
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));
         }
         Body::DeleteRows { filter, .. } => filter_operands(filter, "/filter", 1, &mut add),
+        // Its steps are read one by one.
+        Body::Transaction { .. } => {}
         Body::PatchRow { id, values, version, .. } => {
             add("/id", id);
             values.iter().for_each(|(name, value)| add(&pointer_to("/values", name), value));

@@ -166,7 +166,7 @@ impl Reading<'_, '_, '_> {
         let column_type = compared_type(*op, value_type(self.columns.table(), column).without_limits());
         let what = format!("the comparison with column `{}`", column.name);
         let is_bounded = *op == Operator::In || is_pattern_of(*op, &column.column_type);
-        if is_pattern_of(*op, &column.column_type) && matches!(value, Operand::Identity(_)) {
+        if is_pattern_of(*op, &column.column_type) && matches!(value, Operand::Identity(_) | Operand::Row { .. }) {
             let message = format!("`{}` compares column `{}` with a text or an argument", op.as_str(), column.name);
             let diagnostic = Diagnostic::new("value_expected", pointer, message);
             self.diagnostics.push(diagnostic.with_hint("compare with an identity by `=`"));
@@ -279,7 +279,12 @@ fn is_list(operand: &Operand) -> bool {
     match operand {
         Operand::Literal(value) => value.is_array(),
         Operand::Argument { .. } => true,
-        Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => false,
+        Operand::Identity(_)
+        | Operand::Now
+        | Operand::Row { .. }
+        | Operand::Increment(_)
+        | Operand::Append(_)
+        | Operand::Remove(_) => false,
     }
 }
 

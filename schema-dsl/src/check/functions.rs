@@ -4,6 +4,7 @@ pub(crate) mod aggregate;
 mod conditions;
 mod conflict;
 mod expand;
+mod transaction;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -60,15 +61,18 @@ pub(crate) fn value_type(table: &Table, column: &Column) -> ColumnType {
     }
 }
 
-fn function(
-    ground: Ground<'_>,
-    text: &str,
-    declared: &definition::Function,
+fn function<'a>(
+    ground: Ground<'a>,
+    text: &'a str,
+    declared: &'a definition::Function,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Function> {
+    if let definition::Body::Transaction { steps } = &declared.body {
+        return transaction::transaction(ground, text, declared, steps, diagnostics);
+    }
     let pointer = pointer_to("/functions", text);
     let name = names::name("function", text, &pointer, diagnostics);
-    let mut arguments = Arguments::of(declared, &pointer, ground.definition, diagnostics);
+    let mut arguments = Arguments::of(&[(declared, &pointer)], ground.definition, diagnostics);
     let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
     let mut reading = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics };
     let body = reading.body(&declared.body);
@@ -94,7 +98,7 @@ fn function(
     };
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
-    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, when, body })
+    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, when, kept: Vec::new(), body })
 }
 
 /// Refuses `own` where rows belong to no user.
@@ -200,6 +204,8 @@ impl<'a> Reading<'_, 'a, '_> {
                 let table = table.name.clone();
                 Some(Body::PatchRows { table, filter: filter?, values: values?, rows_max, fields })
             }
+            // Read step by step.
+            definition::Body::Transaction { .. } => None,
             definition::Body::DeleteRows { table, filter, max_rows } => {
                 let table = self.table(table)?;
                 let filter = self.condition(table, filter)?;
@@ -286,7 +292,7 @@ impl<'a> Reading<'_, 'a, '_> {
         match self.paging("limit", operand, min, QUERY_ROWS_MAX, i64::from(QUERY_ROWS_MAX))? {
             Source::Literal(Typed::Int8(rows)) => u32::try_from(rows).ok().map(Limit::Literal),
             Source::Argument(argument) => Some(Limit::Argument { argument, max: QUERY_ROWS_MAX }),
-            Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+            Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => None,
         }
     }
 
@@ -299,7 +305,12 @@ impl<'a> Reading<'_, 'a, '_> {
         let pointer = pointer_to(self.pointer, member);
         match operand {
             Operand::Literal(_) | Operand::Argument { .. } => {}
-            Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
+            Operand::Identity(_)
+            | Operand::Now
+            | Operand::Row { .. }
+            | Operand::Increment(_)
+            | Operand::Append(_)
+            | Operand::Remove(_) => {
                 let message = format!("`{member}` is a number of rows");
                 let diagnostic = Diagnostic::new("invalid_paging", pointer, message);
                 self.diagnostics.push(diagnostic.with_hint("give an integer or an argument"));
@@ -319,7 +330,7 @@ impl<'a> Reading<'_, 'a, '_> {
     fn id(&mut self, table: &Table, operand: &Operand) -> Option<Source> {
         let pointer = pointer_to(self.pointer, "id");
         match operand {
-            Operand::Literal(_) | Operand::Argument { .. } => {}
+            Operand::Literal(_) | Operand::Argument { .. } | Operand::Row { .. } => {}
             Operand::Identity(_) | Operand::Now | Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
                 let message = "a row's `id` is made by the gateway; nothing but an argument or a literal can be one";
                 let hint = "use `arg(\"id\")`, or find the row by another column with queryRows";
@@ -343,6 +354,7 @@ impl<'a> Reading<'_, 'a, '_> {
             Operand::Literal(_)
             | Operand::Identity(_)
             | Operand::Now
+            | Operand::Row { .. }
             | Operand::Increment(_)
             | Operand::Append(_)
             | Operand::Remove(_) => {
@@ -361,7 +373,7 @@ impl<'a> Reading<'_, 'a, '_> {
         };
         match operands::source(operand, target, &pointer, self.arguments, self.diagnostics)? {
             Source::Argument(place) => Some(Some(place)),
-            Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+            Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => None,
         }
     }
 

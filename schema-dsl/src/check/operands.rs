@@ -1,5 +1,7 @@
 //! Where a value comes from: literals typed, arguments noted, facts about the caller admitted.
 
+mod rows;
+
 use serde_json::Value;
 
 use crate::check::arguments::{Arguments, Need, Use, phrase};
@@ -61,6 +63,10 @@ pub(crate) fn source(
             let hint = "use a timestamp or date column";
             diagnostics.push(Diagnostic::new("now_type", pointer, message).with_hint(hint));
             None
+        }
+        Operand::Row { step, column } => {
+            let target = Target { what, column_type, need, nullable, is_bounded };
+            rows::source(step, column, &target, pointer, arguments, diagnostics)
         }
         Operand::Increment(_) | Operand::Append(_) | Operand::Remove(_) => {
             let word = operand.change().map_or("increment", |(word, _)| word);

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod expand;
+mod transaction;
 mod when;
 mod write;
 
@@ -34,6 +35,7 @@ enum Kind {
     PatchRows,
     DeleteRow,
     DeleteRows,
+    Transaction,
 }
 
 const KINDS: Choices<'static, Kind> = Choices {
@@ -51,6 +53,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("patchRows", Kind::PatchRows),
         ("deleteRow", Kind::DeleteRow),
         ("deleteRows", Kind::DeleteRows),
+        ("transaction", Kind::Transaction),
     ],
     synonyms: &[
         ("select", "queryRows"),
@@ -74,7 +77,7 @@ const KINDS: Choices<'static, Kind> = Choices {
         ("removerows", "deleteRows"),
         ("deletemany", "deleteRows"),
     ],
-    later: &["transaction", "query", "mutation", "action"],
+    later: &["query", "mutation", "action"],
 };
 
 const ROLES: Choices<'static, Role> = Choices {
@@ -166,6 +169,7 @@ impl Kind {
             Kind::PatchRows => "patchRows",
             Kind::DeleteRow => "deleteRow",
             Kind::DeleteRows => "deleteRows",
+            Kind::Transaction => "transaction",
         }
     }
 
@@ -250,6 +254,7 @@ impl Kind {
                 "access",
                 "editorOnly",
             ],
+            Kind::Transaction => &["kind", "steps", "access", "editorOnly"],
             Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "when", "own", "scan", "access", "editorOnly"],
         }
     }
@@ -257,6 +262,18 @@ impl Kind {
 
 /// Reads a function; `None` after a complaint about something it cannot be without.
 pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Function> {
+    one(value, at, Place::Alone, complaints)
+}
+
+/// Where a function stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Alone,
+    /// Who may call is said of the transaction.
+    Step,
+}
+
+fn one(value: &Value, at: &str, place: Place, complaints: &mut Complaints) -> Option<Function> {
     let map = object(value, at, "a function: an object with `kind` and `table`", complaints)?;
     let word = required(map, "kind", "a kind of function such as `queryRows`", at, complaints)?;
     let (kind, guessed) = match choice(word, &pointer_to(at, "kind"), &KINDS, complaints) {
@@ -264,10 +281,30 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
         Err(Some(kind)) => (kind, true),
         Err(None) => return None,
     };
-    refuse_unknown(map, at, &format!("`{}`", kind.word()), kind.options(), LATER, complaints);
+    let options: Vec<&str> = kind.options().iter().copied().filter(|option| place.has(option)).collect();
+    let what = match place {
+        Place::Alone => format!("`{}`", kind.word()),
+        Place::Step => format!("the step `{}`", kind.word()),
+    };
+    if let (Kind::Transaction, Place::Step) = (kind, place) {
+        let diagnostic = Diagnostic::new("misplaced_step", at, "a transaction cannot be a step of another");
+        complaints.push(diagnostic.with_hint("write its steps among those of the whole"));
+        return None;
+    }
+    refuse_unknown(map, at, &what, &options, LATER, complaints);
     let access = access(map, at, complaints);
     let own = flag(map, "own", at, complaints);
     let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
+    if let Kind::Transaction = kind {
+        let steps = transaction::steps(map, at, complaints)?;
+        return (!guessed).then_some(Function {
+            access,
+            own,
+            scan,
+            when: Vec::new(),
+            body: Body::Transaction { steps },
+        });
+    }
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
     // Read before `table` is asked for, so that everything wrong with the function is said.
@@ -277,6 +314,15 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
         return None;
     }
     body.map(|body| Function { access, own, scan, when, body })
+}
+
+impl Place {
+    fn has(self, option: &str) -> bool {
+        match self {
+            Place::Alone => true,
+            Place::Step => !["access", "editorOnly"].contains(&option),
+        }
+    }
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.
@@ -364,6 +410,7 @@ fn body(kind: Kind, map: &Map<String, Value>, table: &str, at: &str, complaints:
             let version = write::version(map, at, complaints);
             Some(Body::PatchRow { table, id: id?, values: values?, version, fields })
         }
+        Kind::Transaction => None,
         Kind::DeleteRow => {
             let version = write::version(map, at, complaints);
             Some(Body::DeleteRow { table, id: id(map, at, complaints)?, version })

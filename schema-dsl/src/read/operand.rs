@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use crate::definition::{DefaultValue, IdentityField, Operand};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::read::column;
-use crate::read::complaints::{Choices, Complaints, choice, one_of, refuse_unknown, text, unknown_option, wrong_type};
+use crate::read::complaints::{
+    Choices, Complaints, choice, one_of, refuse_unknown, required, text, unknown_option, wrong_type,
+};
 
-const OPERANDS: &[&str] = &["arg", "identity", "now", "increment", "append", "remove", "literal"];
+const OPERANDS: &[&str] = &["arg", "identity", "now", "row", "increment", "append", "remove", "literal"];
 const DEFAULTS: &[&str] = &["now", "literal"];
 
 const IDENTITY_FIELDS: Choices<'static, IdentityField> = Choices {
@@ -39,7 +41,11 @@ const IDENTITY_FIELDS: Choices<'static, IdentityField> = Choices {
 pub(super) fn operand(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Operand> {
     let Value::Object(map) = value else { return Some(Operand::Literal(value.clone())) };
     let form = form(map, at, "a value", OPERANDS, complaints)?;
-    let known = if form == "arg" { &["arg", "validator"] as &[&str] } else { &[form] };
+    let known = match form {
+        "arg" => &["arg", "validator"] as &[&str],
+        "row" => &["row", "column"],
+        _ => &[form],
+    };
     refuse_unknown(map, at, &format!("`{form}`"), known, &[], complaints);
     let inner = map.get(form)?;
     let at_inner = pointer_to(at, form);
@@ -53,6 +59,12 @@ pub(super) fn operand(value: &Value, at: &str, complaints: &mut Complaints) -> O
         }
         "identity" => choice(inner, &at_inner, &IDENTITY_FIELDS, complaints).ok().map(Operand::Identity),
         "now" => now(inner, &at_inner, complaints).then_some(Operand::Now),
+        "row" => {
+            let step = text(inner, &at_inner, "a step's name", complaints);
+            let column = required(map, "column", "a column of the step's row", at, complaints)
+                .and_then(|column| text(column, &pointer_to(at, "column"), "a column's name", complaints));
+            Some(Operand::Row { step: step?.to_owned(), column: column?.to_owned() })
+        }
         "increment" => increment(inner, &at_inner, complaints),
         "append" => element(inner, &at_inner, complaints).map(|element| Operand::Append(Box::new(element))),
         "remove" => element(inner, &at_inner, complaints).map(|element| Operand::Remove(Box::new(element))),

@@ -251,6 +251,45 @@ fn normal(mut function: Value) -> Value {
     written
 }
 
+/// Transactions and conditions in each of their spellings, and what an editor would mark.
+#[test]
+fn transactions_follow_the_json_schema() {
+    let open = json!({ "column": "open", "op": "=", "value": true });
+    let insert =
+        json!({ "kind": "insertRow", "table": "votes", "values": { "poll": { "row": "poll", "column": "id" } } });
+    let with = |when: &Value| {
+        let mut function = insert.clone();
+        function.as_object_mut().unwrap().insert("when".to_owned(), when.clone());
+        json!({
+            "rowgate": 1,
+            "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "live poll", "version": "1.0.0" },
+            "functions": { "f": { "kind": "transaction", "steps": [{ "name": "vote", "function": function }] } },
+        })
+    };
+    let spellings =
+        [json!({ "poll": open }), json!([open, { "poll": { "all": [open] } }]), json!({ "any": [open] }), json!([])];
+    for document in spellings.iter().map(with) {
+        let (definition, complaints) = read(&document);
+        assert_eq!(complaints, vec![]);
+        assert!(VALIDATOR.is_valid(&document), "{document}");
+        let written = serde_json::to_value(&definition).unwrap();
+        assert!(VALIDATOR.is_valid(&written), "{written}");
+        assert_eq!(read(&written), (definition, vec![]));
+    }
+    let document = with(&json!({ "poll": open }));
+    for (at, member) in [
+        ("/functions/f", "table"),
+        ("/functions/f/steps/0", "kind"),
+        ("/functions/f/steps/0/function", "step"),
+        ("/functions/f/steps/0/function/values/poll", "arg"),
+    ] {
+        let mut changed = document.clone();
+        changed.pointer_mut(at).unwrap().as_object_mut().unwrap().insert(member.to_owned(), json!("x"));
+        assert!(!VALIDATOR.is_valid(&changed), "{at}");
+        assert!(!read(&changed).1.is_empty(), "{at}");
+    }
+}
+
 #[test]
 fn documents() {
     insta::assert_snapshot!(render(&json!([])), @"error[wrong_type]: expected a definition: an object, got an array");

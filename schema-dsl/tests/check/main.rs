@@ -12,4 +12,5 @@ mod outside;
 mod owner_complaints;
 mod properties;
 mod table_complaints;
+mod transactions;
 mod write_complaints;

@@ -25,7 +25,8 @@ impl Asking<'_> {
         let given = given.with_ids(Uuid::now_v7);
         let scope_key = install.scope_key(plan.scope).map_err(refusal)?;
         let statement = plan.statement_of(&given, Side::First).ok_or_else(|| Unanswered::Over(no_statement()))?;
-        let ready = Ready { install, plan, scope_key, given, turn: None, statement };
+        let ready =
+            Ready { install, plan, scope_key, given, turn: None, statement: Some(statement), steps: Vec::new() };
         let parameters = ready.parameters(self.call.identity).map_err(refusal)?;
         let step = Step { plan, statement, parameters: &parameters, turn: None, bytes_max: http.answer_bytes_max };
         let mut answer = Vec::new();

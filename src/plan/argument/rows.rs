@@ -1,20 +1,18 @@
-//! The one argument `rows` of a function that takes many rows: each is read like a call's body.
+//! An argument that holds many rows, such as the one of insertRows: each is read like a call's body.
 
 use std::borrow::Cow;
 
 use rowgate_schema_dsl::diagnostic::pointer_to;
-use rowgate_schema_dsl::function::RowsArgument;
 use rowgate_schema_dsl::value::{Members, Typed};
 use serde_json::value::RawValue;
 
 use crate::error::Complaint;
 use crate::plan::argument::{Arguments, COMPLAINTS_MAX, duplicate};
 
-const ROWS: &str = RowsArgument::NAME;
-
-/// The rows among `members`, up to `max`, each with a value for every argument.
+/// The rows called `list` among `members`, up to `max`, each with a value for every argument.
 pub(super) fn read(
     arguments: &Arguments,
+    list: &str,
     members: &[(Cow<'_, str>, &RawValue)],
     max: u32,
     complaints: &mut Vec<Complaint>,
@@ -25,21 +23,21 @@ pub(super) fn read(
             break;
         }
         match (&**name, found) {
-            (ROWS, None) => found = Some(raw.get()),
-            (ROWS, Some(_)) => complaints.push(duplicate(ROWS)),
+            (name, None) if name == list => found = Some(raw.get()),
+            (name, Some(_)) if name == list => complaints.push(duplicate(list)),
             (other, _) => {
                 let shown: String = other.chars().take(64).collect();
-                let message = format!("`{shown}` is not an argument; expected `{ROWS}`, an array of objects");
+                let message = format!("`{shown}` is not an argument; expected `{list}`, an array of objects");
                 complaints.push(Complaint { pointer: pointer_to("", &shown), code: "unknown_argument", message });
             }
         }
     }
     let mut refuse = |code: &'static str, message: String| {
-        complaints.push(Complaint { pointer: pointer_to("", ROWS), code, message });
+        complaints.push(Complaint { pointer: pointer_to("", list), code, message });
         Vec::new()
     };
     let Some(raw) = found else {
-        return refuse("missing_argument", format!("`{ROWS}` is missing; expected an array of objects"));
+        return refuse("missing_argument", format!("`{list}` is missing; expected an array of objects"));
     };
     let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
         return refuse("wrong_type", format!("expected an array of 1 to {max} objects"));
@@ -55,7 +53,7 @@ pub(super) fn read(
         if complaints.len() >= COMPLAINTS_MAX {
             break;
         }
-        let at = pointer_to(&pointer_to("", ROWS), index);
+        let at = pointer_to(&pointer_to("", list), index);
         match serde_json::from_str::<Members<'_>>(element.get()) {
             Ok(Members(members)) => {
                 let before = complaints.len();

@@ -14,7 +14,11 @@ pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> 
         | Body::UpsertRow { values, .. }
         | Body::PatchRow { values, .. }
         | Body::PatchRows { values, .. } => values,
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::Transaction { .. } => {
             return Vec::new();
         }
         Body::DeleteRow { .. } | Body::DeleteRows { .. } => &[],
@@ -32,7 +36,7 @@ pub(super) fn constraints(model: &Model, table: &Table, function: &Function) -> 
                 | Assigned::Remove(value)) = &assignment.value;
                 match value {
                     Source::Argument(index) => arguments.get(*index),
-                    Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+                    Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => None,
                 }
             })
             // Which of many rows it was, the database does not say.

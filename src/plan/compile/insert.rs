@@ -42,7 +42,8 @@ pub(super) fn repeats_when_empty(function: &Function) -> bool {
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => false,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => false,
     }
 }
 
@@ -59,7 +60,8 @@ pub(super) fn empty_is_conflict(function: &Function) -> bool {
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => false,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => false,
     }
 }
 

@@ -9,8 +9,8 @@ use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, Return
 use crate::plan::compile::guard::at_most;
 use crate::plan::compile::when::Changed;
 use crate::plan::compile::{
-    CompileError, Given, VERSION, droppable, dropped_argument, filtered, id_is, insert, now, readable, source,
-    versioned, when,
+    CompileError, Given, VERSION, droppable, dropped_argument, filtered, id_is, insert, now, readable, returned,
+    source, when,
 };
 use crate::plan::statement::{Binding, Parameters, Statement};
 
@@ -27,7 +27,7 @@ pub(super) fn statement(
     let arguments = function.arguments.as_slice();
     Ok(match &function.body {
         Body::InsertRow { values, conflict, fields, .. } | Body::UpsertRow { values, conflict, fields, .. } => {
-            let fields = versioned(fields);
+            let fields = returned(fields, function);
             let inserted = insert::Inserted { model, function, arguments, values, conflict, fields: &fields };
             insert::row(table, inserted, target, scope, parameters)?
         }
@@ -36,7 +36,8 @@ pub(super) fn statement(
             insert::rows(table, inserted, target, scope, parameters)?
         }
         Body::PatchRow { id, values, version, fields, .. } => {
-            let mut update = patch(table, arguments, values, &versioned(fields), target.clone(), &mut parameters)?;
+            let mut update =
+                patch(table, arguments, values, &returned(fields, function), target.clone(), &mut parameters)?;
             let accepted = &row_is(id, *version, guarded, scope, &mut parameters);
             let changed = Changed { target, accepted, rows_max: None, goes: false };
             update.cond_where(met(model, table, function, &changed, &mut parameters)?);
@@ -56,7 +57,7 @@ pub(super) fn statement(
             let accepted = &row_is(id, *version, guarded, scope, &mut parameters);
             let changed = Changed { target: target.clone(), accepted, rows_max: None, goes: true };
             let met = met(model, table, function, &changed, &mut parameters)?;
-            delete.from_table(target).cond_where(met).returning(the_id());
+            delete.from_table(target).cond_where(met).returning(gone(table, function));
             parameters.statement(&delete)
         }
         Body::DeleteRows { filter, rows_max, .. } => {
@@ -69,7 +70,11 @@ pub(super) fn statement(
             delete.cond_where(met.add(at_most(*rows_max, target, accepted)));
             parameters.statement(&delete)
         }
-        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+        Body::QueryRows { .. }
+        | Body::GetRow { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::Transaction { .. } => {
             return Err(CompileError::Table);
         }
     })
@@ -124,6 +129,13 @@ fn accepted(table: &Table, filter: &Filter, scope: &Expr, parameters: &mut Param
     filtered(scope.clone(), Some(filter), table, &Given::EVERY, parameters)
 }
 
+/// The id of a row that goes, and what later steps ask for of it.
+fn gone(table: &Table, function: &Function) -> ReturningClause {
+    let id = Expr::col(Alias::new("id"));
+    let kept = table.columns_named(&function.kept).filter(|column| column.name != *"id").map(readable);
+    Query::returning().exprs([id].into_iter().chain(kept))
+}
+
 fn the_id() -> ReturningClause {
     Query::returning().column(Alias::new("id"))
 }
@@ -140,7 +152,8 @@ pub(super) fn rows_max(function: &Function) -> Option<u32> {
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
-        | Body::DeleteRow { .. } => None,
+        | Body::DeleteRow { .. }
+        | Body::Transaction { .. } => None,
     }
 }
 
@@ -156,11 +169,12 @@ pub(super) fn look(table: &Table, function: &Function) -> Result<Function, Compi
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRows { .. }
-        | Body::DeleteRows { .. } => return Err(CompileError::Table),
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => return Err(CompileError::Table),
     };
     let fields = vec![table.column(VERSION).ok_or(CompileError::Column)?.name.clone()];
     let body = Body::GetRow { table: table.name.clone(), id, fields, expand: Vec::new() };
-    Ok(Function { body, when: When::default(), ..function.clone() })
+    Ok(Function { body, when: When::default(), kept: Vec::new(), ..function.clone() })
 }
 
 /// The row that is written; where the caller said so, only in the version that it knows.

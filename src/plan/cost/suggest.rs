@@ -38,7 +38,8 @@ pub fn suggestion(model: &Model, function: &Function, given: &[String]) -> Sugge
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
-        | Body::DeleteRow { .. } => {
+        | Body::DeleteRow { .. }
+        | Body::Transaction { .. } => {
             return Suggestion::None;
         }
     };
@@ -170,7 +171,7 @@ fn collect<'a>(function: &'a Function, filter: &Filter, found: &mut Vec<Conditio
                     .get(*index)
                     .filter(|argument| argument.absence == Absence::Dropped)
                     .map(|argument| argument.name.as_str()),
-                Source::Literal(_) | Source::Identity(_) | Source::Now => None,
+                Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => None,
             };
             found.push(Condition { column: column.to_string(), operator: *operator, optional });
         }

@@ -4,11 +4,12 @@
 use proptest::prelude::*;
 use rowgate_schema_dsl::generate;
 use rowgate_schema_dsl::value::Typed;
+use serde_json::{Value, json};
 
 use crate::plan::compile::compile;
 use crate::plan::proof::{Unproven, guard, prove};
 use crate::plan::statement::{Binding, Statement};
-use crate::plan::tests::checked;
+use crate::plan::tests::{checked, plan};
 
 /// A verdict over `sql`, whose `$1` is the caller's scope and `$2` is not.
 fn verdict(sql: &str) -> Result<(), Unproven> {
@@ -524,6 +525,48 @@ proptest! {
             }
         }
     }
+}
+
+/// The same for the steps of a transaction, which is proven as each of them is.
+#[test]
+fn no_step_is_proven_without_its_scope() {
+    let arg = |name: &str| json!({ "arg": name });
+    let row = |step: &str, column: &str| json!({ "row": step, "column": column });
+    let step = |name: &str, function: Value| json!({ "name": name, "function": function });
+    let tables = json!({
+        "polls": { "columns": { "size": { "type": "integer" }, "secret": { "type": "string", "private": true, "default": "" } } },
+        "votes": { "columns": { "poll": { "type": "id", "table": "polls" }, "who": { "type": "string" } } },
+    });
+    let steps = json!([
+        step("poll", json!({ "kind": "insertRow", "table": "polls", "values": { "size": 1 } })),
+        step(
+            "votes",
+            json!({ "kind": "insertRows", "table": "votes", "values": { "poll": row("poll", "id"), "who": row("poll", "secret") } })
+        ),
+        step(
+            "grown",
+            json!({
+                "kind": "patchRow", "table": "polls", "id": row("poll", "id"), "values": { "size": { "increment": row("poll", "size") } },
+                "when": { "column": "size", "op": "<", "value": arg("max") }, "version": arg("version"),
+            })
+        ),
+        step(
+            "gone",
+            json!({ "kind": "deleteRow", "table": "votes", "id": arg("id"), "when": { "poll": { "column": "size", "op": "=", "value": row("grown", "size") } } })
+        ),
+        step("read", json!({ "kind": "getRow", "table": "polls", "id": row("gone", "poll") })),
+    ]);
+    let plan = plan(tables, json!({ "kind": "transaction", "steps": steps }));
+    let mut tried = 0;
+    for statement in plan.statements() {
+        let schema = "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f";
+        assert_eq!(prove(statement, schema), Ok(()));
+        for (how, altered) in alterations(statement) {
+            assert!(prove(&altered, schema).is_err(), "{how}: {}", altered.sql);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }
 
 /// What is counted before anything is changed.

@@ -70,6 +70,7 @@ pub(super) fn shown(plan: &Plan) -> String {
                         place.map_or_else(String::new, |place| format!(" or argument {}", name(&place)))
                     )
                 }
+                Binding::Row { step, column } => format!("{column} of step {step}"),
                 Binding::PageRows => "one row more than the page has".to_owned(),
             };
             text.push_str(&format!("  ${} {wire_type} = {from}\n", index + 1));

@@ -243,3 +243,62 @@ fn conditions_on_what_is_written() {
       $5 text = userId as text
     "#);
 }
+
+#[test]
+fn steps_that_wait_are_those_that_need_a_row() {
+    let arg = |name: &str| json!({ "arg": name });
+    let row = |step: &str, column: &str| json!({ "row": step, "column": column });
+    let step = |name: &str, function: serde_json::Value| json!({ "name": name, "function": function });
+    let poll = |name: &str, options: serde_json::Value| {
+        let mut function = json!({ "kind": "insertRow", "table": "polls", "values": { "size": 1 }, "fields": ["id"] });
+        function.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        step(name, function)
+    };
+    let vote = |name: &str, poll: serde_json::Value| {
+        step(
+            name,
+            json!({ "kind": "insertRow", "table": "votes", "values": { "poll": poll, "who": arg("who") }, "fields": ["id"] }),
+        )
+    };
+    let tables = json!({
+        "polls": { "columns": { "size": { "type": "integer" }, "secret": { "type": "decimal", "private": true, "optional": true } }, "uniques": { "one_size": ["size"] } },
+        "votes": { "columns": { "poll": { "type": "id", "table": "polls" }, "who": { "type": "string" } } },
+    });
+    let plan_of = |steps: serde_json::Value| plan(tables.clone(), json!({ "kind": "transaction", "steps": steps }));
+    let waits =
+        |steps: serde_json::Value| -> Vec<bool> { plan_of(steps).steps.iter().map(|step| step.waits).collect() };
+    // The id of a new row is known before the row is.
+    assert_eq!(
+        waits(json!([
+            poll("a", json!({})),
+            vote("b", row("a", "id")),
+            vote("c", row("b", "poll")),
+            vote("d", row("b", "poll"))
+        ])),
+        [false, false, true, false]
+    );
+    // A row that may have been there is not.
+    let ignore = json!({ "onConflict": "ignore" });
+    assert_eq!(
+        waits(json!([vote("z", arg("p")), poll("a", ignore), vote("b", arg("p")), vote("c", row("a", "id"))])),
+        [false, false, true, false]
+    );
+    let patch = |version: serde_json::Value| {
+        let mut function = json!({ "kind": "patchRow", "table": "polls", "id": arg("id"), "values": { "size": 2 } });
+        function.as_object_mut().unwrap().extend(version.as_object().unwrap().clone());
+        step("p", function)
+    };
+    assert_eq!(waits(json!([patch(json!({})), vote("b", arg("p"))])), [false, false]);
+    assert_eq!(waits(json!([patch(json!({ "version": arg("v") })), vote("b", arg("p"))])), [false, true]);
+    // What later steps take is returned, and not answered.
+    let taking = plan_of(json!([
+        step("gone", json!({ "kind": "deleteRow", "table": "polls", "id": arg("id") })),
+        step(
+            "new",
+            json!({ "kind": "insertRow", "table": "polls", "values": { "size": row("gone", "size"), "secret": row("gone", "secret") }, "fields": ["id"] })
+        ),
+    ]));
+    let shown: Vec<String> = taking.steps.iter().map(|step| shown(&step.plan)).collect();
+    assert_snapshot!(shown.join(""), @"");
+    assert_eq!(taking.steps.iter().map(|step| step.takes.len()).collect::<Vec<_>>(), [1, 0]);
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
+use rowgate::plan::Plan;
 use rowgate::plan::compile::compile;
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::Storage;
@@ -247,10 +248,13 @@ fn functions_become_the_sql_that_is_shown() {
         let function: &Function = model.function(name).unwrap();
         let plan = compile(&model, function).unwrap();
         // Where the caller has to know a version there is no other statement to show.
-        let guard = plan.guard.as_ref().filter(|guard| guard.argument.is_some());
-        let statements = guard.map_or(plan.variants.as_slice(), |guard| std::slice::from_ref(&guard.statement));
-        let statements = statements.iter().map(|statement| statement.sql.replace(&model.postgres_schema, "ext"));
-        let written: BTreeSet<String> = statements.collect();
+        let shown_of = |plan: &Plan| -> Vec<String> {
+            let guard = plan.guard.as_ref().filter(|guard| guard.argument.is_some());
+            let statements = guard.map_or(plan.variants.as_slice(), |guard| std::slice::from_ref(&guard.statement));
+            statements.iter().map(|statement| statement.sql.replace(&model.postgres_schema, "ext")).collect()
+        };
+        let of_steps = plan.steps.iter().flat_map(|step| shown_of(&step.plan));
+        let written: BTreeSet<String> = shown_of(&plan).into_iter().chain(of_steps).collect();
         let documented: BTreeSet<String> = sql.iter().map(|block| on_one_line(&block.text)).collect();
         if !sql.is_empty() {
             assert_eq!(documented, written, "docs/functions.md, line {}: `{name}`", block.line);
@@ -294,7 +298,7 @@ fn operators_become_the_sql_that_is_shown() {
 #[test]
 fn every_kind_lists_its_options() {
     let document = functions_md();
-    let positional = ["kind", "table", "id", "values"];
+    let positional = ["kind", "table", "id", "values", "steps"];
     let by_position = |kind: &str, option: &str| match option {
         "unique" => kind == "upsertRow",
         "filter" => kind == "patchRows" || kind == "deleteRows",
@@ -312,6 +316,7 @@ fn every_kind_lists_its_options() {
         ("patchRows", "patchRows(\"t\", all(), { c = 1 }, { zzzzzzzzzzzz = 1 })"),
         ("deleteRows", "deleteRows(\"t\", all(), { zzzzzzzzzzzz = 1 })"),
         ("deleteRow", "deleteRow(\"t\", arg(\"id\"), { zzzzzzzzzzzz = 1 })"),
+        ("transaction", "transaction({ step(\"a\", deleteRow(\"t\", arg(\"id\"))) }, { zzzzzzzzzzzz = 1 })"),
     ] {
         let schema = "return defineSchema({ t = defineTable({ c = v.integer() }) })";
         let mut options = offered(schema, &format!("return {{ f = {call} }}"));

@@ -128,7 +128,8 @@ fn parts(body: &definition::Body) -> Option<(bool, Reference<'_>)> {
         definition::Body::QueryRows { .. }
         | definition::Body::GetRow { .. }
         | definition::Body::CountRows { .. }
-        | definition::Body::AggregateRows { .. } => None,
+        | definition::Body::AggregateRows { .. }
+        | definition::Body::Transaction { .. } => None,
     }
 }
 
@@ -179,7 +180,8 @@ fn written(body: &Body) -> Option<&Filter> {
         | Body::InsertRows { .. }
         | Body::UpsertRow { .. }
         | Body::PatchRow { .. }
-        | Body::DeleteRow { .. } => None,
+        | Body::DeleteRow { .. }
+        | Body::Transaction { .. } => None,
     }
 }
 

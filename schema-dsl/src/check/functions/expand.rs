@@ -23,7 +23,8 @@ pub(super) fn few(body: &Body, pointer: &str, diagnostics: &mut Vec<Diagnostic>)
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => 1,
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => 1,
     };
     let listed: u32 = body.expand().iter().map(Expand::list_rows_max).sum();
     let embedded = rows.saturating_mul(listed);

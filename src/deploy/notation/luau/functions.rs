@@ -1,7 +1,7 @@
 //! `queryRows`, `insertRow` and the others: the document's `functions`; `query`, `mutation` and
 //! `action`: its `handlers`, of which it holds what is declared and not the Luau.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::deploy::notation::luau::aggregate;
 use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function, is_handler};
@@ -14,8 +14,10 @@ use crate::deploy::notation::luau::written::{Call, Written};
 const FUNCTIONS: &str = "/functions";
 const HANDLERS: &str = "/handlers";
 
+const TRANSACTION: &str = "transaction({ step(\"name\", insertRow(…)), … }, { … })";
+
 /// Members of a function that are arguments of its builder, not options.
-const NOT_OPTIONS: [&str; 4] = ["kind", "table", "id", "values"];
+const NOT_OPTIONS: [&str; 5] = ["kind", "table", "id", "values", "steps"];
 
 /// What a file returned, as two members of the document.
 #[derive(Debug, Default)]
@@ -127,6 +129,7 @@ fn function(
 ) -> Option<Map<String, Value>> {
     let call = match written {
         Written::Call(call) if is_function(&call.name) => call,
+        Written::Call(call) if call.name == "transaction" => return transaction(draft, spot, call, tables),
         Written::Call(call) if NOT_YET_SERVED.contains(&call.name.as_str()) => {
             let message = format!("`{}` is part of the language, but not served yet by this version", call.name);
             draft.complain("not_yet_served", spot, message, "leave it out for now");
@@ -192,6 +195,64 @@ fn function(
         }
     }
     whole.then_some(function)
+}
+
+/// `transaction({ step("name", …), … }, { … })`.
+fn transaction(draft: &mut Draft, spot: &Spot, call: &Call, tables: &Map<String, Value>) -> Option<Map<String, Value>> {
+    draft.without_methods(spot, call);
+    draft.at_most(spot, call, 2, TRANSACTION);
+    let at = spot.member("steps", &call.place);
+    draft.mark(&at);
+    let items = match call.arguments.first() {
+        Some(Written::List(items)) => items.as_slice(),
+        Some(Written::Table(table)) if table.is_empty() => &[],
+        other => {
+            let message = format!("expected a list of steps, got {}", other.unwrap_or(&Written::Nil).described());
+            draft.complain("wrong_argument", &at, message, &format!("write `{TRANSACTION}`"));
+            return None;
+        }
+    };
+    let mut steps = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        steps.extend(step(draft, &at.member(index, place_of(item, &at)), item, tables));
+    }
+    let mut whole = steps.len() == items.len();
+    let mut function = Map::new();
+    function.insert("kind".to_owned(), Value::String(call.name.clone()));
+    function.insert("steps".to_owned(), Value::Array(steps));
+    match call.arguments.get(1) {
+        None | Some(Written::Nil) => {}
+        Some(Written::Table(written)) => whole &= options(draft, spot, call, written, &mut function),
+        Some(other) => {
+            let message = format!("expected a table of options, got {}", other.described());
+            let at = Spot::new(&spot.pointer, call.place.clone());
+            draft.complain("wrong_argument", &at, message, &format!("write `{TRANSACTION}`"));
+            whole = false;
+        }
+    }
+    whole.then_some(function)
+}
+
+fn step(draft: &mut Draft, spot: &Spot, written: &Written, tables: &Map<String, Value>) -> Option<Value> {
+    draft.mark(spot);
+    let Some(call) = written.call_of("step") else {
+        draft.unexpected(spot, "a step such as `step(\"poll\", insertRow(…))`", written);
+        return None;
+    };
+    draft.without_methods(spot, call);
+    draft.at_most(spot, call, 2, "step(\"name\", …)");
+    let name = call.arguments.first().unwrap_or(&Written::Nil);
+    let Some(name) = name.as_text() else {
+        let message = format!("expected a name for the step, got {}", name.described());
+        draft.complain("wrong_argument", &spot.member("name", &call.place), message, "write `step(\"name\", …)`");
+        return None;
+    };
+    draft.mark(&spot.member("name", &call.place));
+    let written = call.arguments.get(1).unwrap_or(&Written::Nil);
+    let at = spot.member("function", place_of(written, &Spot::new("", call.place.clone())));
+    draft.mark(&at);
+    let function = function(draft, &at, written, tables)?;
+    Some(json!({ "name": name, "function": function }))
 }
 
 /// Adds the options as they were written; answers whether all could be.
@@ -261,6 +322,9 @@ fn required_members(builder: &str) -> &'static [&'static str] {
 }
 
 fn usage(call: &Call, required: &[&str]) -> String {
+    if call.name == "transaction" {
+        return TRANSACTION.to_owned();
+    }
     let mut usage = format!("{}(\"table\"", call.name);
     for member in required {
         usage.push_str(match *member {

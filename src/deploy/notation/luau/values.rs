@@ -166,6 +166,17 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
             let field = literal(draft, &spot.member("identity", &call.place), first, Empty::Table)?;
             Some(json!({ "identity": field }))
         }
+        "row" => {
+            draft.without_methods(spot, call);
+            draft.at_most(spot, call, 2, "row(\"step\", \"id\")");
+            let column = call.arguments.get(1).unwrap_or(&Written::Nil);
+            let (Some(step), Some(column)) = (first.as_text(), column.as_text()) else {
+                let message = "`row` takes a step's name and a column";
+                draft.complain("wrong_argument", spot, message, "write `row(\"step\", \"id\")`");
+                return None;
+            };
+            Some(json!({ "row": step, "column": column }))
+        }
         "now" => {
             draft.without_methods(spot, call);
             draft.at_most(spot, call, 0, "now()");

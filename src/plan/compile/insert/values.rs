@@ -118,7 +118,7 @@ impl<'a> Values<'a> {
     fn source(&mut self, value: &Source, column_type: &ColumnType) -> Expr {
         match value {
             Source::Argument(place) if self.lists.is_some() => self.each(*place, Typed::Null, column_type),
-            Source::Argument(_) | Source::Literal(_) | Source::Identity(_) | Source::Now => {
+            Source::Argument(_) | Source::Literal(_) | Source::Identity(_) | Source::Now | Source::Row { .. } => {
                 source(value, column_type, &mut self.parameters)
             }
         }

@@ -473,3 +473,19 @@ fn modules() {
       at /tables
     "#);
 }
+
+#[test]
+fn steps() {
+    let notation = read_functions(
+        r#"return {
+  a = transaction(),
+  b = transaction({ insertRow("rules", {}) }),
+  c = transaction({ step(3, deleteRow("rules", arg("id"))), step("x"), step("y", deleteRow("rules", row("x"))) }),
+  d = transaction({ step("x", deleteRow("rules", arg("id"))) }, "editor"),
+  e = step("x", deleteRow("rules", arg("id"))),
+  f = transaction({ step("x", deleteRow("rules", row("w", "id"))) }, { access = "viewer", steps = {} }),
+}"#,
+    );
+    insta::assert_snapshot!(complaints(&notation), @"");
+    insta::assert_snapshot!(serde_json::to_string(&notation.functions).unwrap(), @"");
+}
