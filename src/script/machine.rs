@@ -19,7 +19,7 @@ use crate::script::watch::Watch;
 
 /// The names that mean something in a definition alone, besides `v`: in a handler's file they are
 /// there and do nothing.
-pub const BUILDERS: [&str; 31] = [
+pub const BUILDERS: [&str; 33] = [
     "defineSchema",
     "defineTable",
     "queryRows",
@@ -34,6 +34,8 @@ pub const BUILDERS: [&str; 31] = [
     "deleteRows",
     "aggregateRows",
     "transaction",
+    "step",
+    "row",
     "arg",
     "identity",
     "now",

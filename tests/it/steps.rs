@@ -232,7 +232,7 @@ async fn what_is_wrong_with_the_arguments_of_all_steps_is_said_at_once() {
     assert_eq!(
         complaints(&wrong),
         of(&[
-            ("/lines/0/item", "not_a_uuid"),
+            ("/lines/0/item", "wrong_type"),
             ("/lines/0/quantity", "too_large"),
             ("/lines/1", "wrong_type"),
             ("/itm", "unknown_argument"),

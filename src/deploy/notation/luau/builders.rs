@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 45] = [
+pub(super) const SERVED: [&str; 48] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -34,6 +34,9 @@ pub(super) const SERVED: [&str; 45] = [
     "patchRows",
     "deleteRow",
     "deleteRows",
+    "transaction",
+    "step",
+    "row",
     "query",
     "mutation",
     "action",
@@ -53,9 +56,6 @@ pub(super) const SERVED: [&str; 45] = [
     "any",
     "negate",
 ];
-
-/// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 1] = ["transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -104,7 +104,7 @@ const TYPE_SYNONYMS: [(&str, &str); 12] = [
 ];
 
 pub(super) fn is_known(name: &str) -> bool {
-    SERVED.contains(&name) || NOT_YET_SERVED.contains(&name)
+    SERVED.contains(&name)
 }
 
 pub(super) fn is_validator(name: &str) -> bool {
@@ -142,7 +142,6 @@ pub(super) fn unknown(name: &str) -> (String, String) {
     let synonym = TYPE_SYNONYMS.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
     let others = SERVED
         .into_iter()
-        .chain(NOT_YET_SERVED)
         .chain(["v", "null", "require"])
         .chain(GLOBALS_KEPT)
         .filter(|other| other.starts_with("v.") == name.starts_with("v."));

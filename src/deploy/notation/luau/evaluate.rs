@@ -112,7 +112,7 @@ type Outcome = (bool, Value, Value, Value);
 
 fn equip(lua: &Lua, globals: &Table) -> mlua::Result<Equipment> {
     let names = lua.create_table()?;
-    for name in builders::SERVED.into_iter().chain(builders::NOT_YET_SERVED) {
+    for name in builders::SERVED {
         names.raw_set(name, true)?;
     }
     let modules = lua.create_table()?;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::deploy::notation::luau::aggregate;
-use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function, is_handler};
+use crate::deploy::notation::luau::builders::{is_function, is_handler};
 use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::tables::validator;
 use crate::deploy::notation::luau::values::{Empty, condition, operand, option, place_of};
@@ -130,11 +130,6 @@ fn function(
     let call = match written {
         Written::Call(call) if is_function(&call.name) => call,
         Written::Call(call) if call.name == "transaction" => return transaction(draft, spot, call, tables),
-        Written::Call(call) if NOT_YET_SERVED.contains(&call.name.as_str()) => {
-            let message = format!("`{}` is part of the language, but not served yet by this version", call.name);
-            draft.complain("not_yet_served", spot, message, "leave it out for now");
-            return None;
-        }
         Written::Nil
         | Written::Null
         | Written::Boolean(_)

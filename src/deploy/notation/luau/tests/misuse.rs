@@ -225,9 +225,6 @@ return functions"#,
       at /functions/j/table
     server/functions.luau:12: error[builder_expected]: expected a literal, got `arg(…)`
       at /functions/k/filter/value/0
-    server/functions.luau:13: error[not_yet_served]: `transaction` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /functions/l
     server/functions.luau:14: error[builder_expected]: `count(…)` is made of rows, which only `select = { … }` of aggregateRows takes
       at /functions/m/limit
     server/functions.luau:14: error[wrong_argument]: `count` takes at most 1 arguments, got 2
