@@ -299,6 +299,15 @@ fn steps_that_wait_are_those_that_need_a_row() {
         ),
     ]));
     let shown: Vec<String> = taking.steps.iter().map(|step| shown(&step.plan)).collect();
-    assert_snapshot!(shown.join(""), @"");
+    assert_snapshot!(shown.join(""), @r#"
+    DELETE FROM ext."polls" WHERE "scope_key" = $1 AND "id" = $2 RETURNING "id", "size", CAST("secret" AS text)
+      $1 uuid = scope
+      $2 uuid = argument id
+    INSERT INTO ext."polls" ("scope_key", "id", "size", "secret") VALUES ($1, $2, $3, CAST($4 AS numeric)) RETURNING "id", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 int8 = size of step 0
+      $4 text = secret of step 0
+    "#);
     assert_eq!(taking.steps.iter().map(|step| step.takes.len()).collect::<Vec<_>>(), [1, 0]);
 }

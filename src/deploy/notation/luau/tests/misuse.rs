@@ -483,6 +483,28 @@ fn steps() {
   f = transaction({ step("x", deleteRow("rules", row("w", "id"))) }, { access = "viewer", steps = {} }),
 }"#,
     );
-    insta::assert_snapshot!(complaints(&notation), @"");
-    insta::assert_snapshot!(serde_json::to_string(&notation.functions).unwrap(), @"");
+    insta::assert_snapshot!(complaints(&notation), @r#"
+    server/functions.luau:2: error[wrong_argument]: expected a list of steps, got nothing
+      hint: write `transaction({ step("name", insertRow(…)), … }, { … })`
+      at /functions/a/steps
+    server/functions.luau:3: error[builder_expected]: expected a step such as `step("poll", insertRow(…))`, got `insertRow(…)`
+      at /functions/b/steps/0
+    server/functions.luau:4: error[wrong_argument]: expected a name for the step, got `3`
+      hint: write `step("name", …)`
+      at /functions/c/steps/0/name
+    server/functions.luau:4: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got nothing
+      at /functions/c/steps/1/function
+    server/functions.luau:4: error[wrong_argument]: `row` takes a step's name and a column
+      hint: write `row("step", "id")`
+      at /functions/c/steps/2/function/id
+    server/functions.luau:5: error[wrong_argument]: expected a table of options, got the text `editor`
+      hint: write `transaction({ step("name", insertRow(…)), … }, { … })`
+      at /functions/d
+    server/functions.luau:6: error[builder_expected]: expected a function such as `queryRows("table", { … })`, got `step(…)`
+      at /functions/e
+    server/functions.luau:7: error[unknown_option]: `steps` is no option of `transaction`
+      hint: write `transaction({ step("name", insertRow(…)), … }, { … })`
+      at /functions/f/steps
+    "#);
+    insta::assert_snapshot!(serde_json::to_string(&notation.functions).unwrap(), @r#"{"f":{"kind":"transaction","steps":[{"name":"x","function":{"kind":"deleteRow","table":"rules","id":{"row":"w","column":"id"}}}],"access":"viewer"}}"#);
 }
