@@ -130,6 +130,13 @@ fn second_spellings(document: &mut Value) {
         "/$defs/Function/properties",
         json!({
             "editorOnly": { "type": "boolean", "description": "True is short for `\"access\": \"editor\"`." },
+            "when": {
+                "description": "What must hold for a write: of its row, or by column of the row that it refers to, or a list of either.",
+                "anyOf": [
+                    { "$ref": "#/$defs/When" },
+                    { "type": "array", "items": { "$ref": "#/$defs/When" } },
+                ],
+            },
         }),
     );
     for kind in ["queryRows", "aggregateRows"] {

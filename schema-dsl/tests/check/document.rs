@@ -237,7 +237,13 @@ fn a_function(value: &Value) -> Function {
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), own: value["own"] == true, scan, body }
+    Function {
+        access: word(&value["access"], &Role::ALL, Role::as_str),
+        own: value["own"] == true,
+        scan,
+        when: Vec::new(),
+        body,
+    }
 }
 
 fn an_aggregate(value: &Value) -> Aggregate {
