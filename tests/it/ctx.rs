@@ -217,7 +217,6 @@ async fn the_store_keeps_values_and_their_versions() {
         ("get", json!([""])),
         ("get", json!([7])),
         ("get", json!(["k".repeat(513)])),
-        ("put", json!(["a"])),
         ("put", json!(["a", 1, { "vresion": 1 }])),
         ("list", json!([{ "limit": 1001 }])),
         ("list", json!([{ "limit": 0 }])),
