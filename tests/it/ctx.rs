@@ -126,7 +126,12 @@ impl Bed {
     }
 
     async fn with(port: u16, settings: impl FnOnce(&mut Config)) -> Bed {
-        let test = TestGateway::with(&document(port), |config| {
+        Bed::of(&document(port), settings).await
+    }
+
+    /// Of another bundle.
+    async fn of(document: &Value, settings: impl FnOnce(&mut Config)) -> Bed {
+        let test = TestGateway::with(document, |config| {
             config.secrets.key = Some(Hidden::new(KEY.to_owned()));
             config.script.host_calls_max = 2_000;
             settings(config);
@@ -447,4 +452,29 @@ async fn actions_fetch_what_their_extension_names() {
     let metrics = bed.test.http.get(metrics).send().await.unwrap().text().await.unwrap();
     let ok = metrics.lines().find(|line| line.starts_with("rowgate_fetches_total{code=\"ok\""));
     assert!(ok.is_some_and(|line| line.contains(&bed.test.extension_id.to_string())), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_example_asks_a_service_of_the_tests_own() {
+    let outside = Outside::new(|seen: &Seen| match seen.path() {
+        "/now?city=Turin" => says("200 OK", "", r#"{"celsius": 21.5}"#),
+        _ => says("404 Not Found", "", ""),
+    })
+    .await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/weather");
+    let read = read_bundle(&folder).unwrap();
+    assert_eq!(read.diagnostics, Vec::new());
+    let mut document = serde_json::to_value(&read.definition).unwrap();
+    document["extension"]["egress"] = json!({ "allowHosts": ["good.test"], "allowPorts": [outside.port] });
+    let fetch = outside.settings();
+    let bed = Bed::of(&document, |config| config.fetch = fetch).await;
+    let service = format!("http://good.test:{}/now", outside.port);
+    bed.put("config/SERVICE", json!({ "install_id": bed.test.install.id, "value": service })).await.ok();
+    bed.put("secrets/API_KEY", json!({ "install_id": bed.test.install.id, "value": "hush" })).await.ok();
+    let refreshed = bed.test.call("refresh", json!({ "city": "Turin" })).await.ok();
+    assert_eq!(refreshed, json!({ "city": "Turin", "celsius": 21.5, "records": 1 }));
+    assert_eq!(outside.seen()[0].header("authorization"), Some("bearer hush".to_owned()));
+    let nowhere = bed.test.call("refresh", json!({ "city": "Nowhere" })).await;
+    assert_eq!(nowhere.problem(), (422, "handler_refused".to_owned()));
+    assert_eq!(bed.test.call("warmest", json!({})).await.ok(), json!({ "cities": ["Turin"], "records": 1 }));
 }
