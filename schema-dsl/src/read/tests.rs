@@ -251,6 +251,21 @@ fn normal(mut function: Value) -> Value {
     written
 }
 
+/// A condition that is broken leaves nothing behind that is broken in another way.
+#[test]
+fn conditions_by_column_that_are_all_broken_are_left_out() {
+    for when in [json!({ "poll": 5 }), json!([{ "poll": { "column": 1 } }]), json!([{ "poll": null, "other": [] }])] {
+        let document = json!({
+            "rowgate": 1,
+            "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "poll", "version": "1.0.0" },
+            "functions": { "f": { "kind": "deleteRow", "table": "votes", "id": { "arg": "id" }, "when": when } },
+        });
+        let (definition, complaints) = read(&document);
+        assert!(!complaints.is_empty(), "{document}");
+        assert_eq!(read_again(&definition), vec![], "{document}");
+    }
+}
+
 #[test]
 fn documents() {
     insta::assert_snapshot!(render(&json!([])), @"error[wrong_type]: expected a definition: an object, got an array");
