@@ -57,6 +57,7 @@ pub enum Code {
     RowReferenced,
     ValueRefused,
     QuotaRowsExceeded,
+    QuotaBytesExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
@@ -70,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 46] = [
+    pub const ALL: [Code; 47] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -110,6 +111,7 @@ impl Code {
         Code::RowReferenced,
         Code::ValueRefused,
         Code::QuotaRowsExceeded,
+        Code::QuotaBytesExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
@@ -161,6 +163,7 @@ impl Code {
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
             Code::QuotaRowsExceeded => "quota_rows_exceeded",
+            Code::QuotaBytesExceeded => "quota_bytes_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",

@@ -105,7 +105,6 @@ fn second_spellings(document: &mut Value) {
             "version": text,
             "egress": { "type": "object", "description": "Hosts and ports that actions may reach." },
             "secrets": { "type": "array", "items": { "type": "string" }, "description": "Names of secrets." },
-            "limits": { "type": "object", "description": "Quotas of this extension." },
         }),
     );
     for holder in ["Column", "Validator", "Field", "ColumnType"] {

@@ -12,7 +12,7 @@ use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
-    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
+    IdentityField, Limits, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
 };
 use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
@@ -38,6 +38,8 @@ pub fn definition(choices: &[u32]) -> Definition {
         id,
         name: format!("the {} extension", choices.word()),
         version: format!("0.{}.0", choices.below(20)),
+        // Large enough for whatever is written to it.
+        limits: Limits { bytes: (choices.below(4) == 3).then(|| (1 << 40) + choices.below(1_000) as u64) },
     };
     Definition { rowgate: FORMAT, extension, tables, functions }
 }

@@ -18,7 +18,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::definition::{Definition, Extension, FORMAT, Scope, Table};
+use crate::definition::{Definition, Extension, FORMAT, Limits, Scope, Table};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
@@ -31,6 +31,9 @@ pub const EXTENSION_TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Rows that a scope may be allowed to hold; more are better left without a quota.
 pub const ROWS_MAX: u32 = 1_000_000_000;
+
+/// Bytes that a scope may be allowed to hold.
+pub const BYTES_MAX: u64 = 1_000_000_000_000_000;
 
 const SCOPES: Choices<'static, Scope> = Choices {
     noun: "storage",
@@ -96,8 +99,7 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     let Some(map) = object(value, at, "an object with `id`, `name` and `version`", complaints) else {
         return extension;
     };
-    // Egress, secrets and limits belong to handlers; until those are served their shape is all
-    // that is judged.
+    // Egress and secrets belong to handlers; until those are served their shape is all that is judged.
     let known = ["$schema", "id", "name", "version", "egress", "secrets", "limits"];
     refuse_unknown(map, at, "an extension", &known, &[], complaints);
     schema_reference(map, at, complaints);
@@ -113,10 +115,11 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
             *place = read;
         }
     }
-    for (member, what) in [("egress", "an object"), ("limits", "an object")] {
-        if let Some(value) = map.get(member) {
-            object(value, &pointer_to(at, member), what, complaints);
-        }
+    if let Some(egress) = map.get("egress") {
+        object(egress, &pointer_to(at, "egress"), "an object", complaints);
+    }
+    if let Some(limits) = map.get("limits") {
+        extension.limits = read_limits(limits, &pointer_to(at, "limits"), complaints);
     }
     if let Some(secrets) = map.get("secrets") {
         let at = pointer_to(at, "secrets");
@@ -129,9 +132,25 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     extension
 }
 
+fn read_limits(value: &Value, at: &str, complaints: &mut Complaints) -> Limits {
+    let mut limits = Limits::default();
+    let Some(map) = object(value, at, "an object with `bytes`", complaints) else { return limits };
+    refuse_unknown(map, at, "an extension's limits", &["bytes"], &[], complaints);
+    if let Some(value) = map.get("bytes") {
+        let bytes = column::integral(value).and_then(|bytes| u64::try_from(bytes).ok());
+        limits.bytes = bytes.filter(|bytes| (1..=BYTES_MAX).contains(bytes));
+        if limits.bytes.is_none() {
+            let what = format!("a number of bytes from 1 to {BYTES_MAX}");
+            complaints.push(wrong_type(value, &pointer_to(at, "bytes"), &what));
+        }
+    }
+    limits
+}
+
 /// What stands where the extension could not be read; it draws no complaint of its own.
 fn placeholder() -> Extension {
-    Extension { id: Uuid::from_u128(1), name: "unnamed".to_owned(), version: "0".to_owned() }
+    let (name, version) = ("unnamed".to_owned(), "0".to_owned());
+    Extension { id: Uuid::from_u128(1), name, version, limits: Limits::default() }
 }
 
 fn extension_id(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Uuid> {

@@ -6,7 +6,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
-    IdentityField, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
+    IdentityField, Limits, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
@@ -91,6 +91,7 @@ pub(crate) fn definition(document: &Value) -> Definition {
         id: "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c".parse().unwrap(),
         name: "live poll".to_owned(),
         version: "1.0.0".to_owned(),
+        limits: Limits::default(),
     };
     let tables = members(&document["tables"]).map(|(name, value)| (name.clone(), a_table(value))).collect();
     let functions = members(&document["functions"]).map(|(name, value)| (name.clone(), a_function(value))).collect();
