@@ -24,6 +24,7 @@ pub struct Config {
     pub deploy: Deploy,
     pub auth: Auth,
     pub limits: Limits,
+    pub script: Script,
     pub log: Log,
 }
 
@@ -195,6 +196,56 @@ impl Default for Auth {
     }
 }
 
+/// Handlers and the processes they run in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Script {
+    /// The executable that is run as a worker; the gateway's own where none is given.
+    pub executable: Option<PathBuf>,
+    /// From a call's beginning to its answer, by kind.
+    pub query_timeout_ms: u64,
+    pub mutation_timeout_ms: u64,
+    pub action_timeout_ms: u64,
+    /// Processor time of one handler.
+    pub cpu_ms_max: u64,
+    /// What one handler may hold, garbage aside.
+    pub memory_bytes_max: usize,
+    /// What one handler may hold, garbage included.
+    pub allocated_bytes_max: usize,
+    /// How often one handler may call `ctx`.
+    pub host_calls_max: u32,
+    /// Of a handler's answer, and of what one call of `ctx` carries, as JSON.
+    pub answer_bytes_max: usize,
+    /// Handlers under way on each worker thread; more are refused with `overloaded`.
+    pub machines_max: usize,
+    /// After so many calls a worker process is replaced.
+    pub calls_per_worker_max: u32,
+    /// Data of one worker process.
+    pub worker_memory_bytes_max: u64,
+    /// How long a worker has to end a call that nobody waits for; then it is killed.
+    pub cancel_timeout_ms: u64,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script {
+            executable: None,
+            query_timeout_ms: 5_000,
+            mutation_timeout_ms: 5_000,
+            action_timeout_ms: 10_000,
+            cpu_ms_max: 1_000,
+            memory_bytes_max: 10 << 20,
+            allocated_bytes_max: 24 << 20,
+            host_calls_max: 100,
+            answer_bytes_max: 1 << 20,
+            machines_max: 256,
+            calls_per_worker_max: 10_000,
+            worker_memory_bytes_max: 2 << 30,
+            cancel_timeout_ms: 1_000,
+        }
+    }
+}
+
 /// How the log is written to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +280,9 @@ impl std::fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// A worker with a few machines fits.
+const WORKER_MEMORY_BYTES_MIN: u64 = 256 << 20;
 
 /// A token and the headers a browser sends fit; the HTTP library takes no less.
 const HEADER_BYTES_MIN: usize = 8 << 10;
@@ -296,6 +350,11 @@ impl Config {
             ("database.pool_connections_max", self.database.pool_connections_max),
             ("database.statements_per_connection_max", self.database.statements_per_connection_max),
             ("auth.cached_tokens_max", self.auth.cached_tokens_max),
+            ("script.memory_bytes_max", self.script.memory_bytes_max),
+            ("script.allocated_bytes_max", self.script.allocated_bytes_max),
+            ("script.answer_bytes_max", self.script.answer_bytes_max),
+            ("script.machines_max", self.script.machines_max),
+            ("script.calls_per_worker_max", self.script.calls_per_worker_max as usize),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1"));
@@ -310,6 +369,11 @@ impl Config {
             ("database.statement_timeout_ms", self.database.statement_timeout_ms),
             ("database.pool_wait_timeout_ms", self.database.pool_wait_timeout_ms),
             ("limits.sweep_interval_s", self.limits.sweep_interval_s),
+            ("script.query_timeout_ms", self.script.query_timeout_ms),
+            ("script.mutation_timeout_ms", self.script.mutation_timeout_ms),
+            ("script.action_timeout_ms", self.script.action_timeout_ms),
+            ("script.cpu_ms_max", self.script.cpu_ms_max),
+            ("script.cancel_timeout_ms", self.script.cancel_timeout_ms),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));
@@ -317,6 +381,9 @@ impl Config {
         }
         if self.deploy.scope_bytes_max.is_some_and(|bytes| !(1..=BYTES_MAX).contains(&bytes)) {
             reasons.push(format!("deploy.scope_bytes_max: expected 1 to {BYTES_MAX}; leave it out for no limit"));
+        }
+        if self.script.worker_memory_bytes_max < WORKER_MEMORY_BYTES_MIN {
+            reasons.push(format!("script.worker_memory_bytes_max: expected at least {WORKER_MEMORY_BYTES_MIN}"));
         }
         self.limits.check(&mut reasons);
         if self.http.header_bytes_max < HEADER_BYTES_MIN {

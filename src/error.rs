@@ -65,13 +65,21 @@ pub enum Code {
     BatchRolledBack,
     AnswerTooLarge,
     BatchAnswerTooLarge,
+    // Handler: the script ran and failed, or could not run.
+    HandlerRefused,
+    HandlerFailed,
+    HandlerAnswerInvalid,
+    ScriptTimeExceeded,
+    ScriptMemoryExceeded,
+    ScriptHostCallsExceeded,
+    ScriptWorkerLost,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 47] = [
+    pub const ALL: [Code; 54] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -118,6 +126,13 @@ impl Code {
         Code::BatchRolledBack,
         Code::AnswerTooLarge,
         Code::BatchAnswerTooLarge,
+        Code::HandlerRefused,
+        Code::HandlerFailed,
+        Code::HandlerAnswerInvalid,
+        Code::ScriptTimeExceeded,
+        Code::ScriptMemoryExceeded,
+        Code::ScriptHostCallsExceeded,
+        Code::ScriptWorkerLost,
         Code::Internal,
     ];
 
@@ -170,6 +185,13 @@ impl Code {
             Code::BatchRolledBack => "batch_rolled_back",
             Code::AnswerTooLarge => "answer_too_large",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
+            Code::HandlerRefused => "handler_refused",
+            Code::HandlerFailed => "handler_failed",
+            Code::HandlerAnswerInvalid => "handler_answer_invalid",
+            Code::ScriptTimeExceeded => "script_time_exceeded",
+            Code::ScriptMemoryExceeded => "script_memory_exceeded",
+            Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
+            Code::ScriptWorkerLost => "script_worker_lost",
             Code::Internal => "internal",
         }
     }
@@ -202,9 +224,11 @@ pub struct Failure {
     /// Seconds after which the same call may succeed, where that is known.
     pub retry_after_s: Option<u64>,
     /// Names of the quotas that refused, when `code` is [`Code::QuotaExceeded`].
-    pub violated_policies: Vec<&'static str>,
+    pub violated_policies: Box<[&'static str]>,
+    /// What a handler named the failure it raised.
+    pub reason: Option<Box<str>>,
     /// The inner message, for the log alone: it may name SQL or constraints, never a value.
-    pub log: Option<String>,
+    pub log: Option<Box<str>>,
 }
 
 impl Failure {
@@ -214,7 +238,8 @@ impl Failure {
             detail: detail.into(),
             complaints: Vec::new(),
             retry_after_s: None,
-            violated_policies: Vec::new(),
+            violated_policies: Box::default(),
+            reason: None,
             log: None,
         }
     }
@@ -233,7 +258,7 @@ impl Failure {
 
     #[must_use]
     pub fn with_log(mut self, log: impl Into<String>) -> Self {
-        self.log = Some(log.into());
+        self.log = Some(log.into().into());
         self
     }
 }

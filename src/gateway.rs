@@ -4,6 +4,7 @@
 //! function. Each worker brings its own [`Worker`] with connections of its own.
 
 mod batch;
+mod handler;
 pub mod once;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::plan::statement::{Binding, Statement};
 use crate::plan::{Guard, Plan};
 use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
+use crate::script;
 use crate::telemetry::Metrics;
 
 /// What all workers share.
@@ -53,6 +55,8 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    /// The handlers of this worker's calls.
+    pub scripts: script::pool::Pool,
 }
 
 /// One call of one function.
@@ -214,6 +218,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            scripts: script::pool::Pool::new(handler::settings(&config.script)),
         }
     }
 
@@ -275,9 +280,18 @@ impl Gateway {
 
     /// Answers one call.
     pub async fn call(&self, worker: &Worker, call: Call<'_>) -> Reply {
+        self.call_at(worker, call, 0).await
+    }
+
+    /// [`Gateway::call`], by a handler that so many others have called.
+    async fn call_at(&self, worker: &Worker, call: Call<'_>, depth: u32) -> Reply {
         let began = Instant::now();
         let mut reply = Reply::default();
         let snapshot = self.registry.load();
+        if let Some(found) = handler::find(&snapshot, &call) {
+            drop(snapshot);
+            return self.call_handler(worker, &call, &found, began, depth).await;
+        }
         let found = self.find(&snapshot, &call);
         drop(snapshot);
         let found = match found {
@@ -453,7 +467,12 @@ fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, 
 
 fn unknown_function(install: &Install, name: &str) -> Failure {
     let shown: String = name.chars().take(64).collect();
-    let names = install.extension.functions.keys().map(AsRef::as_ref);
+    if install.extension.handlers.contains_key(name) {
+        let detail = format!("`{shown}` is a handler and has a transaction of its own; call it by itself");
+        return Failure::new(Code::FunctionUnknown, detail);
+    }
+    let extension = &install.extension;
+    let names = extension.functions.keys().chain(extension.handlers.keys()).map(AsRef::as_ref);
     let detail = match rowgate_schema_dsl::diagnostic::nearest(&shown, names) {
         Some(nearest) => format!("there is no function `{shown}`; did you mean `{nearest}`?"),
         None => format!("there is no function `{shown}`"),

@@ -23,6 +23,8 @@ struct Problem<'a> {
     detail: &'a str,
     instance: &'a str,
     code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Complaint<'a>>,
@@ -90,6 +92,13 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::BatchRolledBack => (StatusCode::FAILED_DEPENDENCY, "rolled back with its batch"),
         Code::AnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "answer too large"),
         Code::BatchAnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "batch's answers too large"),
+        Code::HandlerRefused => (StatusCode::UNPROCESSABLE_ENTITY, "refused by the function"),
+        Code::HandlerFailed => (StatusCode::INTERNAL_SERVER_ERROR, "function failed"),
+        Code::HandlerAnswerInvalid => (StatusCode::INTERNAL_SERVER_ERROR, "answer is no JSON"),
+        Code::ScriptTimeExceeded => (StatusCode::GATEWAY_TIMEOUT, "function out of time"),
+        Code::ScriptMemoryExceeded => (StatusCode::INTERNAL_SERVER_ERROR, "function out of memory"),
+        Code::ScriptHostCallsExceeded => (StatusCode::INTERNAL_SERVER_ERROR, "function asked too often"),
+        Code::ScriptWorkerLost => (StatusCode::SERVICE_UNAVAILABLE, "function interrupted"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }
 }
@@ -105,6 +114,7 @@ pub fn body(failure: &Failure, instance: &str, request_id: &str) -> (StatusCode,
         detail: &failure.detail,
         instance,
         code: failure.code.as_str(),
+        reason: failure.reason.as_deref(),
         request_id,
         errors: failure
             .complaints

@@ -28,6 +28,12 @@ pub struct Definition {
     pub tables: IndexMap<String, Table>,
     #[serde(default)]
     pub functions: IndexMap<String, Function>,
+    /// Functions that are written in Luau.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub handlers: IndexMap<String, Handler>,
+    /// The Luau files of handlers by module name; `functions` is the one that runs.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sources: IndexMap<String, String>,
 }
 
 /// Who the extension is: the content of `extension.json`.
@@ -368,6 +374,46 @@ impl Body {
             Body::PatchRows { .. } => "patchRows",
             Body::DeleteRow { .. } => "deleteRow",
             Body::DeleteRows { .. } => "deleteRows",
+        }
+    }
+}
+
+/// What is declared of a function that is written in Luau.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Handler {
+    pub kind: HandlerKind,
+    /// The lowest role that may call it; `viewer` for queries and `editor` for the others by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Role>,
+    /// What a call gives it, by name; anything else is refused.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub args: IndexMap<String, Validator>,
+    /// How long a call may take, from its beginning; the gateway's own maximum holds besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+}
+
+/// What a handler may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HandlerKind {
+    /// Read, in one transaction that changes nothing.
+    Query,
+    /// Read and write, in one transaction that is committed when it returns.
+    Mutation,
+    /// Reach outside, and call queries and mutations.
+    Action,
+}
+
+impl HandlerKind {
+    pub const ALL: [HandlerKind; 3] = [HandlerKind::Query, HandlerKind::Mutation, HandlerKind::Action];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HandlerKind::Query => "query",
+            HandlerKind::Mutation => "mutation",
+            HandlerKind::Action => "action",
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::aggregate::AggregateFunction;
 use crate::column_type::ColumnType;
-use crate::definition::{Direction, IdentityField, Operator, Role};
+use crate::definition::{Direction, HandlerKind, IdentityField, Operator, Role};
 use crate::name::Name;
 use crate::value::Typed;
 
@@ -39,6 +39,20 @@ pub const EMBEDDED_ROWS_MAX: u32 = 20_000;
 
 /// The argument that a paged query takes without declaring it.
 pub const CURSOR: &str = "cursor";
+
+/// The Luau file that handlers are looked for in, by its module name.
+pub const ENTRY_SOURCE: &str = "functions";
+
+/// A function that is written in Luau: all that is known of it before it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handler {
+    pub name: Name,
+    pub kind: HandlerKind,
+    pub access: Role,
+    /// Sorted by name. [`Absence::Dropped`] is nil.
+    pub arguments: Vec<Argument>,
+    pub timeout_ms: Option<u32>,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {

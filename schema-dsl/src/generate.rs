@@ -41,7 +41,7 @@ pub fn definition(choices: &[u32]) -> Definition {
         // Large enough for whatever is written to it.
         limits: Limits { bytes: (choices.below(4) == 3).then(|| (1 << 40) + choices.below(1_000) as u64) },
     };
-    Definition { rowgate: FORMAT, extension, tables, functions }
+    Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
 }
 
 /// A literal that `column_type` accepts, limits included; `None` for a reference, whose row would

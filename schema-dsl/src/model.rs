@@ -5,7 +5,7 @@
 
 use crate::column_type::{ColumnType, OnDelete};
 use crate::definition::{Extension, Scope};
-use crate::function::Function;
+use crate::function::{Function, Handler};
 use crate::name::{Name, OWNER_COLUMN, identifier};
 use crate::value::Typed;
 
@@ -17,6 +17,10 @@ pub struct Model {
     pub postgres_schema: String,
     pub tables: Vec<Table>,
     pub functions: Vec<Function>,
+    /// Sorted by name.
+    pub handlers: Vec<Handler>,
+    /// The handlers' Luau files: module name and text.
+    pub sources: Vec<(String, String)>,
 }
 
 /// A table with its system columns: `id` first, then the author's in their order, then
@@ -72,6 +76,10 @@ impl Model {
 
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.name == *name)
+    }
+
+    pub fn handler(&self, name: &str) -> Option<&Handler> {
+        self.handlers.iter().find(|handler| handler.name == *name)
     }
 }
 

@@ -54,10 +54,32 @@ pub struct Transactions {
     idle: Mutex<Vec<Session>>,
 }
 
+/// What a transaction sees of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// What was committed before each of its statements.
+    Statement,
+    /// What was committed before its first one; it changes nothing.
+    Snapshot,
+    /// As if there were no others; one that cannot be is undone.
+    Serializable,
+}
+
+impl Isolation {
+    const fn begin(self) -> &'static str {
+        match self {
+            Isolation::Statement => "BEGIN",
+            Isolation::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+}
+
 /// The attempts at one transaction: begun anew where the database undid it for another's sake, or was
 /// lost before the commit was sent, as long as there is time.
 pub struct Attempts<'a> {
     transactions: &'a Transactions,
+    isolation: Isolation,
     role: Option<Arc<str>>,
     deadline: Instant,
     left: u32,
@@ -66,6 +88,7 @@ pub struct Attempts<'a> {
 /// A transaction under way. Dropped before its end, it takes its connection with it.
 pub struct Open<'a> {
     transactions: &'a Transactions,
+    isolation: Isolation,
     /// In which plans run, while the gateway's own statements do not.
     role: Option<Arc<str>>,
     deadline: Instant,
@@ -110,7 +133,17 @@ impl Transactions {
 
     /// Attempts at one transaction in `role`, the last of which has ended by `deadline`.
     pub fn attempts(&self, role: Option<&Arc<str>>, deadline: std::time::Instant) -> Attempts<'_> {
-        Attempts { transactions: self, role: role.cloned(), deadline: deadline.into(), left: ATTEMPTS_MAX }
+        self.attempts_isolated(Isolation::Statement, role, deadline)
+    }
+
+    /// [`Transactions::attempts`], each isolated so from others.
+    pub fn attempts_isolated(
+        &self,
+        isolation: Isolation,
+        role: Option<&Arc<str>>,
+        deadline: std::time::Instant,
+    ) -> Attempts<'_> {
+        Attempts { transactions: self, isolation, role: role.cloned(), deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
     /// How many connections wait for a transaction.
@@ -122,7 +155,7 @@ impl Transactions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, role: Option<Arc<str>>, deadline: Instant) -> Result<Open<'_>, Failure> {
+    async fn open(&self, isolation: Isolation, role: Option<Arc<str>>, deadline: Instant) -> Result<Open<'_>, Failure> {
         let wait_until = deadline.min(Instant::now() + self.place_wait_max);
         let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
             let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
@@ -134,7 +167,17 @@ impl Transactions {
             None => self.connect(deadline).await?,
         };
         let (stage, name) = (Stage::New, Name::Gateway);
-        Ok(Open { transactions: self, role, deadline, session, stage, name, may_retry: false, _place: place })
+        Ok(Open {
+            transactions: self,
+            isolation,
+            role,
+            deadline,
+            session,
+            stage,
+            name,
+            may_retry: false,
+            _place: place,
+        })
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {
@@ -156,7 +199,7 @@ impl<'a> Attempts<'a> {
     /// Takes a connection, or says why there is none in time.
     pub async fn begin(&mut self) -> Result<Open<'a>, Failure> {
         self.left = self.left.saturating_sub(1);
-        self.transactions.open(self.role.clone(), self.deadline).await
+        self.transactions.open(self.isolation, self.role.clone(), self.deadline).await
     }
 
     /// Commits what `open` did where `result` is good, else rolls it back. Breaks with what the
@@ -213,14 +256,14 @@ impl Open<'_> {
 
     /// What is sent in front of a statement that is to run in `name`.
     fn entrance(&self, name: Name) -> Option<Cow<'static, str>> {
-        let is_new = self.stage == Stage::New;
+        let (is_new, begin) = (self.stage == Stage::New, self.isolation.begin());
         match (name, &self.role) {
             // A role's name is the gateway's own, made of letters, digits and `_`. It ends with the
             // transaction, so that none is left behind on the connection.
-            (Name::Extension, Some(role)) if is_new => Some(format!("BEGIN; SET LOCAL ROLE \"{role}\"").into()),
+            (Name::Extension, Some(role)) if is_new => Some(format!("{begin}; SET LOCAL ROLE \"{role}\"").into()),
             (Name::Extension, Some(role)) if self.name != name => Some(format!("SET LOCAL ROLE \"{role}\"").into()),
             (Name::Gateway, Some(_)) if !is_new && self.name != name => Some("SET LOCAL ROLE NONE".into()),
-            (Name::Gateway | Name::Extension, Some(_) | None) => is_new.then(|| "BEGIN".into()),
+            (Name::Gateway | Name::Extension, Some(_) | None) => is_new.then(|| begin.into()),
         }
     }
 

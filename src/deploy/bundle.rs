@@ -178,7 +178,9 @@ fn parts(draft: &mut Draft) {
     draft.source_map.extend(read.source_map);
     // A file that could not be evaluated leaves its part empty.
     let empty = |part: &Value| part.as_object().is_none_or(Map::is_empty);
-    if !read.diagnostics.is_empty() && (has_schema && empty(&read.tables) || has_functions && empty(&read.functions)) {
+    if !read.diagnostics.is_empty()
+        && (has_schema && empty(&read.tables) || has_functions && empty(&read.functions) && empty(&read.handlers))
+    {
         draft.complete = false;
     }
     draft.diagnostics.extend(read.diagnostics);
@@ -187,6 +189,11 @@ fn parts(draft: &mut Draft) {
     }
     if has_functions {
         draft.document.insert("functions".to_owned(), read.functions);
+        for (member, value) in [("handlers", read.handlers), ("sources", read.sources)] {
+            if !empty(&value) {
+                draft.document.insert(member.to_owned(), value);
+            }
+        }
     }
 }
 

@@ -80,6 +80,21 @@ impl Ticket {
         Ok(Kept::Before(answer.to_vec()))
     }
 
+    /// What a handler answered, now by `run` or some time before; then the flag is set.
+    pub(super) async fn once<'t>(
+        &self,
+        gateway: &Gateway,
+        open: &mut Open<'t>,
+        run: impl AsyncFnOnce(&mut Open<'t>) -> Result<Vec<u8>, Failure>,
+    ) -> Result<(Vec<u8>, bool), Failure> {
+        if let Kept::Before(answer) = self.look(open).await? {
+            return Ok((unpacked(&answer).ok_or_else(unreadable)?.json, true));
+        }
+        let text = Text { json: run(open).await?, version: None };
+        self.keep(open, &packed(&text), gateway).await?;
+        Ok((text.json, false))
+    }
+
     /// Keeps `answer` with what the transaction wrote.
     pub(super) async fn keep(&self, open: &mut Open<'_>, answer: &[u8], gateway: &Gateway) -> Result<(), Failure> {
         let settings = &gateway.config.http;

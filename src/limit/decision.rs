@@ -110,7 +110,7 @@ impl Decision {
         );
         let mut failure = Failure::new(Code::QuotaExceeded, detail);
         failure.retry_after_s = retry_after_s;
-        failure.violated_policies = violated;
+        failure.violated_policies = violated.into();
         failure
     }
 

@@ -5,6 +5,7 @@
 //! extension that no longer passes keeps the functions it had and is named in the log.
 
 pub mod listen;
+pub mod shape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,19 +13,23 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::check::check;
-use rowgate_schema_dsl::definition::Scope;
+use rowgate_schema_dsl::definition::{self, DefaultValue, Definition, HandlerKind, Role, Scope};
 use rowgate_schema_dsl::diagnostic::Diagnostic;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::ApiKey;
 use crate::error::{Code, Failure};
 use crate::limit::Class;
 use crate::plan::Plan;
+use crate::plan::argument::Arguments;
 use crate::plan::compile::{CompileError, compile};
 use crate::plan::cursor::CursorKey;
 use crate::record::{self, CursorSecret, Everything};
+use crate::registry::shape::Shapes;
+use crate::script::pool::Bundle;
 use crate::telemetry::{FunctionMetrics, Metrics};
 
 /// Room that is made for any answer.
@@ -55,6 +60,11 @@ pub struct Extension {
     pub role: Option<Arc<str>>,
     pub model: Model,
     pub functions: HashMap<Box<str>, Arc<Function>>,
+    pub handlers: HashMap<Box<str>, Arc<Handler>>,
+    /// The Luau files of its handlers.
+    pub bundle: Bundle,
+    /// What its handlers have asked of the database.
+    pub shapes: Shapes,
 }
 
 /// An extension installed by an account.
@@ -81,6 +91,18 @@ pub struct Function {
     pub metrics: FunctionMetrics,
     /// How long answers have been of late: room for the next is made at once.
     pub answer_bytes: AtomicUsize,
+}
+
+/// A callable function that is written in Luau.
+#[derive(Debug)]
+pub struct Handler {
+    pub kind: HandlerKind,
+    pub access: Role,
+    pub arguments: Arguments,
+    /// What stands in for an argument that a call leaves out, as JSON.
+    pub defaults: Vec<(String, Value)>,
+    pub timeout_ms: Option<u32>,
+    pub metrics: FunctionMetrics,
 }
 
 impl Install {
@@ -211,6 +233,32 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
             (name, Arc::new(Function { plan, class, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
         })
         .collect();
+    let handlers = model.handlers.iter().map(|handler| {
+        let name: Box<str> = handler.name.as_str().into();
+        let metrics = metrics.function(id, &name, handler.kind.as_str());
+        let handler = Handler {
+            kind: handler.kind,
+            access: handler.access,
+            arguments: Arguments::new(&handler.arguments),
+            defaults: defaults(&definition, &name),
+            timeout_ms: handler.timeout_ms,
+            metrics,
+        };
+        (name, Arc::new(handler))
+    });
+    let handlers = handlers.collect();
+    let bundle = Bundle::new(model.sources.clone());
+    let shapes = Shapes::new(&definition);
     let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
-    Ok(Extension { id, name, revision: record.revision, role, model, functions })
+    Ok(Extension { id, name, revision: record.revision, role, model, functions, handlers, bundle, shapes })
+}
+
+/// The defaults of the handler's arguments, as their author wrote them.
+fn defaults(definition: &Definition, handler: &str) -> Vec<(String, Value)> {
+    let declared = definition.handlers.get(handler).into_iter().flat_map(|handler: &definition::Handler| &handler.args);
+    let written = declared.filter_map(|(name, validator)| match validator.default.as_ref()? {
+        DefaultValue::Literal(value) => Some((name.clone(), value.clone())),
+        DefaultValue::Now => None,
+    });
+    written.collect()
 }

@@ -17,6 +17,42 @@ use crate::script::ticker::Ticks;
 use crate::script::value::{self, Unwritable};
 use crate::script::watch::Watch;
 
+/// The names that mean something in a definition alone, besides `v`: in a handler's file they are
+/// there and do nothing.
+pub const BUILDERS: [&str; 31] = [
+    "defineSchema",
+    "defineTable",
+    "queryRows",
+    "getRow",
+    "countRows",
+    "insertRow",
+    "insertRows",
+    "upsertRow",
+    "patchRow",
+    "patchRows",
+    "deleteRow",
+    "deleteRows",
+    "aggregateRows",
+    "transaction",
+    "arg",
+    "identity",
+    "now",
+    "increment",
+    "append",
+    "remove",
+    "filter",
+    "all",
+    "any",
+    "negate",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "step",
+    "editorOnly",
+];
+
 /// Bytes of a message that leaves a machine; what is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 

@@ -17,6 +17,7 @@ mod embedded;
 mod evaluate;
 mod faults;
 mod fuzz;
+mod handlers;
 mod hostile;
 mod http;
 mod limits;

@@ -189,7 +189,13 @@ async fn a_worker_that_does_not_end_a_call_is_killed() {
     next(&mut asking).await;
     next(&mut other).await;
     // It hears nothing any more, as if a routine of Luau's own did not come back.
-    signal(pool.worker_pid().unwrap(), Signal::STOP);
+    let pid = pool.worker_pid().unwrap();
+    signal(pid, Signal::STOP);
+    // The signal is one thread's to take; the others go on until it has.
+    let is_stopped = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    while !is_stopped() {
+        std::thread::yield_now();
+    }
     drop(asking);
     assert_eq!(outcome(other).await, Outcome::WorkerLost);
     assert_eq!(outcome(invoke(&pool, &bundle, "right")).await, Outcome::Returned(b"42".to_vec()));

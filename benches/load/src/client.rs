@@ -133,6 +133,9 @@ struct Connection {
     request: Vec<u8>,
     /// Places of digits in the request: offset and width.
     digits: Vec<(usize, usize)>,
+    /// From the number of one place to that of the next, below the bound.
+    step: u64,
+    bound: u64,
     written: usize,
     buffer: Vec<u8>,
     filled: usize,
@@ -150,11 +153,21 @@ impl Connection {
             })
             .map_err(|error| format!("cannot connect to {}: {error}", target.address))?;
         let body = workload.body();
+        let function = match workload {
+            Workload::Batch => String::new(),
+            Workload::Select
+            | Workload::List
+            | Workload::Insert
+            | Workload::Patch
+            | Workload::Page
+            | Workload::Upsert
+            | Workload::Aggregate
+            | Workload::Expand => format!("/{}", workload.function()),
+        };
         let head = format!(
-            "POST /v1/extension-functions/{}/{} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+            "POST /v1/extension-functions/{}{function} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             target.install_id,
-            workload.function(),
             target.address,
             target.token,
             body.len()
@@ -162,6 +175,8 @@ impl Connection {
         Ok(Connection {
             stream: TcpStream::from_std(stream),
             digits: digit_places(head.len(), body.as_bytes()),
+            step: workload.step(),
+            bound: workload.numbers(),
             request: [head.as_bytes(), body.as_bytes()].concat(),
             written: 0,
             buffer: vec![0; BUFFER_BYTES],
@@ -172,8 +187,10 @@ impl Connection {
     }
 
     fn ask(&mut self, number: u64, now: Instant) -> Result<(), String> {
+        let mut written = number;
         for (offset, width) in &self.digits {
-            write_digits(self.request.get_mut(*offset..offset + width).unwrap_or_default(), number);
+            write_digits(self.request.get_mut(*offset..offset + width).unwrap_or_default(), written);
+            written = (written + self.step) % self.bound;
         }
         self.number = number;
         self.asked_at = now;

@@ -7,7 +7,9 @@
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls};
 
-use crate::workload::{CATEGORIES, CATEGORY_FIRST, ID_FIRST, ID_PREFIX, INSERTED, ROWS};
+use crate::workload::{
+    CATEGORIES, CATEGORY_FIRST, COUNTER_FIRST, COUNTERS, ID_FIRST, ID_PREFIX, INSERTED, NOTED, NOTES, ROWS,
+};
 
 /// The table of one install, and a connection to reach it.
 pub(crate) struct Items {
@@ -16,10 +18,14 @@ pub(crate) struct Items {
     client: Client,
     /// As the table's owner.
     owner: Client,
+    /// As the private server's administrator, who alone may ask for a checkpoint.
+    administrator: Client,
     /// The database role the extension's statements run as, where it has one.
     pub(crate) role: Option<String>,
     /// Qualified and quoted.
     pub(crate) table: String,
+    notes: String,
+    counters: String,
     scope: String,
 }
 
@@ -40,14 +46,20 @@ impl Items {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start a runtime: {error}"))?;
-        let connect = || {
+        let config: tokio_postgres::Config =
+            database_url.parse().map_err(|_| "the gateway's database URL is none".to_owned())?;
+        let connect = |role: Option<&str>| {
+            let mut config = config.clone();
+            if let Some(role) = role {
+                config.user(role);
+            }
             let (client, connection) = runtime
-                .block_on(tokio_postgres::connect(database_url, NoTls))
+                .block_on(config.connect(NoTls))
                 .map_err(|error| format!("cannot connect to the gateway's database: {}", reason(&error)))?;
             runtime.spawn(connection);
             Ok::<Client, String>(client)
         };
-        let (client, owner) = (connect()?, connect()?);
+        let (client, owner, administrator) = (connect(None)?, connect(None)?, connect(Some("postgres"))?);
         let roles = format!(
             "SELECT format('SET ROLE %I', pg_get_userbyid(n.nspowner)), e.database_role
                FROM pg_namespace n, rowgate.extensions e WHERE n.nspname = 'ext_{}' AND e.id = '{extension_id}'",
@@ -57,15 +69,18 @@ impl Items {
         let set_role: String = row.try_get(0).map_err(|error| failed(&roles, &error))?;
         let role = row.try_get(1).map_err(|error| failed(&roles, &error))?;
         runtime.block_on(owner.batch_execute(&set_role)).map_err(|error| failed(&set_role, &error))?;
-        let table = format!("\"ext_{}\".\"items\"", extension_id.replace('-', "_"));
-        Ok(Items { runtime, client, owner, role, table, scope: scope.to_owned() })
+        let named = |name: &str| format!("\"ext_{}\".\"{name}\"", extension_id.replace('-', "_"));
+        let (table, notes, counters) = (named("items"), named("notes"), named("counters"));
+        Ok(Items { runtime, client, owner, administrator, role, table, notes, counters, scope: scope.to_owned() })
     }
 
     /// Fills the table with the seeded rows alone.
     pub(crate) fn seed(&self) -> Result<(), String> {
-        let Items { table, scope, .. } = self;
-        self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
-        self.run(&format!("TRUNCATE {table}"))?;
+        let Items { table, notes, counters, scope, .. } = self;
+        for table in [table, notes, counters] {
+            self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
+            self.run(&format!("TRUNCATE {table} CASCADE"))?;
+        }
         // 7919 is prime to 100,000: the scores within a category are spread and all differ.
         self.run(&format!(
             "INSERT INTO {table} (scope_key, id, category, title, score, hits, done, seen_at, created_at, updated_at, \
@@ -73,20 +88,32 @@ impl Items {
              ({CATEGORY_FIRST} + n % {CATEGORIES})::text, 'item number ' || n, n * 7919 % 100000, 0, n % 3 = 0, now(), \
              now(), now(), 1 FROM generate_series(0::bigint, {ROWS} - 1) AS n"
         ))?;
-        self.run(&format!("VACUUM (ANALYZE) {table}"))
+        self.run(&format!(
+            "INSERT INTO {notes} (scope_key, id, item, text) SELECT '{scope}'::uuid, \
+             ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, ('{ID_PREFIX}' || ({ID_FIRST} + n % {NOTED}))::uuid, \
+             'note number ' || n FROM generate_series(0::bigint, {NOTED} * {NOTES} - 1) AS n"
+        ))?;
+        self.run(&format!(
+            "INSERT INTO {counters} (scope_key, id, name) SELECT '{scope}'::uuid, \
+             ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, ({COUNTER_FIRST} + n)::text \
+             FROM generate_series(0::bigint, {COUNTERS} - 1) AS n"
+        ))?;
+        for table in [table, notes, counters] {
+            self.run(&format!("VACUUM (ANALYZE) {table}"))?;
+        }
+        Ok(())
     }
 
     /// Removes what a run has inserted and the row versions that it has left behind.
     pub(crate) fn restore(&self) -> Result<(), String> {
         let table = &self.table;
         self.run(&format!("DELETE FROM {table} WHERE scope_key = '{}' AND category = '{INSERTED}'", self.scope))?;
-        self.run(&format!("VACUUM {table}"))?;
-        // So that no checkpoint of an earlier run's writes falls into a later one. The gateway's role
-        // is no superuser and may lack the right; then the alternation spreads checkpoints over both.
-        if let Err(reason) = self.run("CHECKPOINT") {
-            eprintln!("no checkpoint between runs: {reason}");
+        for table in [table, &self.counters] {
+            self.run(&format!("VACUUM {table}"))?;
         }
-        Ok(())
+        // So that no checkpoint of an earlier run's writes falls into a later one.
+        let checkpoint = self.administrator.batch_execute("CHECKPOINT");
+        self.runtime.block_on(checkpoint).map_err(|error| failed("CHECKPOINT", &error))
     }
 
     /// Rows inserted since the last [`Items::restore`].
@@ -102,14 +129,19 @@ impl Items {
         self.count(&format!("SELECT coalesce(sum(hits), 0)::bigint FROM {}", self.table))
     }
 
-    /// The newest statement on the table that another session has begun within the last second,
+    /// What all upserts together have counted up.
+    pub(crate) fn counted_sum(&self) -> Result<u64, String> {
+        self.count(&format!("SELECT coalesce(sum(hits), 0)::bigint FROM {}", self.counters))
+    }
+
+    /// The newest statement on the table `named` so that another session has begun within the last second,
     /// where the server shows it whole.
-    pub(crate) fn latest_statement(&self) -> Result<Option<String>, String> {
-        let text = self.text(
+    pub(crate) fn latest_statement(&self, named: &str) -> Result<Option<String>, String> {
+        let text = self.text(&format!(
             "SELECT coalesce((SELECT query FROM pg_stat_activity WHERE application_name = 'rowgate' \
-             AND datname = current_database() AND query LIKE '%\"items\"%' \
-             AND query_start > clock_timestamp() - interval '1 second' ORDER BY query_start DESC LIMIT 1), '')",
-        )?;
+             AND datname = current_database() AND query LIKE '%\"{named}\"%' \
+             AND query_start > clock_timestamp() - interval '1 second' ORDER BY query_start DESC LIMIT 1), '')"
+        ))?;
         Ok(Some(text).filter(|text| !text.is_empty() && text.len() < SHOWN_BYTES_MAX))
     }
 

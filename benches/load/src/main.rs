@@ -121,7 +121,7 @@ fn measure(bench: &Bench<'_>, workload: Workload) -> Result<Measured, String> {
 /// Calls the function for a moment on one connection and asks the server what ran.
 fn learn_statement(bench: &Bench<'_>, workload: Workload) -> Result<(String, bool), String> {
     drive(bench, workload, 1, Duration::ZERO, Duration::from_millis(50))?;
-    Ok(match bench.items.latest_statement()? {
+    Ok(match bench.items.latest_statement(workload.table())? {
         Some(sql) => (sql, true),
         None => (statement::assumed(workload, &bench.items.table), false),
     })
@@ -161,7 +161,13 @@ fn drive(
     let token = if workload.writes() { &ready.tokens.editor } else { &ready.tokens.viewer };
     let target = Target { address: bench.gateway.address, install_id: &ready.install_id, token };
     let count = || match workload {
-        Workload::Select | Workload::List => Ok(0),
+        Workload::Select
+        | Workload::List
+        | Workload::Page
+        | Workload::Aggregate
+        | Workload::Expand
+        | Workload::Batch => Ok(0),
+        Workload::Upsert => bench.items.counted_sum(),
         Workload::Insert => bench.items.inserted_count(),
         Workload::Patch => bench.items.hits_sum(),
     };

@@ -5,7 +5,9 @@
 //! report says so. A parameter's column is read from the text; what stands in for each column is
 //! in `stand_in`, and a column without an entry there is an error.
 
-use crate::workload::{CATEGORIES, CATEGORY_FIRST, ID_FIRST, ID_PREFIX, ROWS, Workload};
+use crate::workload::{
+    BATCHED, CATEGORIES, CATEGORY_FIRST, COUNTER_FIRST, COUNTERS, ID_FIRST, ID_PREFIX, NOTED, ROWS, Workload,
+};
 
 /// What pgbench's `-D` sets: sent as text, as every one of its variables.
 pub(crate) fn constants(scope: &str) -> Vec<String> {
@@ -27,8 +29,33 @@ pub(crate) fn constants(scope: &str) -> Vec<String> {
 pub(crate) fn assumed(workload: Workload, table: &str) -> String {
     let columns = "\"id\", \"category\", \"title\", \"score\", \"hits\", \"done\", \"seen_at\", \"created_at\", \
                    \"updated_at\", \"version\"";
+    let of = |name: &str| table.replace("\"items\"", &format!("\"{name}\""));
     match workload {
-        Workload::Select => format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2"),
+        Workload::Page => format!(
+            "SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"category\" = $2 \
+             ORDER BY \"score\" DESC, \"id\" DESC LIMIT 21"
+        ),
+        Workload::Upsert => format!(
+            "INSERT INTO {} (\"scope_key\", \"id\", \"name\", \"hits\") VALUES ($1, $2, $3, 1) \
+             ON CONFLICT (\"scope_key\", \"name\") DO UPDATE SET \"hits\" = \"counters\".\"hits\" + 1, \
+             \"updated_at\" = now(), \"version\" = \"counters\".\"version\" + 1 RETURNING \"id\", \"name\", \"hits\"",
+            of("counters")
+        ),
+        Workload::Aggregate => format!(
+            "SELECT \"done\", COUNT(*) AS \"n\", CAST(SUM(\"score\") AS text) AS \"score\" FROM {table} \
+             WHERE \"scope_key\" = $1 AND \"category\" = $2 GROUP BY \"items\".\"done\" \
+             ORDER BY \"items\".\"done\" ASC LIMIT 1000"
+        ),
+        Workload::Expand => format!(
+            "SELECT {columns}, ARRAY (SELECT ROW(\"notes\".\"id\", \"notes\".\"item\", \"notes\".\"text\") \
+             FROM {} AS \"notes\" WHERE \"notes\".\"scope_key\" = $1 AND \"notes\".\"item\" = \"_row\".\"id\" \
+             ORDER BY \"notes\".\"id\" ASC LIMIT 5) AS \"notes\" FROM (SELECT {columns} FROM {table} \
+             WHERE \"scope_key\" = $1 AND \"id\" = $2) AS \"_row\"",
+            of("notes")
+        ),
+        Workload::Select | Workload::Batch => {
+            format!("SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"id\" = $2")
+        }
         Workload::List => format!(
             "SELECT {columns} FROM {table} WHERE \"scope_key\" = $1 AND \"category\" = $2 \
              ORDER BY \"score\" DESC, \"id\" DESC LIMIT 20"
@@ -60,13 +87,33 @@ pub(crate) fn script(workload: Workload, sql: &str, run: u64) -> Result<String, 
     }
     text.push_str(sql.get(copied..).unwrap_or_default());
     text.push_str(";\n");
-    Ok(text)
+    Ok(match workload {
+        // Sent as one, as the gateway sends a batch; each draws its own row.
+        Workload::Batch => format!("\\startpipeline\n{}\\endpipeline\n", text.repeat(BATCHED)),
+        Workload::Select
+        | Workload::List
+        | Workload::Insert
+        | Workload::Patch
+        | Workload::Page
+        | Workload::Upsert
+        | Workload::Aggregate
+        | Workload::Expand => text,
+    })
 }
 
 fn draws(workload: Workload) -> String {
     match workload {
-        Workload::Select | Workload::Patch => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1),
-        Workload::List => format!("\\set category random({CATEGORY_FIRST}, {})\n", CATEGORY_FIRST + CATEGORIES - 1),
+        Workload::Select | Workload::Patch | Workload::Batch => {
+            format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + ROWS - 1)
+        }
+        Workload::Expand => format!("\\set i random({ID_FIRST}, {})\n", ID_FIRST + NOTED - 1),
+        Workload::Upsert => format!(
+            "\\set n :n + 1\n\\set i 100000000000000 + :n * 1000 + :client_id\n\\set name random({COUNTER_FIRST}, {})\n",
+            COUNTER_FIRST + COUNTERS - 1
+        ),
+        Workload::List | Workload::Page | Workload::Aggregate => {
+            format!("\\set category random({CATEGORY_FIRST}, {})\n", CATEGORY_FIRST + CATEGORIES - 1)
+        }
         Workload::Insert => format!(
             "\\set n :n + 1\n\\set i 100000000000000 + :n * 1000 + :client_id\n\
              \\set title random({ID_FIRST}, {})\n\\set score random(10000, 99999)\n",
@@ -82,13 +129,19 @@ fn stand_in(workload: Workload, column: &str, run: u64) -> Option<String> {
     let named = match column {
         "id" => {
             return Some(match workload {
-                Workload::Insert => {
+                Workload::Insert | Workload::Upsert => {
                     // As the gateway's: 48 bits of time, the version, the variant, digits that ascend.
                     let time = format!("{run:012x}");
                     let (high, low) = time.split_at_checked(8)?;
                     format!("('{high}-{low}-7000-8' || :i::text)::uuid")
                 }
-                Workload::Select | Workload::List | Workload::Patch => {
+                Workload::Select
+                | Workload::List
+                | Workload::Patch
+                | Workload::Page
+                | Workload::Aggregate
+                | Workload::Expand
+                | Workload::Batch => {
                     format!("('{ID_PREFIX}' || :i::text)::uuid")
                 }
             });
@@ -97,6 +150,7 @@ fn stand_in(workload: Workload, column: &str, run: u64) -> Option<String> {
         "category" => ":category",
         "scope_key" => ":scope",
         "title" => ":title",
+        "name" => ":name",
         "score" => ":score",
         "hits" | "version" => ":one",
         "done" => ":done",
@@ -239,6 +293,18 @@ mod tests {
         \set i random(100000000000, 100000099999)
         UPDATE "ext_1"."items" SET "hits" = "hits" + :one, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = :scope AND "id" = ('00000000-0000-7000-8000-' || :i::text)::uuid RETURNING "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version";
         "#);
+    }
+
+    #[test]
+    fn page_aggregate_upsert_and_expand() {
+        let kinds = [Workload::Page, Workload::Aggregate, Workload::Upsert, Workload::Expand];
+        assert_snapshot!(kinds.map(script_of).concat(), @"");
+    }
+
+    #[test]
+    fn a_batch_is_ten_selects_in_one_pipeline() {
+        let select = script_of(Workload::Select);
+        assert_eq!(script_of(Workload::Batch), format!("\\startpipeline\n{}\\endpipeline\n", select.repeat(10)));
     }
 
     #[test]

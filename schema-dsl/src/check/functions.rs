@@ -38,6 +38,17 @@ pub(crate) fn functions(definition: &Definition, tables: &[Table], diagnostics: 
     functions
 }
 
+/// The function `name`, which the document need not have, as far as it can be understood.
+pub(crate) fn one(
+    definition: &Definition,
+    tables: &[Table],
+    name: &str,
+    declared: &definition::Function,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Function> {
+    function(Ground { definition, tables }, name, declared, diagnostics)
+}
+
 /// The type of the values compared with or assigned to `column`. A row's own `id` is an id of its
 /// table, which the column's type does not say, for it refers to nothing; and what a delete does
 /// is no part of a value.

@@ -14,6 +14,7 @@ mod fields;
 mod filters;
 mod functions;
 mod ground;
+mod handlers;
 mod indexes;
 mod names;
 mod operands;
@@ -21,8 +22,11 @@ mod pages;
 mod tables;
 mod types;
 
-use crate::definition::{Definition, Extension, FORMAT};
+pub use crate::check::handlers::{SOURCE_BYTES_MAX, SOURCES_MAX};
+
+use crate::definition::{self, Definition, Extension, FORMAT};
 use crate::diagnostic::Diagnostic;
+use crate::function::Function;
 use crate::model::{Model, postgres_schema};
 
 /// Columns an author may declare in one table: a row of as many values must fit a Postgres page
@@ -43,6 +47,7 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
     extension(&definition.extension, &mut diagnostics);
     let tables = tables::tables(definition, &mut diagnostics);
     let functions = functions::functions(definition, &tables, &mut diagnostics);
+    let handlers = handlers::handlers(definition, &mut diagnostics);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -51,7 +56,25 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
         postgres_schema: postgres_schema(definition.extension.id),
         tables,
         functions,
+        handlers,
+        sources: definition.sources.iter().map(|(name, text)| (name.clone(), text.clone())).collect(),
     })
+}
+
+/// The function `name` over the tables of `model`, which `definition` became, or all that is wrong
+/// with it.
+pub fn check_function(
+    definition: &Definition,
+    model: &Model,
+    name: &str,
+    declared: &definition::Function,
+) -> Result<Function, Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let function = functions::one(definition, &model.tables, name, declared, &mut diagnostics);
+    match function {
+        Some(function) if diagnostics.is_empty() => Ok(function),
+        Some(_) | None => Err(diagnostics),
+    }
 }
 
 fn extension(extension: &Extension, diagnostics: &mut Vec<Diagnostic>) {

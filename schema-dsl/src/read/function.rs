@@ -255,7 +255,7 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.
-fn access(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Role> {
+pub(super) fn access(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<Role> {
     let editor_only = flag(map, "editorOnly", at, complaints);
     let Some(access) = map.get("access") else { return editor_only.then_some(Role::Editor) };
     let at_access = pointer_to(at, "access");

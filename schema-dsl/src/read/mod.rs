@@ -10,6 +10,7 @@
 mod column;
 mod complaints;
 mod function;
+mod handler;
 mod operand;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::definition::{Definition, Extension, FORMAT, Limits, Scope, Table};
+use crate::definition::{Definition, Extension, FORMAT, Function, Limits, Scope, Table};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
@@ -58,7 +59,7 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
         members,
         "",
         "a definition",
-        &["$schema", "rowgate", "extension", "tables", "functions"],
+        &["$schema", "rowgate", "extension", "tables", "functions", "handlers", "sources"],
         &[],
         &mut complaints,
     );
@@ -74,7 +75,19 @@ pub fn read(document: &Value) -> (Definition, Vec<Diagnostic>) {
     }
     let tables = named(members, "tables", "tables by name: an object", &mut complaints, table);
     let functions = named(members, "functions", "functions by name: an object", &mut complaints, function::function);
-    (Definition { rowgate: FORMAT, extension, tables, functions }, complaints.into_list())
+    let handlers = named(members, "handlers", "handlers by name: an object", &mut complaints, handler::handler);
+    let sources = named(members, "sources", "Luau files by module name: an object", &mut complaints, handler::source);
+    (Definition { rowgate: FORMAT, extension, tables, functions, handlers, sources }, complaints.into_list())
+}
+
+/// Reads one function's declaration by itself; complaints carry JSON pointers that begin with `at`.
+pub fn read_function(value: &Value, at: &str) -> Result<Function, Vec<Diagnostic>> {
+    let mut complaints = Complaints::default();
+    let function = function::function(value, at, &mut complaints);
+    match (function, complaints.into_list()) {
+        (Some(function), complaints) if complaints.is_empty() => Ok(function),
+        (_, complaints) => Err(complaints),
+    }
 }
 
 /// Where an editor finds the JSON Schema; of no meaning here.

@@ -95,7 +95,14 @@ pub(crate) fn definition(document: &Value) -> Definition {
     };
     let tables = members(&document["tables"]).map(|(name, value)| (name.clone(), a_table(value))).collect();
     let functions = members(&document["functions"]).map(|(name, value)| (name.clone(), a_function(value))).collect();
-    Definition { rowgate: FORMAT, extension, tables, functions }
+    Definition {
+        rowgate: FORMAT,
+        extension,
+        tables,
+        functions,
+        handlers: Default::default(),
+        sources: Default::default(),
+    }
 }
 
 fn a_table(value: &Value) -> Table {

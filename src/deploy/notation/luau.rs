@@ -63,6 +63,9 @@ pub struct Notation {
     pub tables: Value,
     /// The document's `functions`, an object.
     pub functions: Value,
+    /// The document's `handlers` and `sources`, objects; empty where there are no handlers.
+    pub handlers: Value,
+    pub sources: Value,
     pub source_map: SourceMap,
     /// Sorted by place.
     pub diagnostics: Vec<Diagnostic>,
@@ -83,6 +86,8 @@ fn read_within(files: &LuauFiles, budget: Budget) -> Notation {
     read.unwrap_or_else(|reason| Notation {
         tables: Value::Object(Map::new()),
         functions: Value::Object(Map::new()),
+        handlers: Value::Object(Map::new()),
+        sources: Value::Object(Map::new()),
         source_map: SourceMap::default(),
         diagnostics: vec![Diagnostic::new("sandbox_unavailable", "", reason)],
     })
@@ -97,7 +102,7 @@ fn read_here(files: &LuauFiles, budget: Budget) -> Notation {
     let modules = files.modules.iter().take(MODULES_MAX).filter(|module| admit(&mut draft, module, ""));
     let modules: Vec<Source> = modules.cloned().collect();
     let mut tables = Map::new();
-    let mut functions = Map::new();
+    let mut read = functions::Returned::default();
     if let Some(file) = &files.schema {
         draft.source_map.insert("/tables", at_line(&file.name, 1));
         if let Some(returned) = evaluated(&mut draft, file, &modules, budget, "/tables", "return defineSchema({ … })")
@@ -109,11 +114,21 @@ fn read_here(files: &LuauFiles, budget: Budget) -> Notation {
         draft.source_map.insert("/functions", at_line(&file.name, 1));
         if let Some(returned) = evaluated(&mut draft, file, &modules, budget, "/functions", "return functions") {
             let end = Spot::new("/functions", last_line(file));
-            functions = functions::functions(&mut draft, &returned, &end, &tables);
+            read = functions::functions(&mut draft, &returned, &end, &tables);
+        }
+    }
+    let mut sources = Map::new();
+    if !read.handlers.is_empty() {
+        for source in files.functions.iter().chain(&modules) {
+            let name = evaluate::module_name(&source.name).to_owned();
+            draft.source_map.insert(format!("/sources/{name}"), at_line(&source.name, 1));
+            sources.insert(name, Value::String(source.text.clone()));
         }
     }
     let (source_map, diagnostics) = draft.finish();
-    Notation { tables: Value::Object(tables), functions: Value::Object(functions), source_map, diagnostics }
+    let functions::Returned { functions, handlers } = read;
+    let [tables, functions, handlers, sources] = [tables, functions, handlers, sources].map(Value::Object);
+    Notation { tables, functions, handlers, sources, source_map, diagnostics }
 }
 
 /// What `file` returned, where that is something; complaints go to the draft.

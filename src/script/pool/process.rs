@@ -230,7 +230,12 @@ fn take(frame: FromWorker, shared: &Shared, ready: &watch::Sender<Option<Jail>>)
     const OUT_OF_TURN: &str = "it spoke out of turn";
     let mut calls = shared.calls();
     match frame {
-        FromWorker::Ready(jail) => drop(ready.send_replace(Some(jail))),
+        FromWorker::Ready(jail) => {
+            if !jail.is_whole() {
+                tracing::warn!(?jail, "this kernel holds script workers by less than landlock and seccomp together");
+            }
+            ready.send_replace(Some(jail));
+        }
         FromWorker::Asks { call, operation, arguments } => match calls.get(&call) {
             Some(Call::Awaited(sender)) => {
                 sender.try_send(Event::Asks { operation, arguments }).map_err(|_| OUT_OF_TURN)?;

@@ -6,8 +6,10 @@ use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::plan::compile::compile;
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::Storage;
+use rowgate_schema_dsl::ddl::ddl;
 use rowgate_schema_dsl::definition::Definition;
 use rowgate_schema_dsl::diagnostic::Diagnostic;
+use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::function::Function;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
@@ -137,6 +139,87 @@ fn the_example_of_tables_is_sound() {
     }
 }
 
+/// The statements that make a definition's tables, of the functions that triggers run the head alone.
+fn tables_of(schema: &str) -> Vec<String> {
+    let (_, model) = modelled(schema, NO_FUNCTIONS);
+    let statements = ddl(&model, &diff(None, &model)).statements.into_iter();
+    let heads = statements.map(|statement| match statement.sql.split_once(" AS $") {
+        Some((head, _)) if head.starts_with("CREATE FUNCTION") => head.to_owned(),
+        _ => statement.sql,
+    });
+    heads
+        .map(|sql| on_one_line(&sql.replace(&model.postgres_schema, "ext")))
+        .filter(|sql| !sql.starts_with("CREATE SCHEMA"))
+        .collect()
+}
+
+/// What `statements` say more than `fewer`: what stands within a table of the same name, then whole statements.
+fn more(statements: &[String], fewer: &[String]) -> Vec<String> {
+    let body =
+        |sql: &str| sql.starts_with("CREATE TABLE").then(|| sql.split_once(" ( ").unwrap_or_default().0.to_owned());
+    let mut more = Vec::new();
+    for sql in statements.iter().filter(|sql| !fewer.contains(sql)) {
+        let same = fewer.iter().find(|other| body(sql).is_some() && body(other) == body(sql));
+        more.push(same.map_or_else(|| sql.clone(), |other| between(sql, other)));
+    }
+    more
+}
+
+/// What stands in `long` where `short` goes on: that which was put into it, without the commas around it.
+fn between(long: &str, short: &str) -> String {
+    let ahead = long.bytes().zip(short.bytes()).take_while(|(long, short)| long == short).count();
+    // Both go on with a quoted name: what was put in begins where the name does.
+    let ahead = long[..ahead].rfind(", ").map_or(0, |comma| comma + 2);
+    let behind = short.len() - ahead;
+    assert_eq!(&long[long.len() - behind..], &short[ahead..], "{long}");
+    long[ahead..long.len() - behind].trim_end_matches(", ").to_owned()
+}
+
+/// Each row of a section: what is written, and the SQL that it says this becomes.
+fn shown_as_sql(section: &str) -> Vec<(String, Vec<String>)> {
+    let rows = definition_md().section(section).rows();
+    let spans = |cell: &str| quoted(cell).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    rows.iter().map(|row| (spans(&row[0])[0].clone(), spans(&row[1]))).collect()
+}
+
+/// What the first cells of a section's table are.
+fn written_in(section: &str) -> Vec<String> {
+    let rows = definition_md().section(section).rows();
+    rows.iter().map(|row| quoted(&row[0])[0].to_owned()).collect()
+}
+
+#[test]
+fn types_and_modifiers_become_the_sql_that_is_shown() {
+    let beside = |column: &str| with_column(column).replace("{ c =", "{ d = v.json():optional(), c =");
+    let fewer = tables_of(&with_column("v.json():optional()").replace("{ c =", "{ d ="));
+    for (section, of) in [("Types as SQL", "Types"), ("Modifiers as SQL", "Modifiers")] {
+        let becomes = |luau: String| (more(&tables_of(&beside(&luau)), &fewer), luau);
+        let expected: Vec<_> = written_in(of).into_iter().map(becomes).map(|(sql, luau)| (luau, sql)).collect();
+        assert_eq!(shown_as_sql(section), expected, "{section}");
+    }
+}
+
+#[test]
+fn rules_of_tables_become_the_sql_that_is_shown() {
+    let table = |after: &str| {
+        tables_of(&format!(
+            "return defineSchema({{ t = defineTable({{ text = v.string(), score = v.integer() }}){after} }})"
+        ))
+    };
+    let fewer = table("");
+    let rules = written_in("Tables").into_iter().filter(|written| written.starts_with(':'));
+    let expected: Vec<_> = rules.map(|rule| (rule.clone(), more(&table(&rule), &fewer))).collect();
+    assert_eq!(shown_as_sql("Rules of tables as SQL"), expected);
+}
+
+#[test]
+fn tables_become_the_sql_that_is_shown() {
+    let section = definition_md().section("Tables");
+    let shown: Vec<String> = section.blocks("sql").iter().map(|block| on_one_line(&block.text)).collect();
+    let written = tables_of(&section.blocks("lua")[0].text);
+    assert_eq!(shown, written);
+}
+
 /// The functions of docs/functions.md, over its one table.
 fn documented_functions() -> (Model, Vec<(Block, Vec<Block>)>) {
     let mut examples: Vec<(Block, Vec<Block>)> = Vec::new();
@@ -180,6 +263,32 @@ fn functions_become_the_sql_that_is_shown() {
 /// Line breaks are for the reader: SQL is compared without them.
 fn on_one_line(sql: &str) -> String {
     sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn operators_become_the_sql_that_is_shown() {
+    let schema = "return defineSchema({ t = defineTable({ text = v.string():optional(), score = v.integer(), \
+                  tags = v.array(v.string()), shape = v.json() }) })";
+    let rows = functions_md().section("Filters as SQL").rows();
+    let documented: Vec<[&str; 2]> = rows.iter().map(|row| [0, 1].map(|cell| quoted(&row[cell])[0])).collect();
+    let becomes = |condition: &str| {
+        let function = format!("return {{ f = queryRows(\"t\", {{ filter = {condition}, limit = 1 }}) }}");
+        let (_, model) = modelled(schema, &function);
+        let plan = compile(&model, model.function("f").unwrap()).unwrap();
+        let (_, after) = plan.variants[0].sql.split_once("\"scope_key\" = $1 AND ").unwrap();
+        after.split_once(" ORDER BY").unwrap().0.to_owned()
+    };
+    let written: Vec<String> = documented.iter().map(|[condition, _]| becomes(condition)).collect();
+    assert_eq!(documented.iter().map(|[_, sql]| *sql).collect::<Vec<_>>(), written);
+    // The column, the operator, and what else stands in quotes.
+    let shown: BTreeSet<&str> =
+        documented.iter().flat_map(|[condition, _]| condition.split('"').skip(3).step_by(2)).collect();
+    let operators = functions_md().section("Filters").rows();
+    for row in operators.iter().filter(|row| row[0].starts_with('`') && !row[0].contains('(')) {
+        for operator in quoted(&row[0]) {
+            assert!(shown.contains(operator), "no row of \"Filters as SQL\" has `{operator}`");
+        }
+    }
 }
 
 #[test]

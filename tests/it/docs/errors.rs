@@ -52,9 +52,9 @@ async fn every_example_is_what_the_gateway_would_answer() {
                 message: text(&error["message"]),
             });
         }
-        for policy in example["violated-policies"].as_array().into_iter().flatten() {
-            failure.violated_policies.push(text(policy).leak());
-        }
+        let violated = example["violated-policies"].as_array().into_iter().flatten();
+        failure.violated_policies = violated.map(|policy| &*text(policy).leak()).collect();
+        failure.reason = example["reason"].as_str().map(Into::into);
         let response = problem::response(&failure, &text(&example["instance"]), &text(&example["request_id"]));
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let answer: Value = serde_json::from_slice(&body).unwrap();

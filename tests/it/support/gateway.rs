@@ -16,7 +16,7 @@ use rowgate_schema_dsl::read::read;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::TestDatabase;
+use super::{ROWGATE, TestDatabase};
 
 pub(crate) const SECRET: &str = "a secret of the tests, long enough for HS256";
 
@@ -79,6 +79,7 @@ pub(crate) fn config(database: &TestDatabase) -> Config {
     config.database.pool_connections_max = 2;
     config.auth.hs256_secret = Some(SECRET.to_owned());
     config.limits.mode = LimitMode::Off;
+    config.script.executable = Some(ROWGATE.into());
     config
 }
 

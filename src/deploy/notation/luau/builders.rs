@@ -6,7 +6,7 @@ use crate::deploy::notation::luau::written::shortened;
 use crate::script::sandbox::GLOBALS_KEPT;
 
 /// Builders of tables and columns, of functions, and of what stands in them.
-pub(super) const SERVED: [&str; 42] = [
+pub(super) const SERVED: [&str; 45] = [
     "defineSchema",
     "defineTable",
     "v.string",
@@ -34,6 +34,9 @@ pub(super) const SERVED: [&str; 42] = [
     "patchRows",
     "deleteRow",
     "deleteRows",
+    "query",
+    "mutation",
+    "action",
     "arg",
     "identity",
     "now",
@@ -52,7 +55,7 @@ pub(super) const SERVED: [&str; 42] = [
 ];
 
 /// Builders of functions that are part of the language, but that this version does not serve.
-pub(super) const NOT_YET_SERVED: [&str; 4] = ["query", "mutation", "action", "transaction"];
+pub(super) const NOT_YET_SERVED: [&str; 1] = ["transaction"];
 
 /// What a column's builder may be followed by.
 pub(super) const COLUMN_METHODS: [&str; 8] =
@@ -123,6 +126,10 @@ pub(super) fn is_function(name: &str) -> bool {
             | "deleteRow"
             | "deleteRows"
     )
+}
+
+pub(super) fn is_handler(name: &str) -> bool {
+    matches!(name, "query" | "mutation" | "action")
 }
 
 /// Message and hint for a name that nothing has.

@@ -122,7 +122,7 @@ fn equip(lua: &Lua, globals: &Table) -> mlua::Result<Equipment> {
 }
 
 /// `server/limits.luau` is required as `./limits`.
-fn module_name(file: &str) -> &str {
+pub(super) fn module_name(file: &str) -> &str {
     let name = file.rsplit_once('/').map_or(file, |(_, name)| name);
     name.strip_suffix(".luau").unwrap_or(name)
 }

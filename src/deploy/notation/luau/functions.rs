@@ -1,39 +1,121 @@
-//! `queryRows`, `insertRow` and the others: the document's `functions`.
+//! `queryRows`, `insertRow` and the others: the document's `functions`; `query`, `mutation` and
+//! `action`: its `handlers`, of which it holds what is declared and not the Luau.
 
 use serde_json::{Map, Value};
 
 use crate::deploy::notation::luau::aggregate;
-use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function};
+use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function, is_handler};
 use crate::deploy::notation::luau::draft::{Draft, Spot};
+use crate::deploy::notation::luau::tables::validator;
 use crate::deploy::notation::luau::values::{Empty, condition, operand, option, place_of};
 use crate::deploy::notation::luau::written::{Call, Written};
 
 const FUNCTIONS: &str = "/functions";
+const HANDLERS: &str = "/handlers";
 
 /// Members of a function that are arguments of its builder, not options.
 const NOT_OPTIONS: [&str; 4] = ["kind", "table", "id", "values"];
 
+/// What a file returned, as two members of the document.
+#[derive(Debug, Default)]
+pub(super) struct Returned {
+    pub(super) functions: Map<String, Value>,
+    pub(super) handlers: Map<String, Value>,
+}
+
 /// The functions that a file returned; `end` is where it returned them. `tables` are the
 /// document's, to tell what `{}` means for a column.
-pub(super) fn functions(
-    draft: &mut Draft,
-    returned: &Written,
-    end: &Spot,
-    tables: &Map<String, Value>,
-) -> Map<String, Value> {
+pub(super) fn functions(draft: &mut Draft, returned: &Written, end: &Spot, tables: &Map<String, Value>) -> Returned {
+    let mut read = Returned::default();
     let Written::Table(table) = returned else {
         draft.unexpected(end, "a table of functions, `return functions`", returned);
-        return Map::new();
+        return read;
     };
-    let mut functions = Map::new();
     for member in draft.functions(table, &end.place) {
+        if let Written::Call(call) = member.value
+            && is_handler(&call.name)
+        {
+            let spot = Spot::new(HANDLERS, end.place.clone()).member(member.name, &member.place);
+            draft.mark(&spot);
+            if let Some(handler) = handler(draft, &spot, call) {
+                read.handlers.insert(member.name.to_owned(), Value::Object(handler));
+            }
+            continue;
+        }
         let spot = Spot::new(FUNCTIONS, end.place.clone()).member(member.name, &member.place);
         draft.mark(&spot);
         if let Some(function) = function(draft, &spot, member.value, tables) {
-            functions.insert(member.name.to_owned(), Value::Object(function));
+            read.functions.insert(member.name.to_owned(), Value::Object(function));
         }
     }
-    functions
+    read
+}
+
+/// What is declared of a handler: its options, and that it is a Lua function.
+fn handler(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Map<String, Value>> {
+    let usage = format!("{}({{ args = {{ … }}, handler = function(ctx, args) … end }})", call.name);
+    draft.without_methods(spot, call);
+    draft.at_most(spot, call, 1, &usage);
+    let Some(Written::Table(written)) = call.arguments.first() else {
+        let message = format!("`{}` takes one table", call.name);
+        draft.complain(
+            "wrong_argument",
+            &Spot::new(&spot.pointer, call.place.clone()),
+            message,
+            &format!("write `{usage}`"),
+        );
+        return None;
+    };
+    let mut handler = Map::new();
+    handler.insert("kind".to_owned(), Value::String(call.name.clone()));
+    let (mut whole, mut is_there) = (true, false);
+    for member in draft.members(written, &call.place) {
+        let at = spot.member(member.name, &member.place);
+        let value = match (member.name, member.value) {
+            ("handler", Written::Function) => {
+                is_there = true;
+                continue;
+            }
+            ("handler", other) => {
+                is_there = true;
+                draft.unexpected(&at, "a Lua function, `handler = function(ctx, args) … end`", other);
+                None
+            }
+            ("args", Written::Table(args)) => arguments(draft, &at, args),
+            ("args", other) => {
+                draft.unexpected(&at, "a table of types, such as `{ seed = v.integer() }`", other);
+                None
+            }
+            (_, value) => option(draft, &at, value, Empty::Table),
+        };
+        match value {
+            Some(value) => drop(handler.insert(member.name.to_owned(), value)),
+            None => whole = false,
+        }
+    }
+    if !is_there {
+        let message = format!("`{}` lacks its handler", call.name);
+        draft.complain(
+            "wrong_argument",
+            &Spot::new(&spot.pointer, call.place.clone()),
+            message,
+            &format!("write `{usage}`"),
+        );
+    }
+    (whole && is_there).then_some(handler)
+}
+
+fn arguments(draft: &mut Draft, spot: &Spot, written: &[(String, Written)]) -> Option<Value> {
+    draft.mark(spot);
+    let mut arguments = Map::new();
+    let mut whole = true;
+    for member in draft.members(written, &spot.place) {
+        match validator(draft, &spot.member(member.name, &member.place), member.value) {
+            Some(validator) => drop(arguments.insert(member.name.to_owned(), Value::Object(validator))),
+            None => whole = false,
+        }
+    }
+    whole.then_some(Value::Object(arguments))
 }
 
 fn function(

@@ -8,7 +8,8 @@ mod documents;
 mod hostile;
 mod misuse;
 
-use crate::deploy::notation::luau::{LuauFiles, Notation, Source, read};
+use crate::deploy::notation::luau::{LuauFiles, Notation, Source, builders, read};
+use crate::script::machine::BUILDERS;
 
 fn source(name: &str, text: &str) -> Source {
     Source { name: format!("server/{name}.luau"), text: text.to_owned() }
@@ -26,4 +27,14 @@ fn read_functions(text: &str) -> Notation {
 fn complaints(notation: &Notation) -> String {
     let lines = notation.diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n  at {}", diagnostic.pointer));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A file of handlers is run anew for each call, where a builder that is missing would be nil.
+#[test]
+fn each_builder_is_there_when_a_handler_runs() {
+    let builders = builders::SERVED.into_iter().chain(builders::NOT_YET_SERVED);
+    let kinds = ["query", "mutation", "action"];
+    for name in builders.filter(|name| !name.contains('.') && !kinds.contains(name)) {
+        assert!(BUILDERS.contains(&name), "`{name}` is nil where handlers run");
+    }
 }

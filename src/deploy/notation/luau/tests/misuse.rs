@@ -172,7 +172,7 @@ functions.h = queryRows("rules", { filter = "a = 1" })
 functions.i = queryRows("rules", { filter = all(filter("a", "=", 1), nil, 3) })
 functions.j = queryRows("rules", { limit = filter("a", "=", 1), table = "x" })
 functions.k = queryRows("rules", { filter = filter("a", "in", { arg("x") }) })
-functions.l = mutation({ handler = function() end })
+functions.l = transaction({})
 functions.m = aggregateRows("votes", { select = { n = count, a = count(1, 2), b = sum(), c = arg("c"), d = min("a"):max(1) }, limit = count() })
 functions.n = function() end
 functions.o = queryRows
@@ -225,7 +225,7 @@ return functions"#,
       at /functions/j/table
     server/functions.luau:12: error[builder_expected]: expected a literal, got `arg(…)`
       at /functions/k/filter/value/0
-    server/functions.luau:13: error[not_yet_served]: `mutation` is part of the language, but not served yet by this version
+    server/functions.luau:13: error[not_yet_served]: `transaction` is part of the language, but not served yet by this version
       hint: leave it out for now
       at /functions/l
     server/functions.luau:14: error[builder_expected]: `count(…)` is made of rows, which only `select = { … }` of aggregateRows takes

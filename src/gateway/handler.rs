@@ -1,0 +1,273 @@
+//! Handlers: a call of one runs in a worker process and asks; what it asks is answered here.
+//!
+//! A query has one transaction that reads, a mutation one that writes and is run again, script and
+//! all, where another undid it; an action has none and calls the other two. Whatever a handler asks
+//! of the database is a plan, bound to the caller's scope as every other is.
+
+mod database;
+mod ended;
+mod log;
+mod operation;
+mod run;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rowgate_schema_dsl::definition::HandlerKind;
+use serde_json::{Value, json};
+use tokio::time::timeout_at;
+
+use crate::config;
+use crate::db::transaction::{Isolation, Open};
+use crate::error::{Code, Failure};
+use crate::gateway::handler::ended::ended;
+use crate::gateway::handler::operation::{Asking, OPERATIONS, Unanswered, operations_of};
+use crate::gateway::once::Ticket;
+use crate::gateway::{Call, Gateway, Reply, Worker};
+use crate::limit::{Class, Keys};
+use crate::registry::{Handler, Install, Snapshot};
+use crate::script::machine::{BUILDERS, Limits};
+use crate::script::pool::{Event, Refused, Settings};
+use crate::script::worker::frame::Begin;
+
+/// What a call names, where that is a handler.
+pub(super) struct FoundHandler {
+    pub(super) install: Install,
+    pub(super) handler: Arc<Handler>,
+}
+
+/// How this runtime's handlers are run. `builders` of a definition mean nothing to them.
+pub(super) fn settings(settings: &config::Script) -> Settings {
+    Settings {
+        executable: settings.executable.clone(),
+        operations: OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect(),
+        builders: BUILDERS.map(str::to_owned).to_vec(),
+        machines_max: settings.machines_max,
+        calls_per_worker_max: settings.calls_per_worker_max,
+        worker_memory_bytes_max: settings.worker_memory_bytes_max,
+        start_timeout_ms: settings.cancel_timeout_ms,
+        cancel_timeout_ms: settings.cancel_timeout_ms,
+    }
+}
+
+/// The handler that `call` names, where it names one.
+pub(super) fn find(snapshot: &Snapshot, call: &Call<'_>) -> Option<FoundHandler> {
+    call.identity.must_be_for(call.install_id).ok()?;
+    let install = snapshot.installs.get(&call.install_id)?;
+    let handler = install.extension.handlers.get(call.function)?;
+    Some(FoundHandler { install: install.clone(), handler: Arc::clone(handler) })
+}
+
+const fn class(kind: HandlerKind) -> Class {
+    match kind {
+        HandlerKind::Query => Class::Query,
+        HandlerKind::Mutation => Class::Mutation,
+        HandlerKind::Action => Class::Action,
+    }
+}
+
+impl Gateway {
+    /// Answers a call of a handler.
+    pub(super) async fn call_handler(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &FoundHandler,
+        began: Instant,
+        depth: u32,
+    ) -> Reply {
+        let mut reply = Reply::default();
+        reply.result = self.handle(worker, call, found, began, depth, &mut reply).await;
+        reply.stages.database = began.elapsed().saturating_sub(reply.stages.plan);
+        match &reply.result {
+            Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
+            Err(failure) => found.handler.metrics.failed(failure.code, began.elapsed()),
+        }
+        reply
+    }
+
+    async fn handle(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &FoundHandler,
+        began: Instant,
+        depth: u32,
+        reply: &mut Reply,
+    ) -> Result<Vec<u8>, Failure> {
+        let FoundHandler { install, handler } = found;
+        if call.identity.role < handler.access {
+            let (asks, has) = (handler.access.as_str(), call.identity.role.as_str());
+            let detail = format!("`{}` asks for role `{asks}`; the token has `{has}`", call.function);
+            return Err(Failure::new(Code::AccessDenied, detail));
+        }
+        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
+        let decided = self.limiter.check(class(handler.kind), &keys);
+        reply.decision = Some(decided);
+        if decided.is_exceeded() {
+            let became = if decided.is_refused() { "refused" } else { "would_refuse" };
+            self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), became]).inc();
+        }
+        if decided.is_refused() {
+            return Err(decided.into_failure());
+        }
+        let _in_flight = self.enter()?;
+        unconditional(call, handler.kind)?;
+        handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
+        let begin = self.begin(call, found);
+        reply.stages.plan = began.elapsed();
+        let settings = &self.config.script;
+        let class_ms = match handler.kind {
+            HandlerKind::Query => settings.query_timeout_ms,
+            HandlerKind::Mutation => settings.mutation_timeout_ms,
+            HandlerKind::Action => settings.action_timeout_ms,
+        };
+        let timeout_ms = handler.timeout_ms.map_or(class_ms, |ms| class_ms.min(u64::from(ms)));
+        let deadline = began + Duration::from_millis(timeout_ms);
+        let isolation = match handler.kind {
+            HandlerKind::Action => return self.converse(worker, call, found, begin, None, deadline, depth).await,
+            HandlerKind::Query => Isolation::Snapshot,
+            HandlerKind::Mutation => Isolation::Serializable,
+        };
+        let named = call.named.as_ref().filter(|_| handler.kind == HandlerKind::Mutation);
+        let ticket = named.map(|named| Ticket::new(call.install_id, call.identity, call.function, named));
+        let mut attempts = worker.transactions.attempts_isolated(isolation, install.extension.role.as_ref(), deadline);
+        loop {
+            let mut open = attempts.begin().await?;
+            let running = async |open: &mut Open<'_>| {
+                self.converse(worker, call, found, begin.clone(), Some(open), deadline, depth).await
+            };
+            let result = match &ticket {
+                None => running(&mut open).await.map(|answer| (answer, false)),
+                Some(ticket) => ticket.once(self, &mut open, running).await,
+            };
+            if let ControlFlow::Break(result) = attempts.end(open, result).await {
+                let (answer, replayed) = result?;
+                reply.replayed = replayed;
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn begin(&self, call: &Call<'_>, found: &FoundHandler) -> Begin {
+        let FoundHandler { install, handler } = found;
+        let settings = &self.config.script;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now_iso = jiff::Timestamp::try_from(SystemTime::now()).map(|now| format!("{now:.6}")).unwrap_or_default();
+        let identity = call.identity;
+        let context = json!({
+            "auth": {
+                "userId": identity.user_id.as_deref(),
+                "accountId": install.account_id,
+                "installId": install.id,
+                "role": identity.role.as_str(),
+                "surface": identity.surface.map(|surface| surface.as_str()),
+                "platformUserId": identity.platform_user_id.as_deref(),
+                "platformUserName": identity.platform_user_name.as_deref(),
+            },
+            "time": { "now": now_ms, "nowIso": now_iso },
+        });
+        let kind = match handler.kind {
+            HandlerKind::Query => "a query",
+            HandlerKind::Mutation => "a mutation",
+            HandlerKind::Action => "an action",
+        };
+        Begin {
+            function: call.function.to_owned(),
+            kind: kind.to_owned(),
+            operations: operations_of(handler.kind),
+            context: without_null(context).to_string().into_bytes(),
+            arguments: handler.with_defaults(call.arguments),
+            seed: rand::random(),
+            limits: Limits {
+                cpu_ms_max: settings.cpu_ms_max,
+                memory_bytes_max: settings.memory_bytes_max,
+                allocated_bytes_max: settings.allocated_bytes_max,
+                host_calls_max: settings.host_calls_max,
+                answer_bytes_max: settings.answer_bytes_max,
+            },
+        }
+    }
+
+    /// Runs the handler to its end and answers what it asks.
+    #[allow(clippy::too_many_arguments)]
+    async fn converse(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &FoundHandler,
+        begin: Begin,
+        mut open: Option<&mut Open<'_>>,
+        deadline: Instant,
+        depth: u32,
+    ) -> Result<Vec<u8>, Failure> {
+        let bundle = &found.install.extension.bundle;
+        let mut invocation = worker.scripts.begin(bundle, begin).map_err(|refused| match refused {
+            Refused::Full => Failure::new(Code::Overloaded, "too many handlers are running").with_retry_after_s(1),
+            Refused::NotStarted(reason) => {
+                Failure::new(Code::ScriptWorkerLost, "the handler cannot be run now").with_log(reason)
+            }
+        })?;
+        let asking = Asking { gateway: self, worker, call, found, depth };
+        let late = || Failure::new(Code::ScriptTimeExceeded, "the handler did not answer in time");
+        loop {
+            match timeout_at(deadline.into(), invocation.next()).await.map_err(|_| late())? {
+                Event::Ended(outcome) => return ended(outcome, call.function),
+                Event::Asks { operation, arguments } => {
+                    let answering = asking.answer(&operation, &arguments, open.as_deref_mut());
+                    match timeout_at(deadline.into(), answering).await.map_err(|_| late())? {
+                        Ok(json) => invocation.answer(json),
+                        Err(Unanswered::Refused(fault)) => invocation.refuse(fault),
+                        Err(Unanswered::Over(failure)) => return Err(failure),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Refuses what a call of a handler cannot be held to.
+fn unconditional(call: &Call<'_>, kind: HandlerKind) -> Result<(), Failure> {
+    let (function, word) = (call.function, kind.as_str());
+    if call.version.is_some() {
+        let detail = format!("`If-Match` is for patchRow and deleteRow; `{function}` is a handler, leave it out");
+        return Err(Failure::new(Code::IfMatchInvalid, detail));
+    }
+    match kind {
+        HandlerKind::Query | HandlerKind::Mutation => Ok(()),
+        HandlerKind::Action if call.named.is_none() => Ok(()),
+        HandlerKind::Action => {
+            let detail = format!(
+                "`{function}` is an {word}, which has no transaction to keep its answer in; leave `Idempotency-Key` out"
+            );
+            Err(Failure::new(Code::IdempotencyKeyInvalid, detail))
+        }
+    }
+}
+
+impl Handler {
+    /// The arguments object of a call with the defaults of what it leaves out.
+    fn with_defaults(&self, arguments: &[u8]) -> Vec<u8> {
+        let mut given: serde_json::Map<String, Value> = serde_json::from_slice(arguments).unwrap_or_default();
+        for (name, default) in &self.defaults {
+            if given.get(name.as_str()).is_none_or(Value::is_null) {
+                given.insert(name.clone(), default.clone());
+            }
+        }
+        // An argument that may be left out and is null is left out.
+        given.retain(|_, value| !value.is_null());
+        Value::Object(given).to_string().into_bytes()
+    }
+}
+
+/// Without what is not known: in Luau it is nil.
+fn without_null(mut value: Value) -> Value {
+    for member in value.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+        if let Some(members) = member.as_object_mut() {
+            members.retain(|_, value| !value.is_null());
+        }
+    }
+    value
+}
