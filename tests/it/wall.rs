@@ -39,6 +39,7 @@ fn notes(extension: Uuid) -> Value {
         }),
     );
     document["extension"]["id"] = json!(extension);
+    document["extension"]["limits"] = json!({ "bytes": 1_000_000 });
     document
 }
 
