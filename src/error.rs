@@ -51,6 +51,7 @@ pub enum Code {
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
+    ConditionFailed,
     TooManyRows,
     UniqueConflict,
     ReferenceMissing,
@@ -79,7 +80,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 54] = [
+    pub const ALL: [Code; 55] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -113,6 +114,7 @@ impl Code {
         Code::IdempotencyAnswerTooLarge,
         Code::RowNotFound,
         Code::VersionMismatch,
+        Code::ConditionFailed,
         Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
@@ -172,6 +174,7 @@ impl Code {
             Code::IdempotencyKeyInUse => "idempotency_key_in_use",
             Code::IdempotencyAnswerTooLarge => "idempotency_answer_too_large",
             Code::RowNotFound => "row_not_found",
+            Code::ConditionFailed => "condition_failed",
             Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",

@@ -16,6 +16,7 @@ mod docs;
 mod embedded;
 mod evaluate;
 mod faults;
+mod fetch;
 mod fuzz;
 mod handlers;
 mod hostile;
