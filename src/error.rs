@@ -74,13 +74,14 @@ pub enum Code {
     ScriptMemoryExceeded,
     ScriptHostCallsExceeded,
     ScriptWorkerLost,
+    SecretsUnavailable,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 55] = [
+    pub const ALL: [Code; 56] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -135,6 +136,7 @@ impl Code {
         Code::ScriptMemoryExceeded,
         Code::ScriptHostCallsExceeded,
         Code::ScriptWorkerLost,
+        Code::SecretsUnavailable,
         Code::Internal,
     ];
 
@@ -195,6 +197,7 @@ impl Code {
             Code::ScriptMemoryExceeded => "script_memory_exceeded",
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
             Code::ScriptWorkerLost => "script_worker_lost",
+            Code::SecretsUnavailable => "secrets_unavailable",
             Code::Internal => "internal",
         }
     }

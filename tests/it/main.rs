@@ -11,6 +11,7 @@ mod bytes;
 mod call;
 mod certificate;
 mod cli;
+mod ctx;
 mod ddl;
 mod docs;
 mod embedded;
