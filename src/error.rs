@@ -58,6 +58,7 @@ pub enum Code {
     RowReferenced,
     ValueRefused,
     QuotaRowsExceeded,
+    QuotaBytesExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
@@ -73,13 +74,14 @@ pub enum Code {
     ScriptMemoryExceeded,
     ScriptHostCallsExceeded,
     ScriptWorkerLost,
+    SecretsUnavailable,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 54] = [
+    pub const ALL: [Code; 56] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -120,6 +122,7 @@ impl Code {
         Code::RowReferenced,
         Code::ValueRefused,
         Code::QuotaRowsExceeded,
+        Code::QuotaBytesExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
@@ -133,6 +136,7 @@ impl Code {
         Code::ScriptMemoryExceeded,
         Code::ScriptHostCallsExceeded,
         Code::ScriptWorkerLost,
+        Code::SecretsUnavailable,
         Code::Internal,
     ];
 
@@ -179,6 +183,7 @@ impl Code {
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
             Code::QuotaRowsExceeded => "quota_rows_exceeded",
+            Code::QuotaBytesExceeded => "quota_bytes_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",
@@ -192,6 +197,7 @@ impl Code {
             Code::ScriptMemoryExceeded => "script_memory_exceeded",
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
             Code::ScriptWorkerLost => "script_worker_lost",
+            Code::SecretsUnavailable => "secrets_unavailable",
             Code::Internal => "internal",
         }
     }

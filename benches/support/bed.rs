@@ -92,10 +92,10 @@ impl Bed {
         let (reads, writes) = (client(Purpose::Read), client(Purpose::Write));
         let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id));
         let authenticator = Authenticator::new(&config.auth).unwrap();
-        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()));
+        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()).unwrap());
         gateway.swap(snapshot);
         let worker = runtime.block_on(async {
-            let worker = Worker::open(&connector, &gateway.config);
+            let worker = Worker::open(&connector, &gateway);
             while worker.lanes_open() < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -196,7 +196,12 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles: Roles::PerExtension };
+    let terms = Terms {
+        patience: Patience::default(),
+        scans: Scans::Uncertified,
+        roles: Roles::PerExtension,
+        scope_bytes_max: None,
+    };
     apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,

@@ -5,6 +5,7 @@
 mod certificate;
 mod dev;
 mod process;
+mod secrets;
 
 use std::path::Path;
 use std::process::Stdio;

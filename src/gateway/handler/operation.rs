@@ -2,6 +2,9 @@
 //!
 //! A family of operations, such as `db`, has a file of its own beside this one.
 
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
 use rowgate_schema_dsl::definition::HandlerKind;
 
 use crate::db::transaction::Open;
@@ -20,9 +23,10 @@ const ALL: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation, Handler
 const IN_TRANSACTIONS: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation];
 const MUTATIONS: &[HandlerKind] = &[HandlerKind::Mutation];
 const ACTIONS: &[HandlerKind] = &[HandlerKind::Action];
+const WRITING: &[HandlerKind] = &[HandlerKind::Mutation, HandlerKind::Action];
 
 /// Every operation that any handler has.
-pub(super) const OPERATIONS: [Operation; 15] = [
+pub(super) const OPERATIONS: [Operation; 26] = [
     Operation { name: "db.query", kinds: IN_TRANSACTIONS },
     Operation { name: "db.get", kinds: IN_TRANSACTIONS },
     Operation { name: "db.count", kinds: IN_TRANSACTIONS },
@@ -33,6 +37,17 @@ pub(super) const OPERATIONS: [Operation; 15] = [
     Operation { name: "db.upsert", kinds: MUTATIONS },
     Operation { name: "db.delete", kinds: MUTATIONS },
     Operation { name: "run", kinds: ACTIONS },
+    Operation { name: "kv.get", kinds: ALL },
+    Operation { name: "kv.entry", kinds: ALL },
+    Operation { name: "kv.list", kinds: ALL },
+    Operation { name: "kv.put", kinds: WRITING },
+    Operation { name: "kv.delete", kinds: WRITING },
+    Operation { name: "cache.get", kinds: ALL },
+    Operation { name: "cache.set", kinds: ALL },
+    Operation { name: "cache.delete", kinds: ALL },
+    Operation { name: "config.get", kinds: ALL },
+    Operation { name: "secrets.get", kinds: ACTIONS },
+    Operation { name: "fetch", kinds: ACTIONS },
     Operation { name: "log.info", kinds: ALL },
     Operation { name: "log.warn", kinds: ALL },
     Operation { name: "log.error", kinds: ALL },
@@ -53,6 +68,10 @@ pub(super) struct Asking<'a> {
     pub(super) found: &'a FoundHandler,
     /// How many actions have called one another to come here.
     pub(super) depth: u32,
+    /// When the call has to be answered.
+    pub(super) deadline: Instant,
+    /// Requests made so far.
+    pub(super) fetches: AtomicU32,
 }
 
 /// Why an operation has no answer.
@@ -81,6 +100,11 @@ impl Asking<'_> {
         let (family, member) = operation.split_once('.').unwrap_or((operation, ""));
         match (family, open) {
             ("db", Some(open)) => self.query(operation, arguments, open).await,
+            ("kv", open) => self.kv(member, arguments, open).await,
+            ("cache", _) => self.cache(member, arguments),
+            ("config", open) => self.config(arguments, open).await,
+            ("secrets", _) => self.secret(arguments).await,
+            ("fetch", _) => self.fetch(arguments).await,
             ("log", _) => {
                 self.log(member, arguments);
                 Ok(b"null".to_vec())

@@ -37,6 +37,7 @@ pub(super) fn plan(model: &Model, table: &Table, function: &Function, steps: &[S
         writes: true,
         table: table.name.as_str().into(),
         rows_max: None,
+        bytes_max: None,
         scope: table.scope,
         arguments: Arguments::new(&function.arguments).with_lists(of_rows),
         optional: Vec::new(),
