@@ -5,6 +5,7 @@
 
 mod batch;
 mod handler;
+pub mod lines;
 pub mod once;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
+use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::answer::{Room, Text};
@@ -46,6 +48,8 @@ pub struct Gateway {
     pub authenticator: Authenticator,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    /// What handlers logged and is not in the database yet.
+    pub lines: Lines,
     registry: ArcSwap<Snapshot>,
     calls_in_flight: AtomicUsize,
 }
@@ -55,6 +59,7 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
 }
@@ -71,12 +76,14 @@ pub struct Call<'a> {
     pub version: Option<i64>,
     /// What its caller calls it, where it is to happen once; a read may happen as often as it is asked.
     pub named: Option<Named<'a>>,
+    /// As its caller is told it, for the lines that handlers log.
+    pub request_id: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
     /// A call without conditions.
     pub fn new(install_id: Uuid, function: &'a str, identity: &'a Identity, arguments: &'a [u8]) -> Call<'a> {
-        Call { install_id, function, identity, arguments, version: None, named: None }
+        Call { install_id, function, identity, arguments, version: None, named: None, request_id: None }
     }
 }
 
@@ -218,6 +225,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
         }
     }
@@ -244,6 +252,7 @@ impl Gateway {
             config,
             authenticator,
             metrics,
+            lines: Lines::default(),
             registry: ArcSwap::from_pointee(Snapshot::default()),
             calls_in_flight: AtomicUsize::new(0),
         }

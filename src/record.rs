@@ -1,11 +1,13 @@
 //! The gateway's own tables (`migrations/`), read and written: extensions and their revisions,
-//! installs, keys, and in [`answers`] what is kept for callers who ask again.
+//! installs, keys, and in [`answers`] what is kept for callers who ask again,
+//! in [`lines`] what handlers logged.
 //!
 //! `deploy` writes revisions, `admin` installs and keys; `registry` reads everything at its start and
 //! after each notification on [`CHANNEL`], which carries the extension's id and is sent by the
 //! statement that changed something. Keys are known here by their SHA-256 alone.
 
 pub mod answers;
+pub mod lines;
 
 use std::time::SystemTime;
 

@@ -26,6 +26,7 @@ mod pages;
 mod pipeline;
 mod quota;
 mod rows;
+mod runaway;
 mod script;
 mod support;
 mod transaction;
