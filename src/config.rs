@@ -3,6 +3,7 @@
 //! Every maximum of the gateway is named here, with its unit last. Unknown keys are errors.
 //! `Written` mirrors the file; `Config` is what the other rooms read.
 
+pub mod fetch;
 pub mod limits;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
@@ -23,6 +25,7 @@ pub struct Config {
     pub auth: Auth,
     pub limits: Limits,
     pub script: Script,
+    pub fetch: Fetch,
     pub log: Log,
 }
 
@@ -345,6 +348,10 @@ impl Config {
             ("script.answer_bytes_max", self.script.answer_bytes_max),
             ("script.machines_max", self.script.machines_max),
             ("script.calls_per_worker_max", self.script.calls_per_worker_max as usize),
+            ("fetch.body_bytes_max", self.fetch.body_bytes_max),
+            ("fetch.answer_bytes_max", self.fetch.answer_bytes_max),
+            ("fetch.concurrent_max", self.fetch.concurrent_max),
+            ("fetch.concurrent_per_install_max", self.fetch.concurrent_per_install_max),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1"));
@@ -364,6 +371,7 @@ impl Config {
             ("script.action_timeout_ms", self.script.action_timeout_ms),
             ("script.cpu_ms_max", self.script.cpu_ms_max),
             ("script.cancel_timeout_ms", self.script.cancel_timeout_ms),
+            ("fetch.timeout_ms", self.fetch.timeout_ms),
         ] {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));

@@ -51,6 +51,7 @@ pub enum Code {
     // Database: the statement ran and was refused, or could not run.
     RowNotFound,
     VersionMismatch,
+    ConditionFailed,
     TooManyRows,
     UniqueConflict,
     ReferenceMissing,
@@ -78,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 53] = [
+    pub const ALL: [Code; 54] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -112,6 +113,7 @@ impl Code {
         Code::IdempotencyAnswerTooLarge,
         Code::RowNotFound,
         Code::VersionMismatch,
+        Code::ConditionFailed,
         Code::TooManyRows,
         Code::UniqueConflict,
         Code::ReferenceMissing,
@@ -170,6 +172,7 @@ impl Code {
             Code::IdempotencyKeyInUse => "idempotency_key_in_use",
             Code::IdempotencyAnswerTooLarge => "idempotency_answer_too_large",
             Code::RowNotFound => "row_not_found",
+            Code::ConditionFailed => "condition_failed",
             Code::TooManyRows => "too_many_rows",
             Code::UniqueConflict => "unique_conflict",
             Code::ReferenceMissing => "reference_missing",

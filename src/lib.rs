@@ -9,6 +9,7 @@ pub mod config;
 pub mod db;
 pub mod deploy;
 pub mod error;
+pub mod fetch;
 pub mod gateway;
 pub mod http;
 pub mod limit;

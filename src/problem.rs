@@ -78,6 +78,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::IdempotencyKeyInUse => (StatusCode::CONFLICT, "call under way"),
         Code::IdempotencyAnswerTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "answer too large to be kept"),
         Code::RowNotFound => (StatusCode::NOT_FOUND, "no such row"),
+        Code::ConditionFailed => (StatusCode::CONFLICT, "condition does not hold"),
         Code::VersionMismatch => (StatusCode::PRECONDITION_FAILED, "row has changed"),
         Code::TooManyRows => (StatusCode::CONFLICT, "too many rows"),
         Code::UniqueConflict => (StatusCode::CONFLICT, "unique rule violated"),

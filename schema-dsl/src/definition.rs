@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::aggregate::Aggregate;
 use crate::column_type::ColumnType;
+use crate::egress::Egress;
 
 pub use crate::definition_schema::json_schema;
 
@@ -44,6 +45,11 @@ pub struct Extension {
     pub id: uuid::Uuid,
     pub name: String,
     pub version: String,
+    #[serde(default, skip_serializing_if = "Egress::is_empty")]
+    pub egress: Egress,
+    /// Names of the secrets that its actions read; who runs the gateway sets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// A table: columns by name, and the rules over them.
@@ -167,8 +173,21 @@ pub struct Function {
     /// That the function may read a whole scope; without it such a function is refused at deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
+    /// What must hold for a write; where it does not, nothing is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<When>,
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// What must hold of rows that a write is about.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum When {
+    /// Of the row that is changed, or of each of them.
+    Row(Filter),
+    /// Of the row that each of these columns refers to.
+    Referred(IndexMap<String, Filter>),
 }
 
 /// What an author says of a function that reads or sorts more rows than any index bounds.

@@ -103,11 +103,24 @@ fn second_spellings(document: &mut Value) {
             "$schema": { "type": "string" },
             "name": text,
             "version": text,
-            "egress": { "type": "object", "description": "Hosts and ports that actions may reach." },
-            "secrets": { "type": "array", "items": { "type": "string" }, "description": "Names of secrets." },
             "limits": { "type": "object", "description": "Quotas of this extension." },
         }),
     );
+    let port = json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX });
+    let ports = json!({ "type": "array", "items": port, "description": "Ports besides 443." });
+    let hosts = json!({
+        "type": "array",
+        "items": { "type": "string" },
+        "description": "Hosts in lower case; a `*` is exactly one label, such as `*.example.com`.",
+    });
+    extend(
+        document,
+        "/$defs/Egress/properties",
+        json!({ "allowHosts": hosts, "allow_hosts": hosts, "allowPorts": ports, "allow_ports": ports }),
+    );
+    let twice = ["Hosts", "Ports"]
+        .map(|one| json!({ "not": { "required": [format!("allow{one}"), format!("allow_{}", one.to_lowercase())] } }));
+    extend(document, "/$defs/Egress", json!({ "allOf": twice }));
     for holder in ["Column", "Validator", "Field", "ColumnType"] {
         types(document, &format!("/$defs/{holder}/oneOf"));
     }
@@ -117,6 +130,13 @@ fn second_spellings(document: &mut Value) {
         "/$defs/Function/properties",
         json!({
             "editorOnly": { "type": "boolean", "description": "True is short for `\"access\": \"editor\"`." },
+            "when": {
+                "description": "What must hold for a write: of its row, or by column of the row that it refers to, or a list of either.",
+                "anyOf": [
+                    { "$ref": "#/$defs/When" },
+                    { "type": "array", "items": { "$ref": "#/$defs/When" } },
+                ],
+            },
         }),
     );
     for kind in ["queryRows", "aggregateRows"] {

@@ -64,7 +64,34 @@ pub struct Function {
     pub scan_allowed: bool,
     /// Sorted by name.
     pub arguments: Vec<Argument>,
+    /// What must hold for it to write.
+    pub when: When,
     pub body: Body,
+}
+
+/// Conditions of a write; where one does not hold, nothing is written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct When {
+    /// On the row that is changed, or on each of them.
+    pub row: Option<Filter>,
+    /// On rows that columns refer to.
+    pub referred: Vec<Referred>,
+}
+
+/// What must hold of the row that a column refers to: of a row that is inserted by its new value,
+/// of one that is changed or goes by the value that is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Referred {
+    pub column: Name,
+    /// The table it refers to.
+    pub table: Name,
+    pub filter: Filter,
+}
+
+impl When {
+    pub fn is_empty(&self) -> bool {
+        self.row.is_none() && self.referred.is_empty()
+    }
 }
 
 /// An argument of a call.

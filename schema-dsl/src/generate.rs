@@ -12,8 +12,9 @@ use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
-    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator,
+    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator, When,
 };
+use crate::egress::Egress;
 use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
 use crate::pattern::Pattern;
 
@@ -38,8 +39,18 @@ pub fn definition(choices: &[u32]) -> Definition {
         id,
         name: format!("the {} extension", choices.word()),
         version: format!("0.{}.0", choices.below(20)),
+        egress: egress(&mut choices),
+        secrets: (0..choices.below(3)).map(|index| format!("SECRET_{index}")).collect(),
     };
     Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
+}
+
+fn egress(choices: &mut Choices<'_>) -> Egress {
+    let hosts = ["api.example.com", "*.example.org", "127.0.0.1"];
+    Egress {
+        allow_hosts: hosts.iter().take(choices.below(4)).map(|host| (*host).to_owned()).collect(),
+        allow_ports: (0..choices.below(3)).map(|index| 8_443 + u16::try_from(index).unwrap_or_default()).collect(),
+    }
 }
 
 /// A literal that `column_type` accepts, limits included; `None` for a reference, whose row would
@@ -296,7 +307,8 @@ fn function(choices: &mut Choices<'_>, tables: &IndexMap<String, Table>, name: &
         }
     };
     let own = table.owned && choices.flag() && !matches!(body, Body::InsertRows { .. });
-    Function { access, own, scan: None, body }
+    let when = when(choices, tables, table, &body, &mut budget);
+    Function { access, own, scan: None, when, body }
 }
 
 fn aggregate(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {
@@ -370,6 +382,49 @@ fn fields(choices: &mut Choices<'_>, table: &Table) -> Vec<String> {
 fn rows_max(choices: &mut Choices<'_>) -> Option<u32> {
     let rows = 1 + choices.below(WRITE_ROWS_MAX as usize);
     choices.some(u32::try_from(rows).unwrap_or(WRITE_ROWS_MAX))
+}
+
+/// What must hold for a write: of the row, and of those it refers to.
+fn when(
+    choices: &mut Choices<'_>,
+    tables: &IndexMap<String, Table>,
+    table: &Table,
+    body: &Body,
+    budget: &mut Budget,
+) -> Vec<When> {
+    // Of a new row a reference needs a value, of one that is there it must not get another.
+    let (changes, values, is_new) = match body {
+        Body::InsertRow { values, on_conflict, .. } | Body::InsertRows { values, on_conflict, .. } => {
+            (*on_conflict == OnConflict::Update, Some(values), true)
+        }
+        Body::UpsertRow { values, .. } => (true, Some(values), true),
+        Body::PatchRow { values, .. } | Body::PatchRows { values, .. } => (true, Some(values), false),
+        Body::DeleteRow { .. } | Body::DeleteRows { .. } => (true, None, false),
+        Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
+            return Vec::new();
+        }
+    };
+    // A condition on many rows is asked once, so it takes no argument of a row.
+    let mut asked = |choices: &mut Choices<'_>, table: &Table| match body {
+        Body::InsertRows { .. } => Filter::All { all: Vec::new() },
+        _ => needed_filter(choices, table, budget),
+    };
+    let mut when = Vec::new();
+    if changes && choices.flag() {
+        when.push(When::Row(asked(choices, table)));
+    }
+    let mut referred = IndexMap::new();
+    for (name, column) in &table.columns {
+        let ColumnType::Id { table, .. } = &column.validator.column_type else { continue };
+        let Some(target) = tables.get(table) else { continue };
+        if values.is_some_and(|values| values.contains_key(name)) == is_new && choices.flag() {
+            referred.insert(name.clone(), asked(choices, target));
+        }
+    }
+    if !referred.is_empty() {
+        when.push(When::Referred(referred));
+    }
+    when
 }
 
 /// A filter of a write, none of whose arguments may be left out.

@@ -18,6 +18,7 @@ pub mod definition;
 mod definition_schema;
 pub mod diagnostic;
 pub mod diff;
+pub mod egress;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;

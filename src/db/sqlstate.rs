@@ -10,7 +10,7 @@ use rowgate_schema_dsl::definition::Scope;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Code, Complaint, Failure};
-use crate::plan::{Constraint, Plan};
+use crate::plan::{Constraint, Plan, Unmet};
 
 /// What Postgres said when it refused a statement, as far as anything is decided by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +157,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
     let failure = if let (SqlState::DIVISION_BY_ZERO, Some(rows_max)) = (code.clone(), plan.accepted_rows_max) {
         let detail = format!("more than {rows_max} rows are accepted; nothing was changed");
         Failure::new(Code::TooManyRows, detail)
+    } else if let (SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, Some(unmet)) = (code.clone(), &plan.unmet) {
+        condition(unmet)
     } else if *code == SqlState::CARDINALITY_VIOLATION {
         let pointer = "/rows".to_owned();
         let message = "two of the rows are the same by the unique rule".to_owned();
@@ -203,6 +205,17 @@ fn in_general(code: &SqlState) -> Failure {
     } else {
         Failure::new(Code::Internal, "the gateway could not run the statement")
     }
+}
+
+fn condition(unmet: &Unmet) -> Failure {
+    let message = unmet.detail.to_string();
+    let complaint = |pointer: &str| Complaint {
+        pointer: pointer.to_owned(),
+        code: "condition",
+        message: "the row that it names does not meet the condition".to_owned(),
+    };
+    let complaints = unmet.pointer.as_deref().map(complaint).into_iter().collect();
+    Failure::new(Code::ConditionFailed, message).with_complaints(complaints)
 }
 
 fn rows_exceeded(plan: &Plan) -> String {

@@ -8,6 +8,7 @@ mod expand;
 mod guard;
 mod insert;
 mod page;
+mod when;
 mod write;
 
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         empty_is_conflict: insert::empty_is_conflict(function),
         needs_one_of: write::needs_one_of(function),
         accepted_rows_max: write::rows_max(function),
+        unmet: when::unmet(function),
         shape: shape(model, table, function)?,
         constraints: constraint::constraints(model, table, function),
     })
@@ -127,7 +129,16 @@ fn proven(
     let statement = statement(model, table, function, given)?;
     proof::prove(&statement, &model.postgres_schema)?;
     proof::owner::prove(&statement, owners)?;
+    if function.body.writes() {
+        proof::guard::prove(&statement, &asked(table, function))?;
+    }
     Ok(Arc::new(statement))
+}
+
+/// The tables whose rows must meet a condition of a write.
+fn asked<'a>(table: &'a Table, function: &'a Function) -> Vec<&'a str> {
+    let of_row = function.when.row.iter().map(|_| table.name.as_str());
+    of_row.chain(function.when.referred.iter().map(|referred| referred.table.as_str())).collect()
 }
 
 /// Of a function that writes a row with an id: the place of the argument for its version, if any.
@@ -238,7 +249,9 @@ fn statement(model: &Model, table: &Table, function: &Function, given: &Given<'_
         | Body::PatchRow { .. }
         | Body::PatchRows { .. }
         | Body::DeleteRow { .. }
-        | Body::DeleteRows { .. } => write::statement(table, function, given.guarded, target, scope, parameters)?,
+        | Body::DeleteRows { .. } => {
+            write::statement(model, table, function, given.guarded, target, scope, parameters)?
+        }
     };
     Ok(statement)
 }

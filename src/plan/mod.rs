@@ -65,9 +65,19 @@ pub struct Plan {
     pub needs_one_of: Vec<usize>,
     /// Rows that the filter of a write may accept; more are an error of the database.
     pub accepted_rows_max: Option<u32>,
+    /// What a caller is told where the conditions of a write do not hold.
+    pub unmet: Option<Unmet>,
     pub shape: Shape,
     /// What the database's constraints mean to a caller.
     pub constraints: Vec<Constraint>,
+}
+
+/// What a caller is told where a condition of a write does not hold.
+#[derive(Debug)]
+pub struct Unmet {
+    pub detail: Box<str>,
+    /// The argument that names the row which does not meet it, as a JSON pointer.
+    pub pointer: Option<Box<str>>,
 }
 
 /// A write of one row that happens only where the row still has a version.

@@ -12,6 +12,7 @@
 //!   `scope_key`;
 //! - a query is an expression only where it is a column of the outermost SELECT, and its one table
 //!   is bound as every other;
+//! - before anything is changed it may ask what [`guard`] knows;
 //! - only expressions, functions and casts of closed lists occur; lists are unnested, and counts
 //!   divided by, only where the rules name the place.
 //!
@@ -21,7 +22,7 @@
 //! above looked; one hidden elsewhere makes the counts differ.
 
 mod expand;
-mod guard;
+pub mod guard;
 pub mod owner;
 mod write;
 
@@ -63,14 +64,15 @@ pub enum Unproven {
     Expression(String),
     #[error("it is for a row of one version, and does not demand it")]
     Unversioned,
+    #[error("it does not ask the rows of `{0}` whether they meet a condition")]
+    Unasked(String),
     #[error("it assigns `{0}`")]
     Assigned(String),
 }
 
 /// Proves `statement` for an extension whose tables are in `postgres_schema`.
 pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unproven> {
-    let trees = Parser::parse_sql(&PostgreSqlDialect {}, &statement.sql)
-        .map_err(|error| Unproven::Unreadable(error.to_string()))?;
+    let trees = parsed(statement)?;
     let [tree] = trees.as_slice() else {
         return Err(Unproven::Unreadable(format!("{} statements", trees.len())));
     };
@@ -99,6 +101,14 @@ pub fn prove(statement: &Statement, postgres_schema: &str) -> Result<(), Unprove
         write::demands_version(tree, &statement.bindings)?;
     }
     if walk.found == bound { Ok(()) } else { Err(Unproven::Hidden { found: walk.found, bound }) }
+}
+
+/// The statement as a tree.
+fn parsed(statement: &Statement) -> Result<Vec<Tree>, Unproven> {
+    // The parser does not know this lock. It waits for the same changes as the one that it is read as, and no name
+    // of ours has a space.
+    let sql = statement.sql.replace(" FOR NO KEY UPDATE)", " FOR UPDATE)");
+    Parser::parse_sql(&PostgreSqlDialect {}, &sql).map_err(|error| Unproven::Unreadable(error.to_string()))
 }
 
 /// Walks over everything: counts tables and queries, and refuses what no statement may have.

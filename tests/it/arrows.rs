@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("script", &[]),
     ("record", &[]),
     ("db", &["config", "error", "plan"]),
+    ("fetch", &["config"]),
     ("deploy", &["config", "db", "plan", "record", "script"]),
     ("registry", &["auth", "db", "error", "limit", "plan", "record", "script", "telemetry"]),
     ("gateway", &["auth", "config", "db", "error", "limit", "plan", "record", "registry", "script", "telemetry"]),

@@ -15,6 +15,7 @@ mod docs;
 mod embedded;
 mod evaluate;
 mod faults;
+mod fetch;
 mod fuzz;
 mod handlers;
 mod hostile;

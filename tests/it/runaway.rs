@@ -108,5 +108,5 @@ async fn handlers_that_never_end_slow_no_other_extension() {
     }
     let (quiet, loud) = rounds.last().unwrap();
     assert!(*loud <= 2 * *quiet, "quiet and loud: {rounds:?}");
-    assert!(stopped.load(Ordering::Relaxed) >= LOOPS, "the loops ran and were stopped");
+    assert!(stopped.load(Ordering::Relaxed) >= 2, "loops ran and were stopped");
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::check::{agreement, names, types};
 use crate::column_type::{ColumnType, OnDelete};
-use crate::definition::{Body, Definition, Filter, Operand, Validator};
+use crate::definition::{Body, Definition, Filter, Function, Operand, Validator, When};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::function::{Absence, Argument, CURSOR, FILTER_DEPTH_MAX, OPTIONAL_ARGUMENTS_MAX};
 use crate::like;
@@ -69,15 +69,15 @@ pub(crate) enum Need {
 }
 
 impl<'a> Arguments<'a> {
-    /// Every argument that `body` names, with the validator given to it.
+    /// Every argument that `function` names, with the validator given to it.
     pub(crate) fn of(
-        body: &'a Body,
+        function: &'a Function,
         pointer: &str,
         definition: &Definition,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Arguments<'a> {
         let mut by_name: BTreeMap<&str, Gathered<'a>> = BTreeMap::new();
-        for (pointer, operand) in operands(body, pointer) {
+        for (pointer, operand) in operands(function, pointer) {
             let Operand::Argument { name, validator } = operand else { continue };
             let gathered = by_name.entry(name).or_insert_with(|| {
                 names::name("argument", name, &pointer_to(&pointer, "arg"), diagnostics);
@@ -105,7 +105,7 @@ impl<'a> Arguments<'a> {
         let arguments =
             by_name.iter().map(|(name, gathered)| ("argument", *name, pointer_to(&gathered.pointer, "arg")));
         names::distinct(arguments, diagnostics);
-        let has_cursor = matches!(body, Body::QueryRows { page: true, .. }) && !by_name.contains_key(CURSOR);
+        let has_cursor = matches!(function.body, Body::QueryRows { page: true, .. }) && !by_name.contains_key(CURSOR);
         if has_cursor {
             let pointer = format!("{pointer}/page");
             by_name.insert(CURSOR, Gathered { pointer, ..Gathered::default() });
@@ -328,8 +328,8 @@ fn without_on_delete(declared: &ColumnType) -> ColumnType {
     }
 }
 
-/// Every operand of a body with its pointer, those inside increments too.
-fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
+/// Every operand of a function with its pointer, those inside increments too.
+fn operands<'a>(function: &'a Function, pointer: &str) -> Vec<(String, &'a Operand)> {
     let mut found: Vec<(String, &'a Operand)> = Vec::new();
     let mut add = |member: &str, operand: &'a Operand| {
         let mut pointer = format!("{pointer}{member}");
@@ -340,7 +340,16 @@ fn operands<'a>(body: &'a Body, pointer: &str) -> Vec<(String, &'a Operand)> {
         }
         found.push((pointer, operand));
     };
-    match body {
+    for (index, when) in function.when.iter().enumerate() {
+        let member = pointer_to("/when", index);
+        match when {
+            When::Row(filter) => filter_operands(filter, &member, 1, &mut add),
+            When::Referred(filters) => filters
+                .iter()
+                .for_each(|(column, filter)| filter_operands(filter, &pointer_to(&member, column), 1, &mut add)),
+        }
+    }
+    match &function.body {
         Body::QueryRows { filter, limit, offset, .. } => {
             filter.iter().for_each(|filter| filter_operands(filter, "/filter", 1, &mut add));
             limit.iter().for_each(|limit| add("/limit", limit));

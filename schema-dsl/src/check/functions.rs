@@ -68,9 +68,11 @@ fn function(
 ) -> Option<Function> {
     let pointer = pointer_to("/functions", text);
     let name = names::name("function", text, &pointer, diagnostics);
-    let mut arguments = Arguments::of(&declared.body, &pointer, ground.definition, diagnostics);
+    let mut arguments = Arguments::of(declared, &pointer, ground.definition, diagnostics);
     let cursor = pages::cursor(&declared.body, &pointer, &mut arguments, diagnostics);
-    let body = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics }.body(&declared.body);
+    let mut reading = Reading { ground, pointer: &pointer, arguments: &mut arguments, diagnostics };
+    let body = reading.body(&declared.body);
+    let when = reading.when(declared);
     must_be_owned(ground, declared, &pointer, diagnostics);
     let drops_conditions = matches!(
         declared.body,
@@ -82,7 +84,8 @@ fn function(
     let mut body = pages::paged(with_argument_maxima(body?, &arguments), cursor);
     pages::variants(ground, &body, &arguments, &pointer, diagnostics);
     expand::few(&body, &pointer, diagnostics);
-    conditions::needed(&body, &arguments, &pointer, diagnostics);
+    let when = when?;
+    conditions::needed(&body, &when, &arguments, &pointer, diagnostics);
     let arguments = if let Body::InsertRows { rows, .. } = &mut body {
         rows.members = arguments;
         Vec::new()
@@ -91,7 +94,7 @@ fn function(
     };
     let access = declared.access.unwrap_or(if body.writes() { Role::Editor } else { Role::Viewer });
     let scan_allowed = declared.scan == Some(definition::Scan::Allowed);
-    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, body })
+    Some(Function { name: name?, access, own: declared.own, scan_allowed, arguments, when, body })
 }
 
 /// Refuses `own` where rows belong to no user.

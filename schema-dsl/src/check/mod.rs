@@ -18,6 +18,7 @@ mod handlers;
 mod indexes;
 mod names;
 mod operands;
+pub mod outside;
 mod pages;
 mod tables;
 mod types;
@@ -45,6 +46,7 @@ pub fn check(definition: &Definition) -> Result<Model, Vec<Diagnostic>> {
         diagnostics.push(Diagnostic::new("unknown_format", "/rowgate", message));
     }
     extension(&definition.extension, &mut diagnostics);
+    outside::outside(&definition.extension, &mut diagnostics);
     let tables = tables::tables(definition, &mut diagnostics);
     let functions = functions::functions(definition, &tables, &mut diagnostics);
     let handlers = handlers::handlers(definition, &mut diagnostics);

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod expand;
+mod when;
 mod write;
 
 use indexmap::IndexMap;
@@ -187,7 +188,7 @@ impl Kind {
                 "editorOnly",
             ],
             Kind::GetRow => &["kind", "table", "id", "fields", "expand", "own", "scan", "access", "editorOnly"],
-            Kind::DeleteRow => &["kind", "table", "id", "version", "own", "scan", "access", "editorOnly"],
+            Kind::DeleteRow => &["kind", "table", "id", "version", "when", "own", "scan", "access", "editorOnly"],
             Kind::CountRows => &["kind", "table", "filter", "own", "scan", "access", "editorOnly"],
             Kind::AggregateRows => &[
                 "kind",
@@ -204,9 +205,19 @@ impl Kind {
                 "access",
                 "editorOnly",
             ],
-            Kind::InsertRow => {
-                &["kind", "table", "values", "onConflict", "unique", "fields", "own", "scan", "access", "editorOnly"]
-            }
+            Kind::InsertRow => &[
+                "kind",
+                "table",
+                "values",
+                "onConflict",
+                "unique",
+                "when",
+                "fields",
+                "own",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
             Kind::InsertRows => &[
                 "kind",
                 "table",
@@ -214,19 +225,32 @@ impl Kind {
                 "maxRows",
                 "onConflict",
                 "unique",
+                "when",
                 "fields",
                 "scan",
                 "access",
                 "editorOnly",
             ],
-            Kind::UpsertRow => &["kind", "table", "unique", "values", "fields", "own", "scan", "access", "editorOnly"],
+            Kind::UpsertRow => {
+                &["kind", "table", "unique", "values", "when", "fields", "own", "scan", "access", "editorOnly"]
+            }
             Kind::PatchRow => {
-                &["kind", "table", "id", "values", "version", "fields", "own", "scan", "access", "editorOnly"]
+                &["kind", "table", "id", "values", "version", "when", "fields", "own", "scan", "access", "editorOnly"]
             }
-            Kind::PatchRows => {
-                &["kind", "table", "filter", "values", "maxRows", "fields", "own", "scan", "access", "editorOnly"]
-            }
-            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "own", "scan", "access", "editorOnly"],
+            Kind::PatchRows => &[
+                "kind",
+                "table",
+                "filter",
+                "values",
+                "maxRows",
+                "when",
+                "fields",
+                "own",
+                "scan",
+                "access",
+                "editorOnly",
+            ],
+            Kind::DeleteRows => &["kind", "table", "filter", "maxRows", "when", "own", "scan", "access", "editorOnly"],
         }
     }
 }
@@ -247,11 +271,12 @@ pub(super) fn function(value: &Value, at: &str, complaints: &mut Complaints) -> 
     let table = required(map, "table", "a table's name", at, complaints)
         .and_then(|table| text(table, &pointer_to(at, "table"), "a table's name", complaints));
     // Read before `table` is asked for, so that everything wrong with the function is said.
+    let when = when::when(map, at, complaints);
     let body = body(kind, map, table.unwrap_or_default(), at, complaints);
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, own, scan, body })
+    body.map(|body| Function { access, own, scan, when, body })
 }
 
 /// The role that `access` names, or `editor` for Lumio's `editorOnly`.

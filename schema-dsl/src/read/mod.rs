@@ -9,6 +9,7 @@
 
 mod column;
 mod complaints;
+mod egress;
 mod function;
 mod handler;
 mod operand;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::definition::{Definition, Extension, FORMAT, Function, Scope, Table};
 use crate::diagnostic::{Diagnostic, pointer_to};
+use crate::egress::Egress;
 use crate::read::complaints::{
     Choices, Complaints, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
 };
@@ -109,8 +111,7 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     let Some(map) = object(value, at, "an object with `id`, `name` and `version`", complaints) else {
         return extension;
     };
-    // Egress, secrets and limits belong to handlers; until those are served their shape is all
-    // that is judged.
+    // Of limits, their shape is all that is judged until they are served.
     let known = ["$schema", "id", "name", "version", "egress", "secrets", "limits"];
     refuse_unknown(map, at, "an extension", &known, &[], complaints);
     schema_reference(map, at, complaints);
@@ -126,25 +127,23 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
             *place = read;
         }
     }
-    for (member, what) in [("egress", "an object"), ("limits", "an object")] {
-        if let Some(value) = map.get(member) {
-            object(value, &pointer_to(at, member), what, complaints);
-        }
-    }
-    if let Some(secrets) = map.get("secrets") {
-        let at = pointer_to(at, "secrets");
-        for (index, secret) in
-            complaints::array(secrets, &at, "an array of names", complaints).into_iter().flatten().enumerate()
-        {
-            text(secret, &pointer_to(&at, index), "a secret's name", complaints);
-        }
+    extension.egress = egress::egress(map, at, complaints);
+    extension.secrets = egress::secrets(map, at, complaints);
+    if let Some(value) = map.get("limits") {
+        object(value, &pointer_to(at, "limits"), "an object", complaints);
     }
     extension
 }
 
 /// What stands where the extension could not be read; it draws no complaint of its own.
 fn placeholder() -> Extension {
-    Extension { id: Uuid::from_u128(1), name: "unnamed".to_owned(), version: "0".to_owned() }
+    Extension {
+        id: Uuid::from_u128(1),
+        name: "unnamed".to_owned(),
+        version: "0".to_owned(),
+        egress: Egress::default(),
+        secrets: Vec::new(),
+    }
 }
 
 fn extension_id(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Uuid> {

@@ -440,7 +440,7 @@ fn functions() {
     insta::assert_snapshot!(of_function(json!({
         "kind": "deleteRow", "table": 5, "access": "editor", "editorOnly": true, "filter": {},
     })), @r#"
-    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `version`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `version`, `when`, `own`, `scan`, `access` or `editorOnly`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/table: error[wrong_type]: expected a table's name, got the number `5`
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`

@@ -8,6 +8,7 @@ use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
     IdentityField, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
+use rowgate_schema_dsl::egress::Egress;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::pattern::Pattern;
 use serde_json::{Map, Value, json};
@@ -91,6 +92,10 @@ pub(crate) fn definition(document: &Value) -> Definition {
         id: "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c".parse().unwrap(),
         name: "live poll".to_owned(),
         version: "1.0.0".to_owned(),
+        egress: serde_json::from_value::<Vec<String>>(document["hosts"].clone())
+            .map(|allow_hosts| Egress { allow_hosts, allow_ports: vec![8443] })
+            .unwrap_or_default(),
+        secrets: serde_json::from_value(document["secrets"].clone()).unwrap_or_default(),
     };
     let tables = members(&document["tables"]).map(|(name, value)| (name.clone(), a_table(value))).collect();
     let functions = members(&document["functions"]).map(|(name, value)| (name.clone(), a_function(value))).collect();
@@ -232,7 +237,13 @@ fn a_function(value: &Value) -> Function {
         other => panic!("no such kind: {other}"),
     };
     let scan = value["scan"].as_str().map(|_| Scan::Allowed);
-    Function { access: word(&value["access"], &Role::ALL, Role::as_str), own: value["own"] == true, scan, body }
+    Function {
+        access: word(&value["access"], &Role::ALL, Role::as_str),
+        own: value["own"] == true,
+        scan,
+        when: Vec::new(),
+        body,
+    }
 }
 
 fn an_aggregate(value: &Value) -> Aggregate {

@@ -8,6 +8,7 @@ mod document;
 mod expansions;
 mod function_complaints;
 mod modelled;
+mod outside;
 mod owner_complaints;
 mod properties;
 mod table_complaints;

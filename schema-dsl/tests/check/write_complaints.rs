@@ -192,3 +192,87 @@ fn elements_of_lists() {
       use it as a value of patchRow
     "#);
 }
+
+#[test]
+fn conditions_of_writes() {
+    let open = json!({ "column": "open", "op": "=", "value": true });
+    let insert = |when: Value| {
+        let values = json!({ "text": "x", "poll": { "arg": "poll" } });
+        function(json!({ "kind": "insertRow", "table": "rules", "values": values, "when": when }))
+    };
+    assert_snapshot!(insert(json!({ "poll": open })), @"sound");
+    assert_snapshot!(insert(json!([{ "poll": { "all": [open, { "negate": open }] } }])), @"sound");
+    assert_snapshot!(insert(json!({ "text": open, "poll": { "column": "opne", "op": "=", "value": true } })), @r#"
+    no_reference /functions/f/when/0/text
+      column `text` refers to no row that a condition could be on
+      name a column whose type is `v.id("table")`
+    unknown_column /functions/f/when/0/poll/column
+      column `opne` does not exist in table `polls`
+      did you mean `open`?
+    "#);
+    assert_snapshot!(insert(json!([open, { "plol": open }])), @r#"
+    misplaced_condition /functions/f/when/0
+      insertRow meets no row that the condition could be on
+      name a column that refers to the row, such as `when = { poll = filter(…) }`
+    unknown_column /functions/f/when/1/plol
+      column `plol` does not exist in table `rules`
+      did you mean `poll`?
+    "#);
+    let without = json!({ "kind": "insertRow", "table": "rules", "values": { "text": "x" }, "when": { "poll": open } });
+    assert_snapshot!(function(without), @r#"
+    missing_value /functions/f/when/0/poll
+      column `poll` gets no value, so it refers to no row
+      add `poll = arg("poll")` to the values
+    "#);
+    let rows = json!({
+        "kind": "insertRows", "table": "rules", "values": { "text": { "arg": "text" }, "poll": { "arg": "poll" } },
+        "when": { "poll": { "column": "open", "op": "=", "value": { "arg": "open" } } },
+    });
+    assert_snapshot!(function(rows), @r#"
+    misplaced_argument /functions/f/when
+      argument `open` is of each row, and the condition is asked once for all rows
+      compare with a literal, with `identity(…)` or with `now()`
+    "#);
+    let optional = json!({ "arg": "score", "validator": { "type": "integer", "optional": true } });
+    let patch = |values: Value, when: Value| {
+        let id = json!({ "arg": "id" });
+        function(json!({ "kind": "patchRow", "table": "rules", "id": id, "values": values, "when": when }))
+    };
+    let low = json!({ "column": "score", "op": "<", "value": 10 });
+    assert_snapshot!(patch(json!({ "text": "x" }), json!([low, { "poll": open }])), @"sound");
+    assert_snapshot!(patch(json!({ "text": "x" }), json!({ "column": "score", "op": "<", "value": optional })), @r#"
+    argument_needed /functions/f/when
+      argument `score` cannot be optional: without it the condition would ask less
+      leave `optional` out, or give the argument a default
+    "#);
+    assert_snapshot!(patch(json!({ "poll": { "arg": "poll" } }), json!({ "poll": open })), @r#"
+    ambiguous_condition /functions/f/when/0/poll
+      column `poll` is changed, so it refers to one row before and to another after
+      leave `poll` out of the values, or out of `when`
+    "#);
+    assert_snapshot!(patch(json!({ "text": "x" }), json!({ "column": "author", "op": "=", "value": "x" })), @r#"
+    private_column /functions/f/when/0/column
+      column `author` is private: a caller could find out its values by filtering on it
+      compare it by `=` with an identity, such as `identity("userId")`
+    "#);
+    let many = |count: usize| json!({ "any": vec![&low; count] });
+    assert_snapshot!(patch(json!({ "text": "x" }), json!([many(40), { "poll": { "any": vec![&open; 40] } }])), @r#"
+    filter_too_large /functions/f/when
+      the conditions have 80 comparisons; at most 64 are accepted
+      compare one column with many values by `in`
+    "#);
+    let (_, complaints) = read(&json!({
+        "rowgate": 1, "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "x", "version": "1.0.0" },
+        "functions": {
+            "f": { "kind": "countRows", "table": "rules", "when": open },
+            "g": { "kind": "deleteRow", "table": "rules", "id": { "arg": "id" }, "when": [3, { "poll": { "colum": "a" } }] },
+        },
+    }));
+    assert_snapshot!(complaints.iter().map(|complaint| format!("{complaint}\n")).collect::<String>(), @r#"
+    /functions/f/when: error[unknown_option]: `when` is not an option of `countRows`
+      hint: expected `kind`, `table`, `filter`, `own`, `scan`, `access` or `editorOnly`
+    /functions/g/when/0: error[wrong_type]: expected a condition: an object with `column`, `op` and `value`, or a group, got the number `3`
+    /functions/g/when/1/poll/colum: error[unknown_option]: `colum` is not an option of a condition
+      hint: did you mean `column`?
+    "#);
+}

@@ -17,6 +17,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod values;
+mod when;
 mod written;
 
 use rowgate_schema_dsl::diagnostic::{Diagnostic, SourceMap};

@@ -8,8 +8,8 @@ mod rows;
 mod values;
 
 use rowgate_schema_dsl::column_type::ColumnType;
-use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Conflict, Function};
-use rowgate_schema_dsl::model::{Index, Table};
+use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Conflict, Function, Referred};
+use rowgate_schema_dsl::model::{Index, Model, Table};
 use rowgate_schema_dsl::name::{Name, OWNER_COLUMN, SCOPE_COLUMN};
 use sea_query::{
     Alias, CaseStatement, CommonTableExpression, Cond, Expr, ExprTrait, Func, InsertStatement, OnConflict, Query,
@@ -18,7 +18,7 @@ use sea_query::{
 
 use crate::plan::compile::insert::values::{Values, step, zero};
 use crate::plan::compile::write::returning;
-use crate::plan::compile::{CompileError, answered, caller, dropped_argument, now};
+use crate::plan::compile::{CompileError, answered, caller, dropped_argument, now, when};
 use crate::plan::statement::{Parameters, Statement};
 
 pub(super) use crate::plan::compile::insert::rows::rows;
@@ -66,12 +66,37 @@ pub(super) fn empty_is_conflict(function: &Function) -> bool {
 /// What an insert puts in, what it does where the row is there, and what it answers.
 #[derive(Clone, Copy)]
 pub(super) struct Inserted<'a> {
+    pub(super) model: &'a Model,
+    pub(super) function: &'a Function,
     pub(super) arguments: &'a [Argument],
     pub(super) values: &'a [Assignment],
     pub(super) conflict: &'a Conflict,
     pub(super) fields: &'a [Name],
-    /// Whether a row that is met must be the caller's.
-    pub(super) own: bool,
+}
+
+impl Inserted<'_> {
+    /// Refuses where a row that a new one refers to does not meet the function's condition; `None` where it has none.
+    fn guards(&self, into: &Table, from: &mut Values<'_>, row: &[(Alias, Expr)]) -> Result<Option<Cond>, CompileError> {
+        let referred = &self.function.when.referred;
+        let mut guards = Cond::all();
+        for Referred { column, table, filter } in referred {
+            let assigned = self.values.iter().find(|assignment| assignment.column == *column);
+            let Assigned::Source(value) = &assigned.ok_or(CompileError::Column)?.value else {
+                return Err(CompileError::Column);
+            };
+            let of = into.column(column.as_str()).ok_or(CompileError::Column)?;
+            let which = match from.listed_of(value, of) {
+                Some(list) => when::refers_to_any(list),
+                None => {
+                    let value = row.iter().find(|(name, _)| *name == Alias::new(column.as_str()));
+                    when::refers(&value.ok_or(CompileError::Column)?.1)
+                }
+            };
+            guards =
+                guards.add(when::of_referred(self.model, self.function, table, filter, which, &mut from.parameters)?);
+        }
+        Ok((!referred.is_empty()).then_some(guards))
+    }
 }
 
 /// One new row.
@@ -86,7 +111,16 @@ pub(super) fn row(
     let (columns, row) = from.row(table, inserted.values)?;
     let mut insert = Query::insert();
     insert.into_table(target.clone()).columns(columns.clone()).returning(returning(table, inserted.fields));
-    insert.values(row.clone()).map_err(|error| CompileError::Write(error.to_string()))?;
+    let placed: Vec<(Alias, Expr)> = columns.iter().cloned().zip(row.iter().cloned()).collect();
+    match inserted.guards(table, &mut from, &placed)? {
+        None => insert.values(row.clone()),
+        Some(guards) => {
+            let mut select = Query::select();
+            select.exprs(row.clone()).cond_where(guards);
+            insert.select_from(select)
+        }
+    }
+    .map_err(|error| CompileError::Write(error.to_string()))?;
     match inserted.conflict {
         Conflict::Error => Ok(from.parameters.statement(&insert)),
         Conflict::Update(rule) => {
@@ -137,7 +171,7 @@ fn found_by(rule: &Index) -> OnConflict {
 /// The new values of the row that is there: those of the insert, except what found the row.
 fn update(
     table: &Table,
-    Inserted { arguments, values, own, .. }: Inserted<'_>,
+    Inserted { arguments, values, function, .. }: Inserted<'_>,
     rule: &Index,
     from: &mut Values<'_>,
 ) -> Result<OnConflict, CompileError> {
@@ -166,8 +200,14 @@ fn update(
     }
     on_conflict.value(Alias::new("updated_at"), now(&ColumnType::Timestamp));
     on_conflict.value(Alias::new("version"), old("version").add(Expr::Constant(Value::BigInt(Some(1)))));
-    if own {
-        on_conflict.action_and_where(old(OWNER_COLUMN).eq(caller(&mut from.parameters)));
+    let is_own = function.own.then(|| old(OWNER_COLUMN).eq(caller(&mut from.parameters)));
+    let holds =
+        function.when.row.as_ref().map(|filter| when::of_met(table, filter, &mut from.parameters)).transpose()?;
+    match (is_own, holds) {
+        (None, None) => {}
+        (Some(condition), None) | (None, Some(condition)) => drop(on_conflict.action_and_where(condition)),
+        // Of another user's row nothing is asked: conditions are asked from left to right.
+        (Some(is_own), Some(holds)) => drop(on_conflict.action_and_where(is_own.and(holds))),
     }
     Ok(on_conflict)
 }

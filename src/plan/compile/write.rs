@@ -1,20 +1,22 @@
 //! Writes: what a row is inserted with, what a patch changes, what goes.
 
 use rowgate_schema_dsl::column_type::ColumnType;
-use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Filter, Function, Source};
-use rowgate_schema_dsl::model::{Column, Table};
+use rowgate_schema_dsl::function::{Argument, Assigned, Assignment, Body, Filter, Function, Source, When};
+use rowgate_schema_dsl::model::{Column, Model, Table};
 use rowgate_schema_dsl::name::Name;
 use sea_query::{Alias, CaseStatement, Cond, Expr, ExprTrait, Func, Query, ReturningClause, UpdateStatement, Value};
 
 use crate::plan::compile::guard::at_most;
+use crate::plan::compile::when::Changed;
 use crate::plan::compile::{
     CompileError, Given, VERSION, droppable, dropped_argument, filtered, id_is, insert, now, readable, source,
-    versioned,
+    versioned, when,
 };
 use crate::plan::statement::{Binding, Parameters, Statement};
 
 /// The statement of a function that writes; `scope` is the condition that binds rows to the caller's.
 pub(super) fn statement(
+    model: &Model,
     table: &Table,
     function: &Function,
     guarded: bool,
@@ -26,41 +28,66 @@ pub(super) fn statement(
     Ok(match &function.body {
         Body::InsertRow { values, conflict, fields, .. } | Body::UpsertRow { values, conflict, fields, .. } => {
             let fields = versioned(fields);
-            let inserted = insert::Inserted { arguments, values, conflict, fields: &fields, own: function.own };
+            let inserted = insert::Inserted { model, function, arguments, values, conflict, fields: &fields };
             insert::row(table, inserted, target, scope, parameters)?
         }
         Body::InsertRows { values, conflict, fields, rows, .. } => {
-            let inserted = insert::Inserted { arguments: &rows.members, values, conflict, fields, own: false };
+            let inserted = insert::Inserted { model, function, arguments: &rows.members, values, conflict, fields };
             insert::rows(table, inserted, target, scope, parameters)?
         }
         Body::PatchRow { id, values, version, fields, .. } => {
-            let mut update = patch(table, arguments, values, &versioned(fields), target, &mut parameters)?;
-            update.cond_where(row_is(id, *version, guarded, scope, &mut parameters));
+            let mut update = patch(table, arguments, values, &versioned(fields), target.clone(), &mut parameters)?;
+            let accepted = &row_is(id, *version, guarded, scope, &mut parameters);
+            let changed = Changed { target, accepted, rows_max: None, goes: false };
+            update.cond_where(met(model, table, function, &changed, &mut parameters)?);
             parameters.statement(&update)
         }
         Body::PatchRows { filter, values, fields, rows_max, .. } => {
             let mut update = patch(table, arguments, values, fields, target.clone(), &mut parameters)?;
             let accepted = accepted(table, filter, &scope, &mut parameters)?;
-            update.cond_where(accepted.clone().add(at_most(*rows_max, target, accepted)));
+            let changed =
+                Changed { target: target.clone(), accepted: &accepted, rows_max: Some(*rows_max), goes: false };
+            let met = met(model, table, function, &changed, &mut parameters)?;
+            update.cond_where(met.add(at_most(*rows_max, target, accepted)));
             parameters.statement(&update)
         }
         Body::DeleteRow { id, version, .. } => {
             let mut delete = Query::delete();
-            let row = row_is(id, *version, guarded, scope, &mut parameters);
-            delete.from_table(target).cond_where(row).returning(the_id());
+            let accepted = &row_is(id, *version, guarded, scope, &mut parameters);
+            let changed = Changed { target: target.clone(), accepted, rows_max: None, goes: true };
+            let met = met(model, table, function, &changed, &mut parameters)?;
+            delete.from_table(target).cond_where(met).returning(the_id());
             parameters.statement(&delete)
         }
         Body::DeleteRows { filter, rows_max, .. } => {
             let mut delete = Query::delete();
             let accepted = accepted(table, filter, &scope, &mut parameters)?;
+            let changed =
+                Changed { target: target.clone(), accepted: &accepted, rows_max: Some(*rows_max), goes: true };
+            let met = met(model, table, function, &changed, &mut parameters)?;
             delete.from_table(target.clone()).returning(the_id());
-            delete.cond_where(accepted.clone().add(at_most(*rows_max, target, accepted)));
+            delete.cond_where(met.add(at_most(*rows_max, target, accepted)));
             parameters.statement(&delete)
         }
         Body::QueryRows { .. } | Body::GetRow { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } => {
             return Err(CompileError::Table);
         }
     })
+}
+
+/// The rows that are accepted, where they and what they refer to meet the function's conditions.
+fn met(
+    model: &Model,
+    table: &Table,
+    function: &Function,
+    changed: &Changed<'_>,
+    parameters: &mut Parameters,
+) -> Result<Cond, CompileError> {
+    let accepted = changed.accepted.clone();
+    if function.when.is_empty() {
+        return Ok(accepted);
+    }
+    Ok(accepted.add(when::of_changed(model, table, function, changed, parameters)?))
 }
 
 /// The update that gives rows their new values, without saying which rows.
@@ -133,7 +160,7 @@ pub(super) fn look(table: &Table, function: &Function) -> Result<Function, Compi
     };
     let fields = vec![table.column(VERSION).ok_or(CompileError::Column)?.name.clone()];
     let body = Body::GetRow { table: table.name.clone(), id, fields, expand: Vec::new() };
-    Ok(Function { body, ..function.clone() })
+    Ok(Function { body, when: When::default(), ..function.clone() })
 }
 
 /// The row that is written; where the caller said so, only in the version that it knows.

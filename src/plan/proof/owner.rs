@@ -4,7 +4,8 @@
 //! - Nothing assigns `owner_id`.
 //! - In a statement of a function with `own = true`, every mention of an owned table stands
 //!   under a condition `owner_id = $n` that nothing can weaken, where `$n` is the caller's user id;
-//!   for a row that an INSERT meets it is the condition of its DO UPDATE.
+//!   for a row that an INSERT meets it is the condition of its DO UPDATE, and for rows that are asked whether they
+//!   hold it may be part of the question: another user's then does not, whatever it is like.
 //!
 //! Mentions are counted twice: by the walk over everything, and where a rule above saw them.
 
@@ -13,14 +14,12 @@ use std::ops::ControlFlow;
 use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::name::OWNER_COLUMN;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, Ident, Insert, ObjectName, ObjectNamePart,
-    OnConflictAction, OnInsert, Query, Select, SelectItem, SetExpr, Statement as Tree, TableFactor, TableObject,
-    TableWithJoins, Value, Visit, Visitor,
+    Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Insert, ObjectName, ObjectNamePart, OnConflictAction, OnInsert, Query, Select, SelectItem, SetExpr,
+    Statement as Tree, TableFactor, TableObject, TableWithJoins, Value, Visit, Visitor,
 };
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 
-use crate::plan::proof::{Unproven, is_named};
+use crate::plan::proof::{Unproven, is_named, parsed};
 use crate::plan::statement::{Binding, Statement};
 
 /// What the model says of owners, for one function.
@@ -37,8 +36,7 @@ pub fn prove(statement: &Statement, owners: Owners<'_>) -> Result<(), Unproven> 
     if owners.owned.is_empty() && owners.own.is_empty() {
         return Ok(());
     }
-    let trees = Parser::parse_sql(&PostgreSqlDialect {}, &statement.sql)
-        .map_err(|error| Unproven::Unreadable(error.to_string()))?;
+    let trees = parsed(statement)?;
     let mut walk = Walk { owners, bindings: &statement.bindings, mentioned: 0, owned: 0 };
     if let ControlFlow::Break(unproven) = trees.visit(&mut walk) {
         return Err(unproven);
@@ -113,7 +111,8 @@ impl Walk<'_> {
         for relation in relations {
             let TableFactor::Table { name, alias, .. } = relation else { continue };
             let called = alias.as_ref().map(|alias| &alias.name).or_else(|| last(name));
-            let is_owned = self.demands_owner(select.selection.as_ref(), called, is_alone);
+            let is_owned = self.demands_owner(select.selection.as_ref(), called, is_alone)
+                || is_alone && asked(select).is_some_and(|holds| self.demands_owner(Some(holds), called, true));
             self.owned += usize::from(self.is_own(name) && is_owned);
         }
     }
@@ -201,6 +200,26 @@ impl Walk<'_> {
     /// The name of a table of `own`; what a WITH calls its rows has one part.
     fn is_own(&self, name: &ObjectName) -> bool {
         name.0.len() > 1 && last(name).is_some_and(|name| self.owners.own.contains(&name.value.as_str()))
+    }
+}
+
+/// What `SELECT COALESCE(…, FALSE) AS "holds"` asks of each row: nothing else of it is told.
+fn asked(select: &Select) -> Option<&Expr> {
+    let [SelectItem::ExprWithAlias { expr: Expr::Function(function), alias }] = select.projection.as_slice() else {
+        return None;
+    };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(holds)),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(otherwise))),
+        ] if alias.value == "holds"
+            && is_named(&function.name, "COALESCE")
+            && otherwise.value == Value::Boolean(false) =>
+        {
+            Some(holds)
+        }
+        _ => None,
     }
 }
 

@@ -24,11 +24,10 @@ pub(super) fn ctes(tree: &Tree) -> Vec<&str> {
 pub(super) fn permitted(tree: &Tree) -> Vec<&Expr> {
     match tree {
         Tree::Query(query) => {
-            with(query).iter().filter_map(lists).flat_map(|select| &select.projection).filter_map(unnested).collect()
+            let lists = with(query).iter().filter_map(lists).flat_map(|select| &select.projection).filter_map(unnested);
+            lists.chain(guard::permitted(tree)).collect()
         }
-        Tree::Update(update) => guard::permitted(update.selection.as_ref()),
-        Tree::Delete(delete) => guard::permitted(delete.selection.as_ref()),
-        _ => Vec::new(),
+        _ => guard::permitted(tree),
     }
 }
 
@@ -167,13 +166,22 @@ pub(super) fn bound_in_insert(insert: &Insert, rows: Option<&str>, bindings: &[B
                 |row: &[Expr]| place.and_then(|place| row.get(place)).is_some_and(|value| is_scope(value, bindings));
             (values.rows.iter().all(|row| is_scoped(&row.content)), 0)
         }
-        (SetExpr::Select(select), Some(rows)) if source.with.is_none() => {
-            if !matches!(tables(select)?.as_slice(), [only] if is_named(only, rows)) {
+        (SetExpr::Select(select), rows) if source.with.is_none() && source.locks.is_empty() => {
+            let of_rows = match rows {
+                Some(rows) => matches!(tables(select)?.as_slice(), [only] if is_named(only, rows)),
+                // The call itself is the row.
+                None => select.from.is_empty() && select.into.is_none(),
+            };
+            if !of_rows {
                 return Err(Unproven::Form);
             }
+            let guards = bound_in_guards(select.selection.as_ref(), bindings)?;
             let value = place.and_then(|place| select.projection.get(place));
             let wide = select.projection.iter().any(|item| !matches!(item, SelectItem::UnnamedExpr(_)));
-            (!wide && matches!(value, Some(SelectItem::UnnamedExpr(value)) if is_scope(value, bindings)), 1)
+            (
+                !wide && matches!(value, Some(SelectItem::UnnamedExpr(value)) if is_scope(value, bindings)),
+                usize::from(rows.is_some()) + guards,
+            )
         }
         _ => return Err(Unproven::Form),
     };

@@ -6,7 +6,7 @@ use rowgate_schema_dsl::generate;
 use rowgate_schema_dsl::value::Typed;
 
 use crate::plan::compile::compile;
-use crate::plan::proof::{Unproven, prove};
+use crate::plan::proof::{Unproven, guard, prove};
 use crate::plan::statement::{Binding, Statement};
 use crate::plan::tests::checked;
 
@@ -30,6 +30,7 @@ fn refusal(sql: &str) -> &'static str {
         Err(Unproven::Expression(_)) => "expression",
         Err(Unproven::Assigned(_)) => "assigned",
         Err(Unproven::Unversioned) => "unversioned",
+        Err(Unproven::Unasked(_)) => "unasked",
     }
 }
 
@@ -93,6 +94,108 @@ fn guards_stand_in_their_one_place() {
             r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "a") SELECT "n", $1 FROM "rows""#,
         ],
     );
+}
+
+/// A guard over rows of `"ext"."u"`, with `of` in place of `by`.
+fn holds(of: &str, by: &str) -> String {
+    let guard = r#"sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("a" = $3, FALSE) AS "holds" FROM "ext"."u" WHERE "scope_key" = $1 AND "id" = ANY(ARRAY (SELECT "b" FROM "ext"."t" WHERE "scope_key" = $1 FOR NO KEY UPDATE)) FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1"#;
+    assert!(guard.contains(of), "{of}");
+    guard.replacen(of, by, 1)
+}
+
+#[test]
+fn conditions_of_writes_are_asked_of_the_callers_rows() {
+    let guarded = [
+        r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND "id" = $2 AND <>"#,
+        r#"UPDATE "ext"."t" SET "a" = $2 WHERE ("scope_key" = $1 AND "id" = $2) AND (<>) RETURNING "id""#,
+        r#"INSERT INTO "ext"."t" ("scope_key", "id") SELECT $1, $2 WHERE <> RETURNING "id""#,
+        r#"WITH "rows" ("n") AS (SELECT unnest($2)) INSERT INTO "ext"."t" ("scope_key", "id") SELECT $1, "n" FROM "rows" WHERE <> RETURNING "id""#,
+        r#"WITH "new" ("a") AS (INSERT INTO "ext"."t" ("scope_key") SELECT $1 WHERE <> ON CONFLICT ("scope_key", "a") DO NOTHING RETURNING "a") SELECT "a" FROM "new" UNION ALL SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND "a" = $2"#,
+    ];
+    let altered = |expected: &str, of: &str, by: &str| {
+        let texts: Vec<String> = guarded.iter().map(|sql| sql.replace("<>", &holds(of, by))).collect();
+        check(expected, &texts.iter().map(String::as_str).collect::<Vec<&str>>());
+    };
+    altered("proven", "sqrt", "sqrt");
+    altered("proven", "FOR SHARE", "LIMIT 9 FOR UPDATE");
+    altered("unscoped", r#""ext"."u" WHERE "scope_key" = $1"#, r#""ext"."u" WHERE "scope_key" = $2"#);
+    altered("unscoped", r#""ext"."u" WHERE "scope_key" = $1"#, r#""ext"."u" WHERE "scope_key" <> $1"#);
+    altered("function", r#""ext"."u" WHERE "scope_key" = $1 AND"#, r#""ext"."u" WHERE "scope_key" = $1 OR"#);
+    altered("unscoped", r#""ext"."t" WHERE "scope_key" = $1"#, r#""ext"."t" WHERE TRUE"#);
+    altered("foreign table", r#""ext"."u""#, r#""other"."u""#);
+    altered("foreign table", r#""ext"."t""#, r#""other"."t""#);
+    altered("form", r#"FROM "ext"."u" WHERE"#, r#"FROM "ext"."u", "ext"."t" WHERE"#);
+    altered("form", r#"FROM "ext"."t" WHERE"#, r#"FROM "ext"."t" AS "x" WHERE"#);
+    // Without its lock a row may change before the write does.
+    for (of, by) in [
+        (" FOR SHARE", ""),
+        (" FOR NO KEY UPDATE", ""),
+        (" FOR SHARE", " FOR SHARE SKIP LOCKED"),
+        (" FOR SHARE", " FOR SHARE NOWAIT"),
+        (" FOR SHARE", r#" FOR SHARE OF "u""#),
+        // A row that does not hold would be left out before it is locked, and one that holds not be locked.
+        (r#"AS "found""#, r#"AS "found" WHERE "holds""#),
+        (r#"AS "found""#, r#"AS "found" LIMIT 0"#),
+        ("bool_and(", "bool_or("),
+        (r#"bool_and("holds")"#, "bool_and(TRUE)"),
+        (r#", FALSE) AS "holds""#, r#", TRUE) AS "holds""#),
+        (r#"FALSE) AS "holds""#, r#"FALSE) AS "held""#),
+        (r#""found"), TRUE)"#, r#""found"), FALSE)"#),
+        ("ELSE -1", "ELSE 1"),
+        ("THEN 1", r#"THEN "a""#),
+        ("sqrt((", r#"sqrt(("n" + "#),
+        ("= 1", r#"= "n""#),
+        ("sqrt(", "ln("),
+    ] {
+        for sql in guarded {
+            let sql = sql.replace("<>", &holds(of, by));
+            assert_ne!(refusal(&sql), "proven", "{sql}");
+        }
+    }
+    check(
+        "proven",
+        &[
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO UPDATE SET "b" = $2 WHERE sqrt((CASE WHEN (COALESCE("t"."a" = $3, FALSE)) THEN 1 ELSE -1 END)) = 1"#,
+        ],
+    );
+    check(
+        "function",
+        &[
+            r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND sqrt((CASE WHEN COALESCE("a", FALSE) THEN 1 ELSE -1 END)) = 1"#,
+            r#"UPDATE "ext"."t" SET "a" = sqrt("a") WHERE "scope_key" = $1"#,
+            r#"SELECT "a" FROM "ext"."t" WHERE "scope_key" = $1 AND sqrt("a") = 1"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, sqrt(-1))"#,
+            r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO UPDATE SET "b" = $2 WHERE sqrt((CASE WHEN "t"."a" THEN 1 ELSE -1 END)) = 1"#,
+        ],
+    );
+    check(
+        "form",
+        &[r#"INSERT INTO "ext"."t" ("scope_key", "id") SELECT $1, "a" FROM "ext"."u" WHERE "scope_key" = $1"#],
+    );
+    check("unscoped", &[r#"INSERT INTO "ext"."t" ("scope_key", "id") SELECT $2, $2 WHERE TRUE"#]);
+}
+
+#[test]
+fn a_write_with_conditions_asks_them() {
+    let prove = |sql: &str, tables: &[&str]| {
+        let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Literal(Typed::Null)];
+        guard::prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, tables)
+    };
+    let unasked = |table: &str| Err(Unproven::Unasked(table.to_owned()));
+    let guard = holds("sqrt", "sqrt");
+    let delete = format!(r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1 AND {guard}"#);
+    assert_eq!(prove(&delete, &["u"]), Ok(()));
+    assert_eq!(prove(&delete, &[]), Ok(()));
+    assert_eq!(prove(&delete, &["u", "u"]), unasked("u"));
+    assert_eq!(prove(&delete, &["t"]), unasked("t"), "it is locked, and nothing is asked of it");
+    assert_eq!(prove(&delete.replace(" AND sqrt", " OR sqrt"), &["u"]), unasked("u"));
+    assert_eq!(prove(r#"DELETE FROM "ext"."t" WHERE "scope_key" = $1"#, &["u"]), unasked("u"));
+    let insert = format!(r#"INSERT INTO "ext"."t" ("scope_key") SELECT $1 WHERE {guard}"#);
+    assert_eq!(prove(&insert, &["u"]), Ok(()));
+    assert_eq!(prove(r#"INSERT INTO "ext"."t" ("scope_key") VALUES ($1)"#, &["u"]), unasked("u"));
+    let met = r#"INSERT INTO "ext"."t" ("scope_key", "id") VALUES ($1, $2) ON CONFLICT ("scope_key", "a") DO UPDATE SET "b" = $2 WHERE sqrt((CASE WHEN (COALESCE("t"."a" = $3, FALSE)) THEN 1 ELSE -1 END)) = 1"#;
+    assert_eq!(prove(met, &["t"]), Ok(()));
+    assert_eq!(prove(&met.replace(" = 1", " = 1 OR TRUE"), &["t"]), unasked("t"));
 }
 
 #[test]
@@ -482,6 +585,29 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
         altered.push(("divided by the row", sql.replacen("1 / (CASE WHEN ", "\"version\" / (CASE WHEN ", 1)));
         altered.push(("guard beside the scope", sql.replacen(" AND 1 / ", " OR 1 / ", 1)));
         altered.push(("count elsewhere", sql.replacen(" RETURNING ", " RETURNING 1 / \"version\", ", 1)));
+    }
+    if sql.contains("sqrt(") {
+        altered.push(("root of the row", sql.replacen("sqrt(", "sqrt(\"version\" + ", 1)));
+        altered.push(("root elsewhere", sql.replacen(" RETURNING ", " RETURNING sqrt(-1), ", 1)));
+        let start = sql.find("sqrt(").unwrap();
+        for (place, _) in sql.match_indices(&condition).filter(|(place, _)| *place > start) {
+            let end = place + condition.len();
+            // What follows a UNION is not the guard's, and altered below.
+            if sql[..place].contains(" UNION ALL ") {
+                continue;
+            }
+            let mut replaced = |how, by: &str| altered.push((how, format!("{}{by}{}", &sql[..place], &sql[end..])));
+            replaced("asked of other scopes", "TRUE");
+            replaced("asked of another scope", "\"scope_key\" = $999");
+            replaced("asked of any scope", &format!("({condition} OR TRUE)"));
+        }
+        for lock in [" FOR SHARE)", " FOR UPDATE)", " FOR NO KEY UPDATE)"] {
+            for (place, _) in sql.match_indices(lock) {
+                let (before, after) = (&sql[..place], &sql[place + lock.len()..]);
+                altered.push(("without a lock", format!("{before}){after}")));
+                altered.push(("without waiting", format!("{before} FOR SHARE SKIP LOCKED){after}")));
+            }
+        }
     }
     let of_rows_alone = sql.contains("INSERT INTO") && !sql.contains(" UNION ALL ");
     if !of_rows_alone {

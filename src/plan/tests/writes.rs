@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::plan::tests::plan;
-use crate::plan::tests::snapshots::sql;
+use crate::plan::tests::snapshots::{shown, sql};
 
 #[test]
 fn insert_row_that_is_there() {
@@ -163,4 +163,83 @@ fn a_quota_changes_no_statement() {
         let with = plan(json!({ "t": { "columns": columns, "rows": 10 } }), function);
         assert!(without.variants.iter().zip(&with.variants).all(|(a, b)| a.key == b.key));
     }
+}
+
+/// Every statement of `function` over polls, votes that refer to them, and drafts that belong to users.
+fn of_polls(function: serde_json::Value) -> String {
+    let tables = json!({
+        "polls": { "columns": { "open": { "type": "boolean", "optional": true }, "size": { "type": "integer" } } },
+        "drafts": { "columns": { "open": { "type": "boolean" } }, "owned": true },
+        "votes": {
+            "columns": {
+                "poll": { "type": "id", "table": "polls" }, "draft": { "type": "id", "table": "drafts", "optional": true },
+                "who": { "type": "string" },
+            },
+            "uniques": { "one_vote": ["poll", "who"] },
+            "owned": true,
+        },
+    });
+    shown(&plan(tables, function))
+}
+
+#[test]
+fn conditions_on_what_is_written() {
+    let open = json!({ "column": "open", "op": "=", "value": true });
+    let id = json!({ "arg": "id" });
+    let low = json!({ "column": "size", "op": "<", "value": { "arg": "max" } });
+    assert_snapshot!(of_polls(json!({ "kind": "patchRow", "table": "polls", "id": id, "values": { "size": { "increment": 1 } }, "when": low })), @r#"
+    UPDATE ext."polls" SET "size" = "size" + 1, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $1 AND "id" = $2 AND sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("size" < $3, FALSE) AS "holds" FROM ext."polls" WHERE "scope_key" = $1 AND "id" = $2 FOR NO KEY UPDATE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 RETURNING "id", "open", "size", "created_at", "updated_at", "version"
+      $1 uuid = scope
+      $2 uuid = argument id
+      $3 int8 = argument max
+    "#);
+    assert_snapshot!(of_polls(json!({ "kind": "deleteRow", "table": "votes", "id": id, "when": { "poll": open } })), @r#"
+    DELETE FROM ext."votes" WHERE "scope_key" = $1 AND "id" = $2 AND sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("open" = TRUE, FALSE) AS "holds" FROM ext."polls" WHERE "scope_key" = $1 AND "id" = ANY(ARRAY (SELECT "poll" FROM ext."votes" WHERE "scope_key" = $1 AND "id" = $2 FOR UPDATE)) FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 RETURNING "id"
+      $1 uuid = scope
+      $2 uuid = argument id
+    "#);
+    assert_snapshot!(of_polls(json!({ "kind": "patchRows", "table": "polls", "filter": [], "maxRows": 5, "values": { "size": 0 }, "when": open, "fields": ["id"] })), @r#"
+    UPDATE ext."polls" SET "size" = 0, "updated_at" = now(), "version" = "version" + 1 WHERE "scope_key" = $1 AND TRUE AND sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("open" = TRUE, FALSE) AS "holds" FROM ext."polls" WHERE "scope_key" = $1 AND TRUE LIMIT 6 FOR NO KEY UPDATE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 AND 1 / (CASE WHEN ((SELECT COUNT(*) FROM (SELECT "id" FROM ext."polls" WHERE "scope_key" = $1 AND TRUE LIMIT 6) AS "found") <= 5) THEN 1 ELSE 0 END) = 1 RETURNING "id"
+      $1 uuid = scope
+    "#);
+    let values = json!({ "poll": { "arg": "poll" }, "who": { "identity": "userId" }, "draft": { "arg": "draft" } });
+    let insert = |kind: &str, options: serde_json::Value| {
+        let mut function = json!({ "kind": kind, "table": "votes", "values": values, "fields": ["id"] });
+        function.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        of_polls(function)
+    };
+    assert_snapshot!(insert("insertRow", json!({ "when": { "poll": open } })), @r#"
+    INSERT INTO ext."votes" ("scope_key", "id", "owner_id", "poll", "who", "draft") SELECT $1, $2, $3, $4, $3, $5 WHERE sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("open" = TRUE, FALSE) AS "holds" FROM ext."polls" WHERE "scope_key" = $1 AND "id" = $4 FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 RETURNING "id", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = userId as text
+      $4 uuid = argument poll
+      $5 uuid = argument draft
+    "#);
+    assert_snapshot!(insert("insertRow", json!({ "when": { "draft": open }, "own": true, "onConflict": "ignore" })), @r#"
+    WITH "new" ("id", "version") AS (INSERT INTO ext."votes" ("scope_key", "id", "owner_id", "poll", "who", "draft") SELECT $1, $2, $3, $4, $3, $5 WHERE sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("owner_id" = $3 AND "open" = TRUE, FALSE) AS "holds" FROM ext."drafts" WHERE "scope_key" = $1 AND "id" = $5 FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 ON CONFLICT ("scope_key", "poll", "who") DO NOTHING RETURNING "id", "version") SELECT "id", "version" FROM "new" UNION ALL (SELECT "id", "version" FROM ext."votes" WHERE "scope_key" = $1 AND "owner_id" = $3 AND "poll" = $4 AND "who" = $3)
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = userId as text
+      $4 uuid = argument poll
+      $5 uuid = argument draft
+    "#);
+    assert_snapshot!(insert("upsertRow", json!({ "unique": "one_vote", "own": true, "when": [{ "column": "who", "op": "!=", "value": "x" }] })), @r#"
+    INSERT INTO ext."votes" ("scope_key", "id", "owner_id", "poll", "who", "draft") VALUES ($1, $2, $3, $4, $3, $5) ON CONFLICT ("scope_key", "poll", "who") DO UPDATE SET "draft" = (CASE WHEN ($6) THEN "excluded"."draft" ELSE "votes"."draft" END), "updated_at" = now(), "version" = "votes"."version" + 1 WHERE "votes"."owner_id" = $3 AND sqrt((CASE WHEN (COALESCE("votes"."who" <> $7, FALSE)) THEN 1 ELSE -1 END)) = 1 RETURNING "id", "version"
+      $1 uuid = scope
+      $2 uuid = new id
+      $3 text = userId as text
+      $4 uuid = argument poll
+      $5 uuid = argument draft
+      $6 bool = whether draft is given
+      $7 text = Text("x")
+    "#);
+    assert_snapshot!(insert("insertRows", json!({ "when": { "poll": open, "draft": open } })), @r#"
+    WITH "rows" ("new id", "value 1", "value 2") AS (SELECT unnest($1), unnest($2), unnest($3)) INSERT INTO ext."votes" ("scope_key", "id", "owner_id", "poll", "who", "draft") SELECT $4, "new id", $5, "value 1", $5, "value 2" FROM "rows" WHERE sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("open" = TRUE, FALSE) AS "holds" FROM ext."polls" WHERE "scope_key" = $4 AND "id" = ANY($2) FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 AND sqrt((CASE WHEN (COALESCE((SELECT bool_and("holds") FROM (SELECT COALESCE("open" = TRUE, FALSE) AS "holds" FROM ext."drafts" WHERE "scope_key" = $4 AND "id" = ANY($3) FOR SHARE) AS "found"), TRUE)) THEN 1 ELSE -1 END)) = 1 RETURNING "id"
+      $1 _uuid = new ids
+      $2 _uuid = each poll or Null
+      $3 _uuid = each draft or Null
+      $4 uuid = scope
+      $5 text = userId as text
+    "#);
 }

@@ -28,7 +28,9 @@ async fn an_edited_handler_is_served_and_a_broken_one_is_not() {
 
     let file = bundle.join("server/functions.luau");
     std::fs::write(&file, FUNCTIONS.replace("ctx.db.count", "ctx.db.cuont")).unwrap();
-    dev.process.stderr.until("server/functions.luau:6: error[unknown_ctx_member]: `ctx.db.cuont` is not there in a query");
+    dev.process
+        .stderr
+        .until("server/functions.luau:6: error[unknown_ctx_member]: `ctx.db.cuont` is not there in a query");
     dev.process.stderr.until("did you mean `ctx.db.count`?");
     dev.process.stderr.until("revision 1 serves on");
     assert_eq!(dev.call("viewer", "shout", json!({ "text": "abc" })).await.ok(), shouted);

@@ -58,7 +58,21 @@ fn every_key_is_listed_with_its_default() {
 
 /// Whether some value of the key makes another configuration than the default.
 fn is_read(section: &str, key: &str) -> bool {
-    ["7", "'7'", "['7']", "'127.0.0.1:7'", "'off'", "'json'", "'none'", "false", "{ query = 7 }"].iter().any(|value| {
+    let values = [
+        "7",
+        "'7'",
+        "['7']",
+        "'127.0.0.1:7'",
+        "['127.0.0.1:7']",
+        "['127.0.0.0/8']",
+        "'off'",
+        "'json'",
+        "'none'",
+        "false",
+        "true",
+        "{ query = 7 }",
+    ];
+    values.iter().any(|value| {
         toml::from_str::<Config>(&format!("[{section}]\n{key} = {value}"))
             .is_ok_and(|config| config != Config::default())
     })

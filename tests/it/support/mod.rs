@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
 pub(crate) mod gateway;
+pub(crate) mod outside;
 pub(crate) mod wire;
 
 /// The executable whose `main` supervises a server.

@@ -8,6 +8,7 @@ use crate::deploy::notation::luau::builders::{NOT_YET_SERVED, is_function, is_ha
 use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::tables::validator;
 use crate::deploy::notation::luau::values::{Empty, condition, operand, option, place_of};
+use crate::deploy::notation::luau::when::when;
 use crate::deploy::notation::luau::written::{Call, Written};
 
 const FUNCTIONS: &str = "/functions";
@@ -212,6 +213,7 @@ fn options(
         }
         let value = match member.name {
             "filter" | "having" => condition(draft, &at, member.value),
+            "when" => when(draft, &at, member.value),
             "select" => aggregate::select(draft, &at, member.value),
             "orderBy" | "fields" | "groupBy" => option(draft, &at, member.value, Empty::List),
             _ => option(draft, &at, member.value, Empty::Table),

@@ -185,7 +185,7 @@ fn operand_call(draft: &mut Draft, spot: &Spot, call: &Call) -> Option<Value> {
             None
         }
         "filter" | "all" | "any" | "negate" => {
-            let message = format!("`{}(…)` is a condition, which only `filter = …` takes", call.name);
+            let message = format!("`{}(…)` is a condition, which only `filter = …` and `when = …` take", call.name);
             draft.complain("builder_expected", spot, message, "");
             None
         }

@@ -42,6 +42,10 @@ pub(in crate::plan::compile) fn rows(
     }
     let mut select = Query::select();
     select.exprs(row.clone()).from(Alias::new(ROWS));
+    let placed: Vec<(Alias, Expr)> = columns.iter().cloned().zip(row.iter().cloned()).collect();
+    if let Some(guards) = inserted.guards(table, &mut from, &placed)? {
+        select.cond_where(guards);
+    }
     insert.select_from(select).map_err(|error| CompileError::Write(error.to_string()))?;
     let (names, unnested) = from.unnested();
     let mut given = CommonTableExpression::new();

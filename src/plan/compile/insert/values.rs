@@ -77,6 +77,18 @@ impl<'a> Values<'a> {
         (names, select)
     }
 
+    /// The values of every row, where each row has its own.
+    pub(super) fn listed_of(&mut self, value: &Source, column: &Column) -> Option<Expr> {
+        let Source::Argument(place) = value else { return None };
+        self.lists.as_ref()?;
+        let or = match (dropped_argument(value, self.arguments), &column.default) {
+            (Some(_), Some(DefaultValue::Value(default))) => default.clone(),
+            (Some(_), Some(DefaultValue::Now) | None) | (None, _) => Typed::Null,
+        };
+        let binding = Binding::Rows { place: *place, or, as_text: false };
+        Some(self.parameters.bind_array(binding, &ColumnType::Uuid))
+    }
+
     /// Whether the row that was met is to get the argument at `place`: whether it was given.
     pub(super) fn met_given(&mut self, place: usize) -> Expr {
         if self.lists.is_none() {

@@ -218,7 +218,7 @@ return functions"#,
       at /functions/i/filter/all/1
     server/functions.luau:10: error[builder_expected]: expected a condition such as `filter("score", ">=", 10)`, got `3`
       at /functions/i/filter/all/2
-    server/functions.luau:11: error[builder_expected]: `filter(…)` is a condition, which only `filter = …` takes
+    server/functions.luau:11: error[builder_expected]: `filter(…)` is a condition, which only `filter = …` and `when = …` take
       at /functions/j/limit
     server/functions.luau:11: error[unknown_option]: `table` is no option of `queryRows`
       hint: write `queryRows("table", { … })`
