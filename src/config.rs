@@ -3,8 +3,10 @@
 //! Every maximum of the gateway is named here, with its unit last. Unknown keys are errors.
 //! `Written` mirrors the file; `Config` is what the other rooms read.
 
+pub mod cache;
 pub mod fetch;
 pub mod limits;
+pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::config::cache::Cache;
 pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
+pub use crate::config::secrets::{Hidden, Secrets};
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     pub script: Script,
     pub fetch: Fetch,
+    pub cache: Cache,
+    pub secrets: Secrets,
     pub log: Log,
 }
 
@@ -225,7 +231,7 @@ impl Default for Script {
             executable: None,
             query_timeout_ms: 5_000,
             mutation_timeout_ms: 5_000,
-            action_timeout_ms: 10_000,
+            action_timeout_ms: 30_000,
             cpu_ms_max: 1_000,
             memory_bytes_max: 10 << 20,
             allocated_bytes_max: 24 << 20,
@@ -281,8 +287,16 @@ const WORKER_MEMORY_BYTES_MIN: u64 = 256 << 20;
 const HEADER_BYTES_MIN: usize = 8 << 10;
 
 /// Variables that are read by commands or name other things, and so are not configuration keys.
-const NOT_CONFIGURATION: [&str; 6] =
-    ["ROWGATE_CONFIG", "ROWGATE_URL", "ROWGATE_TOKEN", "ROWGATE_ADMIN_URL", "ROWGATE_ADMIN_KEY", "ROWGATE_DATA_DIR"];
+const NOT_CONFIGURATION: [&str; 8] = [
+    "ROWGATE_CONFIG",
+    "ROWGATE_URL",
+    "ROWGATE_TOKEN",
+    "ROWGATE_ADMIN_URL",
+    "ROWGATE_ADMIN_KEY",
+    "ROWGATE_DATA_DIR",
+    "ROWGATE_SECRETS_KEY",
+    "ROWGATE_SECRETS_FORMER_KEY",
+];
 
 impl Config {
     /// Reads `file` (all defaults where `None`), then `environment` over it: `DATABASE_URL`, and
@@ -300,6 +314,11 @@ impl Config {
         };
         if let Some(url) = environment.get("DATABASE_URL") {
             set(&mut document, "database", "url", toml::Value::String(url.clone()));
+        }
+        for (name, key) in [("ROWGATE_SECRETS_KEY", "key"), ("ROWGATE_SECRETS_FORMER_KEY", "former_key")] {
+            if let Some(value) = environment.get(name) {
+                set(&mut document, "secrets", key, toml::Value::String(value.clone()));
+            }
         }
         for (name, value) in environment {
             if NOT_CONFIGURATION.contains(&name.as_str()) {
@@ -348,6 +367,8 @@ impl Config {
             ("script.answer_bytes_max", self.script.answer_bytes_max),
             ("script.machines_max", self.script.machines_max),
             ("script.calls_per_worker_max", self.script.calls_per_worker_max as usize),
+            ("cache.bytes_max", self.cache.bytes_max),
+            ("cache.install_bytes_max", self.cache.install_bytes_max),
             ("fetch.body_bytes_max", self.fetch.body_bytes_max),
             ("fetch.answer_bytes_max", self.fetch.answer_bytes_max),
             ("fetch.concurrent_max", self.fetch.concurrent_max),

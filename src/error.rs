@@ -73,13 +73,14 @@ pub enum Code {
     ScriptMemoryExceeded,
     ScriptHostCallsExceeded,
     ScriptWorkerLost,
+    SecretsUnavailable,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 54] = [
+    pub const ALL: [Code; 55] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -133,6 +134,7 @@ impl Code {
         Code::ScriptMemoryExceeded,
         Code::ScriptHostCallsExceeded,
         Code::ScriptWorkerLost,
+        Code::SecretsUnavailable,
         Code::Internal,
     ];
 
@@ -192,6 +194,7 @@ impl Code {
             Code::ScriptMemoryExceeded => "script_memory_exceeded",
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
             Code::ScriptWorkerLost => "script_worker_lost",
+            Code::SecretsUnavailable => "secrets_unavailable",
             Code::Internal => "internal",
         }
     }

@@ -19,6 +19,7 @@ use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
 use crate::auth::{Authenticator, Identity};
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
@@ -28,6 +29,7 @@ use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
+use crate::fetch::{self, Fetcher};
 use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::limit::{Decision, Keys, Limiter};
@@ -41,6 +43,7 @@ use crate::record;
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::script;
 use crate::telemetry::Metrics;
+use crate::vault::Vault;
 
 /// What all workers share.
 pub struct Gateway {
@@ -50,6 +53,10 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// What handlers logged and is not in the database yet.
     pub lines: Lines,
+    pub vault: Vault,
+    /// What handlers had remembered.
+    pub cache: Cache,
+    fetch: fetch::Commons,
     registry: ArcSwap<Snapshot>,
     calls_in_flight: AtomicUsize,
 }
@@ -62,6 +69,8 @@ pub struct Worker {
     turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
+    /// What its actions reach the world outside with.
+    pub fetcher: Fetcher,
 }
 
 /// One call of one function.
@@ -219,7 +228,8 @@ impl Drop for InFlight<'_> {
 
 impl Worker {
     /// Opens the worker's lanes on the current runtime.
-    pub fn open(connector: &Connector, config: &Config) -> Worker {
+    pub fn open(connector: &Connector, gateway: &Gateway) -> Worker {
+        let config = &gateway.config;
         let database = &config.database;
         Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
@@ -227,6 +237,7 @@ impl Worker {
             transactions: Transactions::new(connector, database),
             turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
+            fetcher: Fetcher::new(&config.fetch, &gateway.fetch),
         }
     }
 
@@ -246,8 +257,12 @@ impl Worker {
 }
 
 impl Gateway {
-    pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Gateway {
-        Gateway {
+    /// The error says which setting cannot be used, and never what it is.
+    pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Result<Gateway, String> {
+        Ok(Gateway {
+            vault: Vault::new(&config.secrets)?,
+            cache: Cache::new(&config.cache),
+            fetch: fetch::Commons::new(&config.fetch)?,
             limiter: Limiter::new(&config.limits),
             config,
             authenticator,
@@ -255,7 +270,7 @@ impl Gateway {
             lines: Lines::default(),
             registry: ArcSwap::from_pointee(Snapshot::default()),
             calls_in_flight: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// What is deployed now. A call keeps the snapshot it began with.

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod db;
@@ -20,3 +21,4 @@ pub mod registry;
 pub mod script;
 pub mod server;
 pub mod telemetry;
+pub mod vault;

@@ -7,7 +7,9 @@
 //! statement that changed something. Keys are known here by their SHA-256 alone.
 
 pub mod answers;
+pub mod kv;
 pub mod lines;
+pub mod values;
 
 use std::time::SystemTime;
 

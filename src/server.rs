@@ -84,7 +84,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let gateway = Arc::new(Gateway::new(config, authenticator, metrics));
+        let gateway = Arc::new(Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?);
         gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
         warn_of_missing_roles(&gateway, &pool).await;
         let (stopping, stopped) = watch::channel(false);

@@ -28,6 +28,8 @@ pub struct Metrics {
     /// Calls that failed before a function was found, by code.
     pub refused: IntCounterVec,
     pub limit_decisions: IntCounterVec,
+    /// Requests that handlers made, by extension and what became of them.
+    pub fetches: IntCounterVec,
     pub calls_in_flight: IntGauge,
     /// By worker.
     pub connections: IntGaugeVec,
@@ -83,6 +85,11 @@ impl Metrics {
                 "rowgate_limit_decisions_total",
                 "Decisions of the rate limits, by class and what was decided",
                 &["class", "decision"],
+            )?,
+            fetches: counters(
+                "rowgate_fetches_total",
+                "Requests that handlers made, by extension and what became of them",
+                &["extension", "code"],
             )?,
             calls_in_flight: gauge("rowgate_calls_in_flight", "Calls under way")?,
             connections,

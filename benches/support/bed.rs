@@ -94,10 +94,10 @@ impl Bed {
         let (reads, writes) = (client(Purpose::Read), client(Purpose::Write));
         let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id));
         let authenticator = Authenticator::new(&config.auth).unwrap();
-        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()));
+        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()).unwrap());
         gateway.swap(snapshot);
         let worker = runtime.block_on(async {
-            let worker = Worker::open(&connector, &gateway.config);
+            let worker = Worker::open(&connector, &gateway);
             while worker.lanes_open() < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, json_response};
+use crate::admin::{Admin, json_response, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -33,6 +33,7 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .route("/installs", get(installs).post(install))
         .route("/keys", post(mint))
         .route("/keys/{id}", delete(revoke))
+        .merge(values::router())
         .layer(from_fn_with_state(admin, authorized))
 }
 
@@ -218,11 +219,11 @@ fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, F
         .map_err(|error| Failure::new(Code::ArgumentsInvalid, format!("the body cannot be used: {error}")))
 }
 
-fn not_written(error: &impl std::error::Error) -> Failure {
+pub(super) fn not_written(error: &impl std::error::Error) -> Failure {
     Failure::new(Code::DatabaseUnavailable, "the change could not be written").with_log(error.to_string())
 }
 
-fn respond(
+pub(super) fn respond(
     status: StatusCode,
     instance: &str,
     headers: &HeaderMap,

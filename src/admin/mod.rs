@@ -4,6 +4,7 @@
 //! loopback unless told otherwise; everything under `/admin/v1` asks for an operator's key.
 
 pub mod api;
+mod values;
 
 use std::io;
 use std::net::SocketAddr;

@@ -24,6 +24,7 @@ mod serve;
 mod state;
 mod stop;
 mod token;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,6 +64,8 @@ enum Command {
     Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
+    Secrets(values::Secrets),
+    Config(values::Configuration),
     Schema(schema::Schema),
 }
 
@@ -115,6 +118,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Secrets(options) => values::secrets(options).await,
+        Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),
     }
 }

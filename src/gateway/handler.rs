@@ -6,13 +6,19 @@
 
 mod database;
 mod ended;
+mod fetch;
 mod log;
+mod memory;
 mod operation;
+mod question;
 mod run;
+mod store;
 mod turn;
+mod values;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::definition::HandlerKind;
@@ -213,7 +219,7 @@ impl Gateway {
                 Failure::new(Code::ScriptWorkerLost, "the handler cannot be run now").with_log(reason)
             }
         })?;
-        let asking = Asking { gateway: self, worker, call, found, depth };
+        let asking = Asking { gateway: self, worker, call, found, depth, deadline, fetches: AtomicU32::new(0) };
         let late = || Failure::new(Code::ScriptTimeExceeded, "the handler did not answer in time");
         loop {
             match timeout_at(deadline.into(), invocation.next()).await.map_err(|_| late())? {

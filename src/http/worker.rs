@@ -91,7 +91,7 @@ pub fn start(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(async move {
-                let worker = Worker::open(&connector, &gateway.config);
+                let worker = Worker::open(&connector, &gateway);
                 let shared = Arc::new(Shared { gateway, worker });
                 // The other end is gone only when the start was given up.
                 let _ = ready.send(shared.clone());

@@ -100,7 +100,7 @@ pub struct Order<'a> {
 pub enum Input<'a> {
     /// Begin, or go on after [`Step::Sliced`].
     Go,
-    /// JSON that the operation last asked for answers with.
+    /// JSON that the operation last asked for answers with; none is nil.
     Answer(&'a [u8]),
     /// The operation is refused; the handler may catch it.
     Refusal(&'a Fault),
@@ -205,6 +205,7 @@ impl Machine {
         self.watch.enter();
         let resumed = match input {
             Input::Go => thread.resume(()),
+            Input::Answer([]) => thread.resume((true, Value::Nil)),
             Input::Answer(json) => value::read(&self.lua, json).and_then(|value| thread.resume((true, value))),
             Input::Refusal(fault) => self.refuse(&thread, fault),
         };

@@ -16,9 +16,10 @@ const ALL: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation, Handler
 const IN_TRANSACTIONS: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation];
 const MUTATIONS: &[HandlerKind] = &[HandlerKind::Mutation];
 const ACTIONS: &[HandlerKind] = &[HandlerKind::Action];
+const WRITING: &[HandlerKind] = &[HandlerKind::Mutation, HandlerKind::Action];
 
 /// Every operation that any handler has.
-pub const OPERATIONS: [Operation; 15] = [
+pub const OPERATIONS: [Operation; 26] = [
     Operation { name: "db.query", kinds: IN_TRANSACTIONS },
     Operation { name: "db.get", kinds: IN_TRANSACTIONS },
     Operation { name: "db.count", kinds: IN_TRANSACTIONS },
@@ -29,6 +30,17 @@ pub const OPERATIONS: [Operation; 15] = [
     Operation { name: "db.upsert", kinds: MUTATIONS },
     Operation { name: "db.delete", kinds: MUTATIONS },
     Operation { name: "run", kinds: ACTIONS },
+    Operation { name: "kv.get", kinds: ALL },
+    Operation { name: "kv.entry", kinds: ALL },
+    Operation { name: "kv.list", kinds: ALL },
+    Operation { name: "kv.put", kinds: WRITING },
+    Operation { name: "kv.delete", kinds: WRITING },
+    Operation { name: "cache.get", kinds: ALL },
+    Operation { name: "cache.set", kinds: ALL },
+    Operation { name: "cache.delete", kinds: ALL },
+    Operation { name: "config.get", kinds: ALL },
+    Operation { name: "secrets.get", kinds: ACTIONS },
+    Operation { name: "fetch", kinds: ACTIONS },
     Operation { name: "log.info", kinds: ALL },
     Operation { name: "log.warn", kinds: ALL },
     Operation { name: "log.error", kinds: ALL },

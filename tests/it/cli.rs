@@ -6,6 +6,7 @@ mod certificate;
 mod dev;
 mod handlers;
 mod process;
+mod secrets;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -580,8 +580,8 @@ async fn queries_answer_as_an_evaluator_in_memory() {
     let other = record::Install { id: Uuid::now_v7(), ..test.install.clone() };
     record::insert_install(&test.database.client().await, &other).await.unwrap();
     test.server.reload().await.unwrap();
-    let config = &test.server.gateway.config;
-    let worker = Worker::open(&Connector::new(&config.database).unwrap(), config);
+    let gateway = &test.server.gateway;
+    let worker = Worker::open(&Connector::new(&gateway.config.database).unwrap(), gateway);
     while !worker.is_ready() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

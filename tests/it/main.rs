@@ -10,6 +10,7 @@ mod batch;
 mod call;
 mod certificate;
 mod cli;
+mod ctx;
 mod ddl;
 mod docs;
 mod embedded;

@@ -2,6 +2,9 @@
 //!
 //! A family of operations, such as `db`, has a file of its own beside this one.
 
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+
 use crate::db::transaction::Open;
 use crate::error::{Code, Failure};
 use crate::gateway::handler::FoundHandler;
@@ -17,6 +20,10 @@ pub(super) struct Asking<'a> {
     pub(super) found: &'a FoundHandler,
     /// How many actions have called one another to come here.
     pub(super) depth: u32,
+    /// When the call has to be answered.
+    pub(super) deadline: Instant,
+    /// Requests made so far.
+    pub(super) fetches: AtomicU32,
 }
 
 /// Why an operation has no answer.
@@ -44,6 +51,11 @@ impl Asking<'_> {
         let (family, member) = operation.split_once('.').unwrap_or((operation, ""));
         match (family, open) {
             ("db", Some(open)) => self.query(operation, arguments, open).await,
+            ("kv", open) => self.kv(member, arguments, open).await,
+            ("cache", _) => self.cache(member, arguments),
+            ("config", open) => self.config(arguments, open).await,
+            ("secrets", _) => self.secret(arguments).await,
+            ("fetch", _) => self.fetch(arguments).await,
             ("log", _) => {
                 self.log(member, arguments);
                 Ok(b"null".to_vec())

@@ -83,6 +83,14 @@ impl Running {
         self.wait()
     }
 
+    /// [`Running::terminate`], for what it said on standard error from its beginning to its end.
+    pub(super) fn said(mut self) -> String {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.wait().success());
+        self.stderr.rest().to_owned()
+    }
+
     pub(super) fn wait(&mut self) -> ExitStatus {
         // Its output ends with it, or with what it left behind.
         self.stderr.rest();

@@ -266,7 +266,7 @@ return f"
         3: `ctx.db.qery` is not there in a query; did you mean `ctx.db.query`?
         4: `ctx.db.insert` is not there in a query; a mutation has it
         4: `ctx.auth.userID` is not there in a query; did you mean `ctx.auth.userId`?
-        5: `ctx.fetch` is not there in a query; `rowgate explain` lists what a handler has
+        5: `ctx.fetch` is not there in a query; an action has it
         7: `ctx.db.get` is not there in an action; a query or a mutation has it
         8: `ctx.log.infos` is not there in a mutation; did you mean `ctx.log.info`?
         8: `ctx.sql.query` is not there in a mutation; did you mean `ctx.db.query`?
