@@ -20,7 +20,6 @@ const LABEL_BYTES_MAX: usize = 63;
 
 /// The `egress` of `extension.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Egress {
     /// Names in lower case; a `*` stands for exactly one label, such as `*.example.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

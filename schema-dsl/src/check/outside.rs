@@ -14,8 +14,8 @@ const SECRET_NAME_CHARACTERS_MAX: usize = 63;
 pub(super) fn outside(extension: &Extension, diagnostics: &mut Vec<Diagnostic>) {
     let egress = &extension.egress;
     for (at, count, count_max, what) in [
-        ("/extension/egress/allowHosts", egress.allow_hosts.len(), HOSTS_MAX, "hosts"),
-        ("/extension/egress/allowPorts", egress.allow_ports.len(), PORTS_MAX, "ports"),
+        ("/extension/egress/allow_hosts", egress.allow_hosts.len(), HOSTS_MAX, "hosts"),
+        ("/extension/egress/allow_ports", egress.allow_ports.len(), PORTS_MAX, "ports"),
         ("/extension/secrets", extension.secrets.len(), SECRETS_MAX, "secrets"),
     ] {
         if count > count_max {
@@ -25,7 +25,7 @@ pub(super) fn outside(extension: &Extension, diagnostics: &mut Vec<Diagnostic>) 
     }
     for (index, host) in egress.allow_hosts.iter().take(HOSTS_MAX).enumerate() {
         if let Some((fault, hint)) = host_fault(host) {
-            let pointer = format!("/extension/egress/allowHosts/{index}");
+            let pointer = format!("/extension/egress/allow_hosts/{index}");
             let message = format!("host `{}` {fault}", shown(host));
             diagnostics.push(Diagnostic::new("malformed_host", pointer, message).with_hint(hint));
         }

@@ -55,16 +55,16 @@ fn hosts_and_names_are_judged_all_at_once() {
         "hosts": ["https://api.example.com/v1", "*.com", "Api.example.com", "api.example.com:8443", "good.example.com"],
         "secrets": ["API_KEY", "api-key", "API_KEY", ""],
     })), @"
-    malformed_host /extension/egress/allowHosts/0
+    malformed_host /extension/egress/allow_hosts/0
       host `https://api.example.com/v1` is a URL; a host alone belongs here
       write a name such as `api.example.com`, or `*.example.com` for one label before it
-    malformed_host /extension/egress/allowHosts/1
+    malformed_host /extension/egress/allow_hosts/1
       host `*.com` is open to names of anybody
       write the last two labels out, as in `*.example.com`
-    malformed_host /extension/egress/allowHosts/2
+    malformed_host /extension/egress/allow_hosts/2
       host `Api.example.com` has upper case letters
       write hosts in lower case
-    malformed_host /extension/egress/allowHosts/3
+    malformed_host /extension/egress/allow_hosts/3
       host `api.example.com:8443` names a port or an IPv6 address
       write the host alone, and the port in `allow_ports`
     malformed_name /extension/secrets/1
@@ -78,7 +78,7 @@ fn hosts_and_names_are_judged_all_at_once() {
     ");
     let many: Vec<String> = (0..101).map(|index| format!("h{index}.example.com")).collect();
     assert_snapshot!(complaints(&json!({ "hosts": many })), @"
-    too_many_names /extension/egress/allowHosts
+    too_many_names /extension/egress/allow_hosts
       the extension names 101 hosts; at most 100 are accepted
     ");
     assert_eq!(complaints(&json!({ "hosts": ["*.example.com", "127.0.0.1"], "secrets": ["API_KEY"] })), "sound");
