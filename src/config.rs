@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rowgate_schema_dsl::read::BYTES_MAX;
 use serde::Deserialize;
 
 pub use crate::config::cache::Cache;
@@ -26,6 +27,7 @@ pub struct Config {
     pub http: Http,
     pub admin: Admin,
     pub database: Database,
+    pub deploy: Deploy,
     pub auth: Auth,
     pub limits: Limits,
     pub script: Script,
@@ -137,6 +139,14 @@ pub enum Roles {
     PerExtension,
     /// The gateway's, but for extensions that have a role already.
     None,
+}
+
+/// What deploys are held to.
+#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deploy {
+    /// How many bytes each scope of any extension may hold; an extension may ask for less.
+    pub scope_bytes_max: Option<u64>,
 }
 
 impl Default for Database {
@@ -397,6 +407,9 @@ impl Config {
             if value == 0 {
                 reasons.push(format!("{name}: expected at least 1; nothing waits without a deadline"));
             }
+        }
+        if self.deploy.scope_bytes_max.is_some_and(|bytes| !(1..=BYTES_MAX).contains(&bytes)) {
+            reasons.push(format!("deploy.scope_bytes_max: expected 1 to {BYTES_MAX}; leave it out for no limit"));
         }
         if self.script.worker_memory_bytes_max < WORKER_MEMORY_BYTES_MIN {
             reasons.push(format!("script.worker_memory_bytes_max: expected at least {WORKER_MEMORY_BYTES_MIN}"));

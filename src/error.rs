@@ -58,6 +58,7 @@ pub enum Code {
     RowReferenced,
     ValueRefused,
     QuotaRowsExceeded,
+    QuotaBytesExceeded,
     DatabaseBusy,
     DatabaseUnavailable,
     StatementTimeout,
@@ -80,7 +81,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 55] = [
+    pub const ALL: [Code; 56] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -121,6 +122,7 @@ impl Code {
         Code::RowReferenced,
         Code::ValueRefused,
         Code::QuotaRowsExceeded,
+        Code::QuotaBytesExceeded,
         Code::DatabaseBusy,
         Code::DatabaseUnavailable,
         Code::StatementTimeout,
@@ -181,6 +183,7 @@ impl Code {
             Code::RowReferenced => "row_referenced",
             Code::ValueRefused => "value_refused",
             Code::QuotaRowsExceeded => "quota_rows_exceeded",
+            Code::QuotaBytesExceeded => "quota_bytes_exceeded",
             Code::DatabaseBusy => "database_busy",
             Code::DatabaseUnavailable => "database_unavailable",
             Code::StatementTimeout => "statement_timeout",

@@ -86,6 +86,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::RowReferenced => (StatusCode::CONFLICT, "row still referred to"),
         Code::ValueRefused => (StatusCode::UNPROCESSABLE_ENTITY, "value refused"),
         Code::QuotaRowsExceeded => (StatusCode::INSUFFICIENT_STORAGE, "no room for more rows"),
+        Code::QuotaBytesExceeded => (StatusCode::INSUFFICIENT_STORAGE, "no room for more bytes"),
         Code::DatabaseBusy => (StatusCode::SERVICE_UNAVAILABLE, "row busy"),
         Code::DatabaseUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "database unavailable"),
         Code::StatementTimeout => (StatusCode::GATEWAY_TIMEOUT, "statement timeout"),

@@ -103,7 +103,6 @@ fn second_spellings(document: &mut Value) {
             "$schema": { "type": "string" },
             "name": text,
             "version": text,
-            "limits": { "type": "object", "description": "Quotas of this extension." },
         }),
     );
     let port = json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX });

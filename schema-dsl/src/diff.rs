@@ -90,6 +90,29 @@ pub enum Change<'a> {
     DropCounts {
         name: &'a str,
     },
+    /// What counts the bytes of all tables, where the extension has a quota of them.
+    CreateByteCounts {
+        bytes_max: u64,
+    },
+    /// The bytes of each scope are counted from here on, with those that are there.
+    CountBytes {
+        table: &'a Table,
+        has_rows: bool,
+    },
+    /// What a new column adds to rows that are there.
+    CountColumnBytes {
+        table: &'a Table,
+        column: &'a str,
+    },
+    /// Another quota; rows beyond a lower one stay.
+    ChangeByteQuota {
+        bytes_max: u64,
+    },
+    /// The extension has no such quota any more.
+    ForgetBytes {
+        table: &'a Table,
+    },
+    DropByteCounts,
     DropTable {
         before: &'a Table,
     },
@@ -146,6 +169,14 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
 
     let counts = |model: &Model| model.tables.iter().any(|table| table.rows_max.is_some());
     let mut quotas = Vec::new();
+    let mut bytes = Vec::new();
+    let bytes_before = before.and_then(|before| before.extension.limits.bytes);
+    let bytes_after = after.extension.limits.bytes;
+    match (bytes_before, bytes_after) {
+        (None, Some(bytes_max)) => bytes.push(Change::CreateByteCounts { bytes_max }),
+        (Some(before), Some(bytes_max)) if before != bytes_max => bytes.push(Change::ChangeByteQuota { bytes_max }),
+        (Some(_), Some(_) | None) | (None, None) => {}
+    }
     if counts(after) && !before.is_some_and(counts) {
         quotas.push(Change::CreateCounts { name: &after.postgres_schema });
     }
@@ -183,6 +214,18 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
+        match (old, bytes_before, bytes_after) {
+            (_, None, Some(_)) | (None, Some(_), Some(_)) => {
+                bytes.push(Change::CountBytes { table, has_rows: old.is_some() });
+            }
+            (Some(old), Some(_), Some(_)) => {
+                let added = table.columns.iter().map(|column| column.name.as_str());
+                let added = added.filter(|name| old.column(name).is_none());
+                bytes.extend(added.map(|column| Change::CountColumnBytes { table, column }));
+            }
+            (Some(_), Some(_), None) => bytes.push(Change::ForgetBytes { table }),
+            (None, Some(_), None) | (_, None, None) => {}
+        }
         let old_index = |index: &Index| old.and_then(|old| old.indexes.iter().find(|old| old.name == index.name));
         indexes.extend(
             table
@@ -216,7 +259,11 @@ pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> 
         quotas.push(Change::DropCounts { name: &after.postgres_schema });
     }
 
-    [refused, schemas, columns, indexes, references, superfluous, quotas].concat()
+    if bytes_before.is_some() && bytes_after.is_none() {
+        bytes.push(Change::DropByteCounts);
+    }
+
+    [refused, schemas, columns, indexes, references, superfluous, quotas, bytes].concat()
 }
 
 fn diff_columns<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>, added: &mut Vec<Change<'a>>) {
@@ -297,6 +344,12 @@ impl Change<'_> {
             | Change::ChangeQuota { .. }
             | Change::ForgetCount { .. }
             | Change::DropCounts { .. }
+            | Change::CreateByteCounts { .. }
+            | Change::CountBytes { .. }
+            | Change::CountColumnBytes { .. }
+            | Change::ChangeByteQuota { .. }
+            | Change::ForgetBytes { .. }
+            | Change::DropByteCounts
             | Change::AddOwner { .. }
             | Change::DropOwnerDefault { .. }
             | Change::AddOwnerIndex { .. }
@@ -329,6 +382,12 @@ impl Change<'_> {
             Change::CountRows { table, .. } | Change::ChangeQuota { table, .. } | Change::ForgetCount { table } => {
                 pointer_to(&table_pointer(table), "rows")
             }
+            Change::CreateByteCounts { .. }
+            | Change::CountBytes { .. }
+            | Change::ChangeByteQuota { .. }
+            | Change::ForgetBytes { .. }
+            | Change::DropByteCounts => "/extension/limits/bytes".to_owned(),
+            Change::CountColumnBytes { table, column } => column_pointer(table, column),
             Change::DropTable { .. } => "/tables".to_owned(),
             Change::CreateTable { table } | Change::DropOwner { table } => table_pointer(table),
             Change::AddOwner { table }

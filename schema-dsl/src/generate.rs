@@ -12,7 +12,7 @@ use crate::aggregate::{Aggregate, AggregateFunction};
 use crate::column_type::{ColumnType, Field, OnDelete};
 use crate::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
-    IdentityField, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator, When,
+    IdentityField, Limits, OnConflict, Operand, Operator, Order, Role, Scope, Table, Validator, When,
 };
 use crate::egress::Egress;
 use crate::function::{EXPAND_MEMBERS_MAX, OFFSET_ROWS_MAX, OPTIONAL_ARGUMENTS_MAX, QUERY_ROWS_MAX, WRITE_ROWS_MAX};
@@ -41,6 +41,8 @@ pub fn definition(choices: &[u32]) -> Definition {
         version: format!("0.{}.0", choices.below(20)),
         egress: egress(&mut choices),
         secrets: (0..choices.below(3)).map(|index| format!("SECRET_{index}")).collect(),
+        // Large enough for whatever is written to it.
+        limits: Limits { bytes: (choices.below(4) == 3).then(|| (1 << 40) + choices.below(1_000) as u64) },
     };
     Definition { rowgate: FORMAT, extension, tables, functions, handlers: IndexMap::new(), sources: IndexMap::new() }
 }

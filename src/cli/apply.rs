@@ -48,7 +48,7 @@ pub(super) async fn run(options: &Apply) -> Result<(), Failed> {
         let typed = own_name();
         output::note(&format!("the wall between extensions does not hold yet; see `{typed} roles`"));
     }
-    let terms = options.allow_scan.terms(Patience::default(), config.database.roles);
+    let terms = options.allow_scan.terms(Patience::default(), &config);
     let name = &loaded.definition.extension.name;
     match apply(&mut client, &loaded.definition, &loaded.model, recall, &terms).await {
         Ok(applied) if !applied.changed => {

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::cli::Failed;
 use crate::cli::bundle::Loaded;
-use crate::config::Roles;
+use crate::config::Config;
 use crate::deploy::apply::{ApplyError, Patience, Scans, Terms};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
 
@@ -22,8 +22,10 @@ pub(super) struct AllowScan {
 
 impl AllowScan {
     /// The terms of a deploy on which all functions but these need their certificate.
-    pub(super) fn terms(&self, patience: Patience, roles: Roles) -> Terms {
-        Terms { patience, scans: Scans::Only(self.allow_scan.iter().cloned().collect()), roles }
+    pub(super) fn terms(&self, patience: Patience, config: &Config) -> Terms {
+        let scans = Scans::Only(self.allow_scan.iter().cloned().collect());
+        let (roles, scope_bytes_max) = (config.database.roles, config.deploy.scope_bytes_max);
+        Terms { patience, scans, roles, scope_bytes_max }
     }
 
     /// Has every function explained over empty copies of its tables; answers what is refused, placed.

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use rowgate_schema_dsl::ddl::bytes::BYTES_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::definition::Scope;
 use tokio_postgres::error::SqlState;
@@ -185,6 +186,8 @@ fn refused(refusal: &Refusal, plan: &Plan) -> Failure {
         Failure::new(Code::ValueRefused, "a value is not one the database can hold")
     } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
         Failure::new(Code::QuotaRowsExceeded, rows_exceeded(plan))
+    } else if code.code() == BYTES_EXCEEDED_SQLSTATE {
+        Failure::new(Code::QuotaBytesExceeded, bytes_exceeded(plan))
     } else {
         in_general(code)
     };
@@ -218,13 +221,22 @@ fn condition(unmet: &Unmet) -> Failure {
     Failure::new(Code::ConditionFailed, message).with_complaints(complaints)
 }
 
-fn rows_exceeded(plan: &Plan) -> String {
-    let whose = match plan.scope {
+fn whose(scope: Scope) -> &'static str {
+    match scope {
         Scope::Instance => "the install",
         Scope::Overlay => "the overlay",
         Scope::Account => "the account",
         Scope::Global => "the extension",
-    };
+    }
+}
+
+fn bytes_exceeded(plan: &Plan) -> String {
+    let most = plan.bytes_max.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
+    format!("there is no room for more: {} has a quota{most}; delete something first", whose(plan.scope))
+}
+
+fn rows_exceeded(plan: &Plan) -> String {
+    let whose = whose(plan.scope);
     let most = plan.rows_max.map(|rows| format!(" of {rows} rows")).unwrap_or_default();
     format!("table `{}` has no room for more: {whose} has a quota{most} there; delete some first", plan.table)
 }

@@ -9,6 +9,7 @@
 //! one finds the work done. A statement that would have to wait for a table's lock gives up after
 //! 150 ms, so that no caller queues behind it, and everything is tried again a little later.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct Terms {
     pub patience: Patience,
     pub scans: Scans,
     pub roles: Roles,
+    /// How many bytes each scope may hold, where the extension does not ask for less.
+    pub scope_bytes_max: Option<u64>,
 }
 
 /// Which functions may read or sort without bound.
@@ -91,7 +94,7 @@ pub enum ApplyError {
     Database(#[from] tokio_postgres::Error),
 }
 
-/// Deploys `definition`, whose checked form is `model`. `recall` makes a model of the document that
+/// Deploys `definition`, whose checked form is `model`, within what the terms let an extension have. `recall` makes a model of the document that
 /// an earlier deploy recorded. Nothing is changed unless the answer is `Ok`.
 pub async fn apply(
     client: &mut Client,
@@ -100,6 +103,16 @@ pub async fn apply(
     recall: impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
     terms: &Terms,
 ) -> Result<Applied, ApplyError> {
+    let (mut definition, mut model) = (Cow::Borrowed(definition), Cow::Borrowed(model));
+    if let Some(max) = terms.scope_bytes_max
+        && definition.extension.limits.bytes.is_none_or(|bytes| bytes > max)
+    {
+        // What is in force is recorded, so that a deploy under another maximum finds the difference.
+        for limits in [&mut definition.to_mut().extension.limits, &mut model.to_mut().extension.limits] {
+            limits.bytes = Some(max);
+        }
+    }
+    let (definition, model) = (&*definition, &*model);
     if let Scans::Only(allowed) = &terms.scans {
         must_exist(model, allowed)?;
         let refused = refusals(model, &certify(client, model).await?, allowed);

@@ -84,6 +84,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         writes: function.body.writes(),
         table: table.name.as_str().into(),
         rows_max: table.rows_max,
+        bytes_max: model.extension.limits.bytes,
         scope: table.scope,
         arguments: function.body.rows().map_or_else(|| Arguments::new(&function.arguments), Arguments::of_rows),
         optional,

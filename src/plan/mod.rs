@@ -46,6 +46,8 @@ pub struct Plan {
     /// The function's table, and how many rows each scope of it may hold.
     pub table: Box<str>,
     pub rows_max: Option<u32>,
+    /// How many bytes each scope may hold in all tables.
+    pub bytes_max: Option<u64>,
     /// Whose rows: which id of the install is bound as the scope.
     pub scope: Scope,
     pub arguments: Arguments,

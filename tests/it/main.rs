@@ -7,6 +7,7 @@ mod apply;
 mod arrows;
 mod auth;
 mod batch;
+mod bytes;
 mod call;
 mod certificate;
 mod cli;

@@ -39,6 +39,7 @@ fn notes(extension: Uuid) -> Value {
         }),
     );
     document["extension"]["id"] = json!(extension);
+    document["extension"]["limits"] = json!({ "bytes": 1_000_000 });
     document
 }
 
@@ -46,7 +47,7 @@ async fn deploy(client: &mut Client, document: &Value, roles: Roles) -> Result<A
     let (definition, complaints) = read(document);
     assert_eq!(complaints, []);
     let model = check(&definition).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
-    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles };
+    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles, scope_bytes_max: None };
     apply(client, &definition, &model, recall, &terms).await
 }
 

@@ -6,6 +6,7 @@
 //! is still right. sea-query writes every identifier and literal; [`raw`] holds the clauses it
 //! has no node for. Statements of changes that `diff` marks as refused do not exist.
 
+pub mod bytes;
 mod constraint;
 mod literal;
 pub mod quota;
@@ -52,6 +53,7 @@ pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
 /// The statements of a change and what they make.
 fn statements(schema: &str, change: &Change<'_>) -> Option<(Vec<String>, String)> {
     let quota_of = |table: &Table| format!("the quota of table `{}`", table.name);
+    let bytes_of = |table: &Table| format!("the bytes of table `{}`", table.name);
     let of =
         |kind: &str, name: &dyn std::fmt::Display, table: &Table| format!("{kind} `{name}` of table `{}`", table.name);
     let (sql, subject) = match change {
@@ -90,6 +92,19 @@ fn statements(schema: &str, change: &Change<'_>) -> Option<(Vec<String>, String)
         }
         Change::ChangeQuota { table, rows_max } => (quota::limit(schema, table, *rows_max), quota_of(table)),
         Change::ForgetCount { table } => return Some((quota::forget(schema, table), quota_of(table))),
+        Change::CreateByteCounts { bytes_max } => {
+            let statements = vec![bytes::create_counts(schema), bytes::count_function(schema, *bytes_max)];
+            return Some((statements, "the counts of bytes".to_owned()));
+        }
+        Change::DropByteCounts => return Some((bytes::drop_counts(schema), "the counts of bytes".to_owned())),
+        Change::CountBytes { table, has_rows } => {
+            return Some((bytes::count(schema, table, *has_rows), bytes_of(table)));
+        }
+        Change::CountColumnBytes { table, column } => (bytes::count_column(schema, table, column), bytes_of(table)),
+        Change::ChangeByteQuota { bytes_max } => {
+            (bytes::count_function(schema, *bytes_max), "the quota of bytes".to_owned())
+        }
+        Change::ForgetBytes { table } => return Some((bytes::forget(schema, table), bytes_of(table))),
         Change::DropTable { .. }
         | Change::ChangeScope { .. }
         | Change::DropOwner { .. }

@@ -6,7 +6,7 @@
 //! other way to count a cascade, and sea-query has no node for triggers, so these are texts with
 //! identifiers that sea-query quotes. The names begin with `_`, as no author's do.
 
-use crate::ddl::raw::quoted;
+use crate::ddl::raw::{qualified, quoted};
 use crate::model::Table;
 
 /// What a trigger raises when a scope holds more rows than it may.
@@ -107,8 +107,4 @@ pub(super) fn forget(schema: &str, table: &Table) -> Vec<String> {
         format!("DROP TRIGGER {} ON {on}", quoted(DELETED)),
         format!("DELETE FROM {} WHERE \"table_name\" = '{}'", qualified(schema, COUNTS), table.name),
     ]
-}
-
-fn qualified(schema: &str, name: &str) -> String {
-    format!("{}.{}", quoted(schema), quoted(name))
 }

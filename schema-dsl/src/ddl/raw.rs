@@ -18,6 +18,11 @@ pub(super) fn drop_default(schema: &str, table: &str, column: &str) -> String {
     format!("ALTER TABLE {}.{} ALTER COLUMN {} DROP DEFAULT", quoted(schema), quoted(table), quoted(column))
 }
 
+/// A name within a Postgres schema.
+pub(super) fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", quoted(schema), quoted(name))
+}
+
 /// `name` as an identifier.
 pub(super) fn quoted(name: &str) -> String {
     let mut sql = String::new();

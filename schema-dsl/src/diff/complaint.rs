@@ -24,6 +24,12 @@ impl Change<'_> {
             | Change::ChangeQuota { .. }
             | Change::ForgetCount { .. }
             | Change::DropCounts { .. }
+            | Change::CreateByteCounts { .. }
+            | Change::CountBytes { .. }
+            | Change::CountColumnBytes { .. }
+            | Change::ChangeByteQuota { .. }
+            | Change::ForgetBytes { .. }
+            | Change::DropByteCounts
             | Change::AddOwner { .. }
             | Change::DropOwnerDefault { .. }
             | Change::AddOwnerIndex { .. }

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::definition::{Definition, Extension, FORMAT, Function, Scope, Table};
+use crate::definition::{Definition, Extension, FORMAT, Function, Limits, Scope, Table};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::egress::Egress;
 use crate::read::complaints::{
@@ -34,6 +34,9 @@ pub const EXTENSION_TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Rows that a scope may be allowed to hold; more are better left without a quota.
 pub const ROWS_MAX: u32 = 1_000_000_000;
+
+/// Bytes that a scope may be allowed to hold.
+pub const BYTES_MAX: u64 = 1_000_000_000_000_000;
 
 const SCOPES: Choices<'static, Scope> = Choices {
     noun: "storage",
@@ -111,7 +114,6 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     let Some(map) = object(value, at, "an object with `id`, `name` and `version`", complaints) else {
         return extension;
     };
-    // Of limits, their shape is all that is judged until they are served.
     let known = ["$schema", "id", "name", "version", "egress", "secrets", "limits"];
     refuse_unknown(map, at, "an extension", &known, &[], complaints);
     schema_reference(map, at, complaints);
@@ -129,10 +131,25 @@ fn read_extension(value: &Value, at: &str, complaints: &mut Complaints) -> Exten
     }
     extension.egress = egress::egress(map, at, complaints);
     extension.secrets = egress::secrets(map, at, complaints);
-    if let Some(value) = map.get("limits") {
-        object(value, &pointer_to(at, "limits"), "an object", complaints);
+    if let Some(limits) = map.get("limits") {
+        extension.limits = read_limits(limits, &pointer_to(at, "limits"), complaints);
     }
     extension
+}
+
+fn read_limits(value: &Value, at: &str, complaints: &mut Complaints) -> Limits {
+    let mut limits = Limits::default();
+    let Some(map) = object(value, at, "an object with `bytes`", complaints) else { return limits };
+    refuse_unknown(map, at, "an extension's limits", &["bytes"], &[], complaints);
+    if let Some(value) = map.get("bytes") {
+        let bytes = column::integral(value).and_then(|bytes| u64::try_from(bytes).ok());
+        limits.bytes = bytes.filter(|bytes| (1..=BYTES_MAX).contains(bytes));
+        if limits.bytes.is_none() {
+            let what = format!("a number of bytes from 1 to {BYTES_MAX}");
+            complaints.push(wrong_type(value, &pointer_to(at, "bytes"), &what));
+        }
+    }
+    limits
 }
 
 /// What stands where the extension could not be read; it draws no complaint of its own.
@@ -143,6 +160,7 @@ fn placeholder() -> Extension {
         version: "0".to_owned(),
         egress: Egress::default(),
         secrets: Vec::new(),
+        limits: Limits::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::definition::{Definition, json_schema};
 use crate::diagnostic::Diagnostic;
 use crate::generate;
-use crate::read::{COMPLAINTS_MAX, read};
+use crate::read::{BYTES_MAX, COMPLAINTS_MAX, read};
 
 static VALIDATOR: LazyLock<jsonschema::Validator> =
     LazyLock::new(|| jsonschema::validator_for(json_schema().as_value()).expect("a sound JSON Schema"));
@@ -249,6 +249,21 @@ fn normal(mut function: Value) -> Value {
     let mut written = serde_json::to_value(&definition.functions["f"]).unwrap();
     written.as_object_mut().unwrap().retain(|name, _| name != "kind" && name != "table");
     written
+}
+
+/// A condition that is broken leaves nothing behind that is broken in another way.
+#[test]
+fn conditions_by_column_that_are_all_broken_are_left_out() {
+    for when in [json!({ "poll": 5 }), json!([{ "poll": { "column": 1 } }]), json!([{ "poll": null, "other": [] }]), json!([{}])] {
+        let document = json!({
+            "rowgate": 1,
+            "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "poll", "version": "1.0.0" },
+            "functions": { "f": { "kind": "deleteRow", "table": "votes", "id": { "arg": "id" }, "when": when } },
+        });
+        let (definition, complaints) = read(&document);
+        assert!(!complaints.is_empty(), "{document}");
+        assert_eq!(read_again(&definition), vec![], "{document}");
+    }
 }
 
 #[test]
@@ -689,6 +704,30 @@ fn a_quota_is_a_number_of_rows() {
         assert_eq!(complaints(written.clone()).0, None, "{written}");
     }
     insta::assert_snapshot!(complaints(json!(0)).1, @"/tables/t/rows: error[wrong_type]: expected a number of rows from 1 to 1000000000, got the number `0`");
+}
+
+#[test]
+fn an_extension_is_limited_to_a_number_of_bytes() {
+    let complaints = |limits: Value| {
+        let mut document = document_of(json!({}));
+        document["extension"]["limits"] = limits;
+        let (definition, complaints) = read(&document);
+        let complaints: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        (definition.extension.limits.bytes, complaints.join("\n"))
+    };
+    for (written, read) in [(json!(1), 1), (json!(1e6), 1_000_000), (json!(BYTES_MAX), BYTES_MAX)] {
+        assert_eq!(complaints(json!({ "bytes": written })), (Some(read), String::new()));
+    }
+    assert_eq!(complaints(json!({})), (None, String::new()));
+    for written in [json!(0), json!(-1), json!(1.5), json!(BYTES_MAX + 1), json!("10 MB"), json!(null)] {
+        assert_eq!(complaints(json!({ "bytes": written })).0, None, "{written}");
+    }
+    insta::assert_snapshot!(complaints(json!({ "bytes": "10 MB", "byte": 1 })).1, @"
+    /extension/limits/byte: error[unknown_option]: `byte` is not an option of an extension's limits
+      hint: did you mean `bytes`?
+    /extension/limits/bytes: error[wrong_type]: expected a number of bytes from 1 to 1000000000000000, got the text `10 MB`
+    ");
+    insta::assert_snapshot!(complaints(json!(5)).1, @"/extension/limits: error[wrong_type]: expected an object with `bytes`, got the number `5`");
 }
 
 fn document_of(tables: Value) -> Value {

@@ -6,7 +6,7 @@ use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::{ColumnType, Field, OnDelete};
 use rowgate_schema_dsl::definition::{
     Body, Column, Comparison, DefaultValue, Definition, Direction, Expand, Extension, FORMAT, Filter, Function,
-    IdentityField, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
+    IdentityField, Limits, OnConflict, Operand, Operator, Order, Role, Scan, Scope, Table, Validator,
 };
 use rowgate_schema_dsl::egress::Egress;
 use rowgate_schema_dsl::model::Model;
@@ -96,6 +96,7 @@ pub(crate) fn definition(document: &Value) -> Definition {
             .map(|allow_hosts| Egress { allow_hosts, allow_ports: vec![8443] })
             .unwrap_or_default(),
         secrets: serde_json::from_value(document["secrets"].clone()).unwrap_or_default(),
+        limits: Limits::default(),
     };
     let tables = members(&document["tables"]).map(|(name, value)| (name.clone(), a_table(value))).collect();
     let functions = members(&document["functions"]).map(|(name, value)| (name.clone(), a_function(value))).collect();

@@ -11,7 +11,7 @@ use crate::cli::certificate::{AllowScan, failed};
 use crate::cli::dev::changes::summary;
 use crate::cli::output::{self, Style};
 use crate::cli::{Failed, database};
-use crate::config;
+use crate::config::Config;
 use crate::deploy::apply::{ApplyError, Patience, apply};
 use crate::record;
 use crate::registry::recall;
@@ -22,7 +22,7 @@ const PATIENCE: Patience = Patience { wait_ms_max: 10_000, pause_ms: 50 };
 /// The last bundle that was deployed, and its revision.
 #[derive(Debug)]
 pub(super) struct Deployment {
-    settings: config::Database,
+    settings: Config,
     allow_scan: AllowScan,
     loaded: Option<Loaded>,
     served: Option<(Uuid, i64)>,
@@ -39,7 +39,7 @@ pub(super) struct Deployed {
 }
 
 impl Deployment {
-    pub(super) fn new(settings: config::Database, allow_scan: AllowScan) -> Deployment {
+    pub(super) fn new(settings: Config, allow_scan: AllowScan) -> Deployment {
         Deployment { settings, allow_scan, loaded: None, served: None }
     }
 
@@ -55,9 +55,9 @@ impl Deployment {
 
     /// Makes `loaded` the deployed one. What is refused is printed, and what was served stays.
     pub(super) async fn deploy(&mut self, loaded: Loaded) -> Result<Deployed, Failed> {
-        let mut client = database::open(&self.settings).await?;
+        let mut client = database::open(&self.settings.database).await?;
         let id = loaded.definition.extension.id;
-        let terms = self.allow_scan.terms(PATIENCE, self.settings.roles);
+        let terms = self.allow_scan.terms(PATIENCE, &self.settings);
         let result = apply(&mut client, &loaded.definition, &loaded.model, recall, &terms).await;
         let applied = match result {
             Ok(applied) => applied,

@@ -41,7 +41,7 @@ pub(super) async fn serve(
     let secret = &setting.state.hs256_secret;
     setting.config.auth.hs256_secret.get_or_insert_with(|| secret.clone());
     insert_admin_key(&setting).await?;
-    let mut deployment = Deployment::new(setting.config.database.clone(), setting.options.allow_scan.clone());
+    let mut deployment = Deployment::new(setting.config.clone(), setting.options.allow_scan.clone());
     let first = deployment.deploy(loaded).await.map(drop);
     let Some((extension_id, revision)) = deployment.served() else { return first };
     if setting.options.json {

@@ -1,10 +1,12 @@
 //! Each way of writing beside its SQL and what is bound to it.
 
 use insta::assert_snapshot;
+use rowgate_schema_dsl::model::Model;
 use serde_json::json;
 
-use crate::plan::tests::plan;
+use crate::plan::compile::compile;
 use crate::plan::tests::snapshots::{shown, sql};
+use crate::plan::tests::{model, plan};
 
 #[test]
 fn insert_row_that_is_there() {
@@ -159,9 +161,14 @@ fn a_quota_changes_no_statement() {
         json!({ "kind": "deleteRow", "table": "t", "id": { "arg": "id" } }),
         json!({ "kind": "countRows", "table": "t" }),
     ] {
-        let without = plan(json!({ "t": { "columns": columns } }), function.clone());
-        let with = plan(json!({ "t": { "columns": columns, "rows": 10 } }), function);
-        assert!(without.variants.iter().zip(&with.variants).all(|(a, b)| a.key == b.key));
+        let mut model = model(json!({ "t": { "columns": columns } }), json!({ "f": function }));
+        let compiled = |model: &Model| compile(model, model.function("f").unwrap()).unwrap();
+        let without = compiled(&model);
+        model.tables[0].rows_max = Some(10);
+        model.extension.limits.bytes = Some(1_000);
+        let with = compiled(&model);
+        assert_eq!((with.rows_max, with.bytes_max), (Some(10), Some(1_000)));
+        assert!(without.statements().map(|a| a.key).eq(with.statements().map(|b| b.key)));
     }
 }
 

@@ -94,7 +94,7 @@ pub(crate) async fn deploy(database: &TestDatabase, document: &Value) -> Result<
 
 /// Those of the tests: with the wall, and without certificates, which have tests of their own.
 pub(crate) fn terms(patience: Patience) -> Terms {
-    Terms { patience, scans: Scans::Uncertified, roles: Roles::PerExtension }
+    Terms { patience, scans: Scans::Uncertified, roles: Roles::PerExtension, scope_bytes_max: None }
 }
 
 impl TestGateway {

@@ -1,5 +1,6 @@
 //! Conditions of writes: on the row that is written, and on rows that its columns refer to.
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::definition::{Filter, When};
@@ -41,5 +42,6 @@ fn one(value: &Value, at: &str, complaints: &mut Complaints) -> Option<When> {
         Some((column.clone(), filter))
     });
     let read: Vec<Option<(String, Filter)>> = read.collect();
-    Some(When::Referred(read.into_iter().flatten().collect()))
+    let sound: IndexMap<String, Filter> = read.into_iter().flatten().collect();
+    (!sound.is_empty()).then_some(When::Referred(sound))
 }
