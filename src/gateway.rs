@@ -5,6 +5,7 @@
 
 mod batch;
 mod handler;
+pub mod lines;
 pub mod once;
 mod transaction;
 
@@ -30,6 +31,7 @@ use crate::db::run::run;
 use crate::db::transaction::{Open, Step, Transactions};
 use crate::error::{Code, Failure};
 use crate::fetch::{self, Fetcher};
+use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::transaction::Earlier;
 use crate::limit::{Decision, Keys, Limiter};
@@ -51,6 +53,8 @@ pub struct Gateway {
     pub authenticator: Authenticator,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    /// What handlers logged and is not in the database yet.
+    pub lines: Lines,
     pub vault: Vault,
     /// What handlers had remembered.
     pub cache: Cache,
@@ -64,6 +68,7 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
     /// What its actions reach the world outside with.
@@ -82,12 +87,14 @@ pub struct Call<'a> {
     pub version: Option<i64>,
     /// What its caller calls it, where it is to happen once; a read may happen as often as it is asked.
     pub named: Option<Named<'a>>,
+    /// As its caller is told it, for the lines that handlers log.
+    pub request_id: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
     /// A call without conditions.
     pub fn new(install_id: Uuid, function: &'a str, identity: &'a Identity, arguments: &'a [u8]) -> Call<'a> {
-        Call { install_id, function, identity, arguments, version: None, named: None }
+        Call { install_id, function, identity, arguments, version: None, named: None, request_id: None }
     }
 }
 
@@ -249,6 +256,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
             fetcher: Fetcher::new(&config.fetch, &gateway.fetch),
         }
@@ -280,6 +288,7 @@ impl Gateway {
             config,
             authenticator,
             metrics,
+            lines: Lines::default(),
             registry: ArcSwap::from_pointee(Snapshot::default()),
             calls_in_flight: AtomicUsize::new(0),
         })

@@ -1,5 +1,6 @@
 //! The gateway's own tables (`migrations/`), read and written: extensions and their revisions,
-//! installs, keys, and in [`answers`] what is kept for callers who ask again.
+//! installs, keys, and in [`answers`] what is kept for callers who ask again,
+//! in [`lines`] what handlers logged.
 //!
 //! `deploy` writes revisions, `admin` installs and keys; `registry` reads everything at its start and
 //! after each notification on [`CHANNEL`], which carries the extension's id and is sent by the
@@ -7,6 +8,7 @@
 
 pub mod answers;
 pub mod kv;
+pub mod lines;
 pub mod values;
 
 use std::time::SystemTime;

@@ -1,6 +1,7 @@
 //! Starts and stops a gateway: database, registry, workers, admin listener, and the tasks that
 //! keep them current.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 use crate::admin::{self, Admin};
 use crate::auth::Authenticator;
@@ -26,6 +28,10 @@ const READ_ANYWAY_S: u64 = 60;
 
 /// Between two sweeps of the answers that are kept for callers who ask again.
 const SWEEP_ANSWERS_S: u64 = 60;
+
+/// Between two writings of what handlers logged, and how many of them before the oldest lines go.
+const KEEP_LINES_MS: u64 = 250;
+const TRIM_LINES_AFTER: usize = 40;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +98,7 @@ impl Server {
         tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
         tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep_answers(pool.clone(), stopped.clone()));
+        tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let address = workers.address;
         Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
@@ -113,6 +120,8 @@ impl Server {
         if self.admin.await.is_err() {
             tracing::error!("the admin listener ended by a panic");
         }
+        // What the last calls logged.
+        write_lines(&self.gateway, &self.pool).await;
         self.pool.close();
     }
 }
@@ -194,6 +203,46 @@ async fn sweep_answers(pool: Pool, mut stopping: watch::Receiver<bool>) {
             Err(error) => tracing::warn!(reason = %error, "the answers that were kept could not be swept"),
         }
     }
+}
+
+/// Writes what handlers logged, and drops what their installs have too much of.
+async fn keep_lines(gateway: Arc<Gateway>, pool: Pool, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(KEEP_LINES_MS));
+    let mut written = BTreeSet::new();
+    for turn in 1.. {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        written.extend(write_lines(&gateway, &pool).await);
+        if turn % TRIM_LINES_AFTER != 0 || written.is_empty() {
+            continue;
+        }
+        let installs: Vec<Uuid> = std::mem::take(&mut written).into_iter().collect();
+        let Ok(client) = pool.get().await else { continue };
+        if let Err(error) = record::lines::trim(&**client, &installs).await {
+            tracing::warn!(reason = %error, "the oldest lines of handlers could not be dropped");
+        }
+    }
+}
+
+/// The installs whose lines were written.
+async fn write_lines(gateway: &Gateway, pool: &Pool) -> Vec<Uuid> {
+    let (lines, lost) = gateway.lines.take();
+    if lost > 0 {
+        tracing::warn!(lost, "handlers log more than the database takes");
+    }
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    let kept = async {
+        let client = pool.get().await.map_err(|error| pool_error(&error))?;
+        record::lines::keep(&**client, &lines).await.map_err(|error| crate::db::sqlstate::chain(&error))
+    };
+    if let Err(reason) = kept.await {
+        tracing::warn!(lost = lines.len(), reason, "what handlers logged could not be kept");
+    }
+    lines.into_iter().map(|line| line.install_id).collect()
 }
 
 fn listen_error(address: SocketAddr, error: &io::Error) -> StartError {

@@ -77,8 +77,10 @@ impl Bed {
         config.database.write_lanes = 2;
         config.auth.hs256_secret = Some(SECRET.to_owned());
         for layer in [&mut config.limits.caller, &mut config.limits.install, &mut config.limits.extension] {
-            (layer.query_rows, layer.write_rows) = (PLENTY, PLENTY);
+            (layer.query_rows, layer.write_rows, layer.query) = (PLENTY, PLENTY, PLENTY);
         }
+        config.script.executable = Some(env!("CARGO_BIN_EXE_rowgate").into());
+        config.script.calls_per_worker_max = u32::MAX;
         let connector = Connector::new(&config.database).unwrap();
         let client = |purpose| {
             let address = connector.address(purpose);
@@ -191,6 +193,7 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     let extension: Value = serde_json::from_str(&file("extension.json")).unwrap();
     let document = json!({
         "rowgate": 1, "extension": extension, "tables": notation.tables, "functions": notation.functions,
+        "handlers": notation.handlers, "sources": notation.sources,
     });
     let (definition, diagnostics) = read(&document);
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());

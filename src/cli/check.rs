@@ -65,7 +65,7 @@ fn summary(loaded: &Loaded, judged: bool) -> String {
         model.extension.name,
         model.extension.version,
         counted(model.tables.len(), "table"),
-        counted(model.functions.len(), "function"),
+        counted(model.functions.len() + model.handlers.len(), "function"),
     );
     for table in &model.tables {
         let authored = table.columns.len().saturating_sub(4);
@@ -83,22 +83,22 @@ fn summary(loaded: &Loaded, judged: bool) -> String {
     text
 }
 
-/// A line for each function: name, kind, table, who may call it.
+/// A line for each function: name, kind, table, who may call it; handlers have no table of their own.
 pub(super) fn functions(loaded: &Loaded) -> String {
-    let functions = &loaded.model.functions;
-    let width = functions.iter().map(|function| function.name.as_str().len()).max().unwrap_or(0);
-    let word_width = functions.iter().map(|function| function.body.word().len()).max().unwrap_or(0);
-    let table_width = functions.iter().map(|function| function.body.table().as_str().len()).max().unwrap_or(0);
-    functions
+    let declared = loaded.model.functions.iter();
+    let declared = declared.map(|function| {
+        let (word, table) = (function.body.word(), function.body.table().as_str());
+        [function.name.as_str(), word, table, function.access.as_str()]
+    });
+    let handlers = loaded.model.handlers.iter();
+    let handlers = handlers.map(|handler| [handler.name.as_str(), handler.kind.as_str(), "", handler.access.as_str()]);
+    let lines: Vec<[&str; 4]> = declared.chain(handlers).collect();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.len()).max();
+    let [name_width, word_width, table_width] = [0, 1, 2].map(|column| width(column).unwrap_or(0));
+    lines
         .iter()
-        .map(|function| {
-            format!(
-                "  {:width$}  {:word_width$}  {:table_width$}  {}\n",
-                function.name.as_str(),
-                function.body.word(),
-                function.body.table().as_str(),
-                function.access.as_str(),
-            )
+        .map(|[name, word, table, access]| {
+            format!("  {name:name_width$}  {word:word_width$}  {table:table_width$}  {access}\n")
         })
         .collect()
 }

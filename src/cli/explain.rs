@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rowgate_schema_dsl::definition::HandlerKind;
 use rowgate_schema_dsl::diagnostic::{nearest, pointer_to};
+use rowgate_schema_dsl::function::Handler;
 use rowgate_schema_dsl::value::Typed;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -20,6 +22,7 @@ use crate::plan::compile::compile;
 use crate::plan::cost::Bound;
 use crate::plan::cost::tree::lines;
 use crate::plan::statement::{Binding, Statement};
+use crate::script::operation::{operations_of, phrase};
 
 /// What is printed is read at this width.
 const WIDTH: usize = 100;
@@ -65,6 +68,13 @@ pub(super) async fn run(options: &Explain) -> Result<(), Failed> {
             return Err(Failed::Said);
         }
     };
+    if let Some(handler) = loaded.model.handlers.iter().find(|handler| handler.name == *options.function) {
+        return if options.json {
+            output::result(&serde_json::to_string_pretty(&handler_document(&loaded, handler))?)
+        } else {
+            output::result(&handler_page(&loaded, handler)?)
+        };
+    }
     only(&mut loaded, &options.function)?;
     let (mut client, cluster) = planner(&config.database, &options.data_dir).await?;
     let certified = certify(&mut client, &loaded.model).await;
@@ -90,12 +100,49 @@ pub(super) async fn run(options: &Explain) -> Result<(), Failed> {
 /// Leaves the one function in the model.
 fn only(loaded: &mut Loaded, name: &str) -> Result<(), Failed> {
     if loaded.model.function(name).is_none() {
-        let near = nearest(name, loaded.model.functions.iter().map(|function| function.name.as_str()));
+        let declared = loaded.model.functions.iter().map(|function| function.name.as_str());
+        let near = nearest(name, declared.chain(loaded.model.handlers.iter().map(|handler| handler.name.as_str())));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         return Err(Failed::Usage(format!("there is no function `{name}` in the bundle{hint}")));
     }
     loaded.model.functions.retain(|function| function.name == *name);
     Ok(())
+}
+
+/// What is known of a handler, for programs: its statements are what it asks when it runs.
+fn handler_document(loaded: &Loaded, handler: &Handler) -> Value {
+    let name = handler.name.as_str();
+    json!({
+        "function": name,
+        "place": loaded.source_map.locate(&pointer_to("/handlers", name)),
+        "definition": loaded.definition.handlers.get(name),
+        "ctx": operations_of(handler.kind).map(|operation| operation.name).collect::<Vec<_>>(),
+        "statements": [],
+    })
+}
+
+/// The same for people.
+fn handler_page(loaded: &Loaded, handler: &Handler) -> Result<String, Failed> {
+    let (style, name) = (Style::of_stdout(), handler.name.as_str());
+    let place = loaded.source_map.locate(&pointer_to("/handlers", name));
+    let place = place.map_or_else(String::new, |place| format!("  {}", style.faint(&place.to_string())));
+    let definition = serde_json::to_value(loaded.definition.handlers.get(name))?;
+    let runs = match handler.kind {
+        HandlerKind::Query => "in one transaction that sees one state and changes nothing",
+        HandlerKind::Mutation => "in one serializable transaction; again where another undid it",
+        HandlerKind::Action => "in no transaction of its own; what it runs has one each",
+    };
+    let members: Vec<String> = operations_of(handler.kind).map(|has| format!("ctx.{}", has.name)).collect();
+    let members = wrapped(&members.join(", "), WIDTH - 2).join("\n");
+    Ok(format!(
+        "{}{place}\n\n{}\n{} written in Luau, run {runs}\n{}\n{}\n{}",
+        style.strong(name),
+        indented(&wrapped_json(&definition)),
+        phrase(handler.kind),
+        "its statements are what it asks of ctx.db as it runs; each answers at most 1,000 rows",
+        style.strong("ctx"),
+        indented(&members),
+    ))
 }
 
 /// A database that plans: the given one, that of a running `rowgate dev`, or one of its own.

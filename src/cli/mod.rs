@@ -14,6 +14,7 @@ mod database;
 mod dev;
 mod explain;
 mod init;
+mod logs;
 mod output;
 mod role;
 mod roles;
@@ -59,6 +60,7 @@ enum Command {
     Call(call::Call),
     Token(token::Token),
     Apply(apply::Apply),
+    Logs(logs::Logs),
     Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
@@ -112,6 +114,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Apply(options) => apply::run(&options).await,
+        Command::Logs(options) => logs::run(&options).await,
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,

@@ -5,7 +5,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rowgate_schema_dsl::column_type::ColumnType;
-use rowgate_schema_dsl::function::{Absence, Body, Function};
+use rowgate_schema_dsl::definition::{HandlerKind, Role};
+use rowgate_schema_dsl::function::{Absence, Argument, Body};
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::value::parse_literal;
 use serde_json::{Map, Value, json};
@@ -31,13 +32,14 @@ const LENGTH_MAX: u32 = 64;
 /// A function with arguments that it takes.
 #[derive(Debug)]
 pub(super) struct Sample<'a> {
-    pub(super) function: &'a Function,
+    pub(super) function: &'a str,
+    pub(super) access: Role,
     pub(super) arguments: Map<String, Value>,
 }
 
 /// The read to show first: open to most, and needing no row's id.
 pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
-    best(model, |body| match body {
+    let declared = |body: &Body| match body {
         Body::QueryRows { .. } => Some(0),
         Body::CountRows { .. } => Some(1),
         Body::AggregateRows { .. } => Some(2),
@@ -50,34 +52,41 @@ pub(super) fn read(model: &Model) -> Option<Sample<'_>> {
         | Body::DeleteRow { .. }
         | Body::DeleteRows { .. }
         | Body::Transaction { .. } => None,
-    })
+    };
+    best(model, declared, HandlerKind::Query)
 }
 
 /// The write to show first.
 pub(super) fn write(model: &Model) -> Option<Sample<'_>> {
-    best(model, |body| match body {
+    let declared = |body: &Body| match body {
         Body::InsertRow { .. } | Body::UpsertRow { .. } => Some(0),
         Body::PatchRow { .. } => Some(1),
         Body::DeleteRow { .. } => Some(2),
         // Many rows are no first thing to show.
         Body::InsertRows { .. } | Body::PatchRows { .. } | Body::DeleteRows { .. } | Body::Transaction { .. } => None,
         Body::QueryRows { .. } | Body::CountRows { .. } | Body::AggregateRows { .. } | Body::GetRow { .. } => None,
-    })
+    };
+    best(model, declared, HandlerKind::Mutation)
 }
 
-fn best(model: &Model, rank: fn(&Body) -> Option<u8>) -> Option<Sample<'_>> {
-    let candidates = model
-        .functions
-        .iter()
-        .filter_map(|function| Some((rank(&function.body)?, Sample { function, arguments: arguments(function)? })));
-    candidates
-        .min_by_key(|(rank, sample)| (*rank, sample.function.access, sample.arguments.len()))
-        .map(|(_, sample)| sample)
+/// A declared function of the least rank, or a handler of `kind` where there is none.
+fn best(model: &Model, rank: fn(&Body) -> Option<u8>, kind: HandlerKind) -> Option<Sample<'_>> {
+    let declared = model.functions.iter().filter_map(|function| {
+        let arguments = arguments(&function.arguments)?;
+        let sample = Sample { function: function.name.as_str(), access: function.access, arguments };
+        Some((rank(&function.body)?, sample))
+    });
+    let handlers = model.handlers.iter().filter(|handler| handler.kind == kind).filter_map(|handler| {
+        let arguments = arguments(&handler.arguments)?;
+        Some((u8::MAX, Sample { function: handler.name.as_str(), access: handler.access, arguments }))
+    });
+    let candidates = declared.chain(handlers);
+    candidates.min_by_key(|(rank, sample)| (*rank, sample.access, sample.arguments.len())).map(|(_, sample)| sample)
 }
 
-/// What `function` cannot do without; `None` where a row's id is needed, or nothing fits.
-fn arguments(function: &Function) -> Option<Map<String, Value>> {
-    let needed = function.arguments.iter().filter(|argument| argument.absence == Absence::Refused);
+/// Those that a call cannot do without; `None` where a row's id is needed, or nothing fits.
+fn arguments(arguments: &[Argument]) -> Option<Map<String, Value>> {
+    let needed = arguments.iter().filter(|argument| argument.absence == Absence::Refused);
     needed.map(|argument| Some((argument.name.to_string(), value(&argument.column_type)?))).collect()
 }
 

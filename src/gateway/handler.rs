@@ -13,6 +13,7 @@ mod operation;
 mod question;
 mod run;
 mod store;
+mod turn;
 mod values;
 
 use std::ops::ControlFlow;
@@ -28,12 +29,14 @@ use crate::config;
 use crate::db::transaction::{Isolation, Open};
 use crate::error::{Code, Failure};
 use crate::gateway::handler::ended::ended;
-use crate::gateway::handler::operation::{Asking, OPERATIONS, Unanswered, operations_of};
+use crate::gateway::handler::operation::{Asking, Unanswered};
+pub(super) use crate::gateway::handler::turn::Turns;
 use crate::gateway::once::Ticket;
 use crate::gateway::{Call, Gateway, Reply, Worker};
 use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
 use crate::script::machine::{BUILDERS, Limits};
+use crate::script::operation::{OPERATIONS, operations_of, phrase};
 use crate::script::pool::{Event, Refused, Settings};
 use crate::script::worker::frame::Begin;
 
@@ -86,9 +89,12 @@ impl Gateway {
         let mut reply = Reply::default();
         reply.result = self.handle(worker, call, found, began, depth, &mut reply).await;
         reply.stages.database = began.elapsed().saturating_sub(reply.stages.plan);
-        match &reply.result {
+        match &mut reply.result {
             Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
-            Err(failure) => found.handler.metrics.failed(failure.code, began.elapsed()),
+            Err(failure) => {
+                log::failed(self, call, failure);
+                found.handler.metrics.failed(failure.code, began.elapsed());
+            }
         }
         reply
     }
@@ -136,6 +142,8 @@ impl Gateway {
             HandlerKind::Query => Isolation::Snapshot,
             HandlerKind::Mutation => Isolation::Serializable,
         };
+        let wait_max = Duration::from_millis(self.config.database.pool_wait_timeout_ms);
+        let _turn = worker.turns.take(install.extension.id, deadline.min(Instant::now() + wait_max)).await?;
         let named = call.named.as_ref().filter(|_| handler.kind == HandlerKind::Mutation);
         let ticket = named.map(|named| Ticket::new(call.install_id, call.identity, call.function, named));
         let mut attempts = worker.transactions.attempts_isolated(isolation, install.extension.role.as_ref(), deadline);
@@ -175,15 +183,10 @@ impl Gateway {
             },
             "time": { "now": now_ms, "nowIso": now_iso },
         });
-        let kind = match handler.kind {
-            HandlerKind::Query => "a query",
-            HandlerKind::Mutation => "a mutation",
-            HandlerKind::Action => "an action",
-        };
         Begin {
             function: call.function.to_owned(),
-            kind: kind.to_owned(),
-            operations: operations_of(handler.kind),
+            kind: phrase(handler.kind).to_owned(),
+            operations: operations_of(handler.kind).map(|operation| operation.name.to_owned()).collect(),
             context: without_null(context).to_string().into_bytes(),
             arguments: handler.with_defaults(call.arguments),
             seed: rand::random(),

@@ -91,7 +91,8 @@ async fn answer(
         .map(|Written { function, args }| {
             let arguments = args.map_or("", RawValue::get);
             let arguments = if arguments == "null" { "" } else { arguments };
-            Call::new(*install_id, function, identity, arguments.as_bytes())
+            let call = Call::new(*install_id, function, identity, arguments.as_bytes());
+            Call { request_id: Some(id.as_str()), ..call }
         })
         .collect();
     let named = key_in(&parts.headers)?.map(|key| Named { key, payload: body });

@@ -86,7 +86,8 @@ where
 {
     let id = RequestId::of(&parts.headers);
     let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
-    let result = answer(shared, client, install_id, function, parts, &mut body, &mut answered).await;
+    let named = (install_id, function, id.as_str());
+    let result = answer(shared, client, named, parts, &mut body, &mut answered).await;
     respond(shared, parts, body, id, answered, result).await
 }
 
@@ -139,11 +140,11 @@ where
     id.on(response)
 }
 
+/// `named` are the install, the function and the request.
 async fn answer<B>(
     shared: &Shared,
     client: IpAddr,
-    install_id: &str,
-    function: &str,
+    named: (&str, &str, &str),
     request: &Parts,
     body: &mut B,
     answered: &mut Answered,
@@ -151,6 +152,7 @@ async fn answer<B>(
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let (install_id, function, request_id) = named;
     let Asked { install_id, identity, body: arguments } =
         asked(shared, client, install_id, request, body, answered).await.map_err(|failure| refused(shared, failure))?;
     let gateway = &shared.gateway;
@@ -162,7 +164,8 @@ where
         (_, _) => arguments.clone(),
     };
     let named = key.map(|key| Named { key, payload: &payload });
-    let call = Call { version, named, ..Call::new(install_id, function, &identity, &arguments) };
+    let request_id = Some(request_id);
+    let call = Call { version, named, request_id, ..Call::new(install_id, function, &identity, &arguments) };
     let Reply { result, version, replayed, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.version = version;
     answered.replayed = replayed;

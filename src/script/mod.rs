@@ -7,6 +7,7 @@
 //! by yielding, and who began the call answers.
 
 pub mod machine;
+pub mod operation;
 pub mod pool;
 pub mod sandbox;
 #[cfg(test)]

@@ -66,6 +66,7 @@ fn live(memory_bytes: u64, files_held: Held, probes: bool) -> io::Result<()> {
     let overrun = Arc::new(Overrun::default());
     let watched = Arc::clone(&overrun);
     let ticker = Ticker::start(move || watched.end_if_over())?;
+    jail::give_way();
     jail::limit_resources(memory_bytes)?;
     // After the threads are there: none can be made any more.
     let jail = Jail { files: files_held, calls: jail::forbid_calls() };

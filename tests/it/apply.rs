@@ -267,7 +267,7 @@ async fn migrating_again_or_at_once_changes_nothing() {
     let second = database.gateway_client().await;
     let (one, other) = tokio::join!(rowgate::db::migrate::migrate(&first), rowgate::db::migrate::migrate(&second));
     let applied = [one.unwrap().applied, other.unwrap().applied].concat();
-    assert_eq!(applied, ["gateway", "repeatable", "database_roles", "kept_answers", "values", "kv"]);
+    assert_eq!(applied, ["gateway", "repeatable", "database_roles", "kept_answers", "handler_lines", "values", "kv"]);
     assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
 
     first.batch_execute("UPDATE rowgate.migrations SET sha256 = 'x'").await.unwrap();

@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["auth", "db", "error", "gateway", "limit", "problem"]),
     ("admin", &["auth", "config", "db", "error", "gateway", "http", "problem", "record", "registry", "vault"]),
     ("server", &["admin", "auth", "config", "db", "error", "gateway", "http", "record", "registry", "telemetry"]),
-    ("cli", &["auth", "config", "db", "deploy", "plan", "record", "registry", "server", "telemetry"]),
+    ("cli", &["auth", "config", "db", "deploy", "plan", "record", "registry", "script", "server", "telemetry"]),
 ];
 
 /// The doors, which lead everywhere.

@@ -5,11 +5,12 @@
 use futures_util::future::join_all;
 use rowgate::config::Config;
 use rowgate::deploy::bundle::read_bundle;
+use rowgate::record;
 use rowgate_schema_dsl::definition::Role;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::gateway::TestGateway;
+use crate::support::gateway::{Answer, TestGateway, deploy};
 
 const SCHEMA: &str = r#"
 return defineSchema({
@@ -117,7 +118,29 @@ functions.refusals = mutation({ handler = function(ctx)
   return told
 end })
 
-functions.writes = query({ handler = function(ctx) return ctx.db.insert("notes", { text = "a" }) end })
+local function paths(ctx)
+  local found = {}
+  for group, members in ctx do
+    if type(members) == "table" then
+      for member in members do
+        table.insert(found, group .. "." .. member)
+      end
+    else
+      table.insert(found, group)
+    end
+  end
+  table.sort(found)
+  return found
+end
+functions.queryHas = query({ handler = paths })
+functions.mutationHas = mutation({ handler = paths })
+functions.actionHas = action({ handler = paths })
+
+-- Handed to another function, what `ctx` lacks is known when it runs.
+local function insert(ctx)
+  return ctx.db.insert("notes", { text = "a" })
+end
+functions.writes = query({ handler = insert })
 functions.wrong = query({ handler = function(ctx)
   local found, reason = pcall(ctx.db.query, "notes", { filter = { txt = "a" } })
   return { found, reason.code, reason.message }
@@ -322,13 +345,138 @@ async fn a_named_mutation_happens_once() {
     assert_eq!(matched.problem(), (400, "if_match_invalid".to_owned()));
 }
 
+/// What is deployed while a handler waits is for the calls after it.
+#[tokio::test]
+async fn a_call_ends_on_the_revision_it_began_with() {
+    let test = gateway_with(|config| {
+        // As long as a deploy may take on a busy machine.
+        config.database.statement_timeout_ms = 60_000;
+        config.script.mutation_timeout_ms = 60_000;
+    })
+    .await;
+    let note = answered(&test, "add", json!({ "text": "a" })).await;
+    let raise = json!({ "id": note["id"] });
+    let (locker, watcher) = (test.database.superuser().await, test.database.superuser().await);
+    let schema = format!("ext_{}", test.extension_id.to_string().replace('-', "_"));
+    locker.batch_execute(&format!("BEGIN; SELECT FROM {schema}.notes FOR UPDATE")).await.unwrap();
+    let changing = async {
+        let sql = "SELECT count(*) FROM pg_catalog.pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        let edited = FUNCTIONS.replace("{ score = row.score + 1 }).score", "{ score = row.score + 10 }).text");
+        assert_ne!(edited, FUNCTIONS);
+        deploy(&test.database, &document_of(&edited)).await.unwrap();
+        test.server.reload().await.unwrap();
+        locker.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (waited, ()) = tokio::join!(test.call("raise", raise.clone()), changing);
+    assert_eq!((waited.status, waited.text.as_str()), (200, "1"));
+    assert_eq!(answered(&test, "raise", raise).await, json!("a"));
+    assert_eq!(answered(&test, "listNotes", json!({})).await[0]["score"], json!(11));
+}
+
+/// What a handler logs, and how it failed, is kept with the request and the line it is from.
+#[tokio::test]
+async fn lines_are_kept_with_their_request() {
+    let test = gateway().await;
+    let added = test.call("add", json!({ "text": "a" })).await;
+    let failed = test.call("add", json!({ "text": "b", "fail": "error" })).await;
+    test.call("add", json!({ "text": "c", "fail": "declared" })).await;
+    let client = test.database.gateway_client().await;
+    let lines = loop {
+        let lines = record::lines::read(&client, Some(test.install.id), 0, 100).await.unwrap();
+        if lines.len() >= 4 {
+            break lines;
+        }
+    };
+    let lines: Vec<record::lines::Line> = lines.into_iter().map(|(_, line)| line).collect();
+    let id = |answer: &Answer| answer.headers.get("x-request-id").cloned();
+    let shown: Vec<(&str, &str)> = lines.iter().map(|line| (line.level.as_str(), line.function.as_str())).collect();
+    assert_eq!(shown, [("info", "add"), ("info", "add"), ("error", "add"), ("info", "add")], "no refusal is an error");
+    let [first, _, error, _] = lines.as_slice() else { panic!("{lines:?}") };
+    let row = added.ok();
+    assert_eq!((first.message.as_str(), &first.request_id), ("added", &id(&added)));
+    assert_eq!(first.attributes.as_deref(), Some(json!({ "id": row["id"] }).to_string().as_str()));
+    assert_eq!(first.file.as_deref(), Some("server/functions.luau"));
+    let line = FUNCTIONS.lines().position(|line| line.contains("ctx.log.info(\"added\"")).unwrap() + 1;
+    assert_eq!(first.line, i32::try_from(line).ok());
+    assert_eq!(error.request_id, id(&failed));
+    assert!(error.message.contains("something secret") && error.message.contains("functions.luau:"), "{error:?}");
+    let other = record::lines::read(&client, Some(uuid::Uuid::now_v7()), 0, 100).await.unwrap();
+    assert_eq!(other, []);
+}
+
+/// Of each install the latest lines stay.
+#[tokio::test]
+async fn lines_are_kept_up_to_a_maximum() {
+    let database = crate::support::TestDatabase::new().await;
+    let client = database.gateway_client().await;
+    rowgate::db::migrate::migrate(&client).await.unwrap();
+    let line = |install: u128, number: i64| record::lines::Line {
+        install_id: uuid::Uuid::from_u128(install),
+        at: std::time::SystemTime::now(),
+        request_id: None,
+        function: "f".to_owned(),
+        level: "info".to_owned(),
+        file: None,
+        line: None,
+        message: number.to_string(),
+        attributes: None,
+    };
+    let count = record::lines::LINES_KEPT_MAX + 5;
+    let lines: Vec<record::lines::Line> = (0..count).map(|number| line(1, number)).chain([line(2, 0)]).collect();
+    record::lines::keep(&client, &lines).await.unwrap();
+    let installs = [uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2)];
+    assert_eq!(record::lines::trim(&client, &installs).await.unwrap(), 5);
+    assert_eq!(record::lines::trim(&client, &installs).await.unwrap(), 0);
+    let kept = record::lines::read(&client, Some(installs[0]), 0, 2 * count).await.unwrap();
+    let numbers: Vec<String> = kept.iter().map(|(_, line)| line.message.clone()).collect();
+    assert_eq!(numbers, (5..count).map(|number| number.to_string()).collect::<Vec<_>>());
+    let last = record::lines::read(&client, None, kept[kept.len() - 2].0, 1).await.unwrap();
+    assert_eq!(last[0].1.install_id, installs[1], "of all installs, the latest");
+}
+
+/// The file for editors says of each kind what its handlers find.
+#[tokio::test]
+async fn the_types_for_editors_are_those_of_the_real_ctx() {
+    let test = gateway().await;
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/types/rowgate.d.luau")).unwrap();
+    let everything = rowgate::auth::token::Claims {
+        surface: Some(rowgate::auth::Surface::Editor),
+        platform_user_id: Some("1".to_owned()),
+        platform_user_name: Some("a".to_owned()),
+        ..rowgate::auth::token::Claims::new(test.install.id, Role::Owner, Some("x".to_owned()))
+    };
+    for (kind, function) in [("QueryCtx", "queryHas"), ("MutationCtx", "mutationHas"), ("ActionCtx", "actionHas")] {
+        let request = test.http.post(test.url(function)).bearer_auth(test.token_of(&everything)).json(&json!({}));
+        let real: Vec<String> = serde_json::from_value(crate::support::gateway::answer(request).await.ok()).unwrap();
+        let mut told = Vec::new();
+        for (member, of) in members(&text, kind) {
+            match members(&text, &of) {
+                inner if inner.is_empty() => told.push(member),
+                inner => told.extend(inner.into_iter().map(|(name, _)| format!("{member}.{name}"))),
+            }
+        }
+        told.sort();
+        assert_eq!(told, real, "{kind}");
+    }
+}
+
+/// The members of `export type name = { … }`, a line each, with the name of their type.
+fn members(text: &str, name: &str) -> Vec<(String, String)> {
+    let Some((_, body)) = text.split_once(&format!("export type {name} = {{\n")) else { return Vec::new() };
+    let body = body.split_once("\n}").unwrap().0;
+    let members = body.lines().map(|line| line.trim().split_once(": ").unwrap());
+    members.map(|(name, of)| (name.to_owned(), of.trim_end_matches(',').to_owned())).collect()
+}
+
 #[tokio::test]
 async fn another_install_sees_nothing_of_it() {
     let test = gateway().await;
     answered(&test, "add", json!({ "text": "a" })).await;
     let client = test.database.client().await;
-    let other = rowgate::record::Install { id: uuid::Uuid::now_v7(), ..test.install.clone() };
-    rowgate::record::insert_install(&client, &other).await.unwrap();
+    let other = record::Install { id: uuid::Uuid::now_v7(), ..test.install.clone() };
+    record::insert_install(&client, &other).await.unwrap();
     test.server.reload().await.unwrap();
     let claims = rowgate::auth::token::Claims::new(other.id, Role::Owner, Some("x".to_owned()));
     let url = format!("http://{}/v1/extension-functions/{}/best", test.server.address, other.id);

@@ -29,6 +29,7 @@ mod pages;
 mod pipeline;
 mod quota;
 mod rows;
+mod runaway;
 mod script;
 mod steps;
 mod support;

@@ -77,14 +77,14 @@ fn curl(running: &Running, sample: &Sample) -> String {
     format!(
         "\n  curl -sS -w '\\n' {}{} -H 'Content-Type: application/json' -H 'Authorization: Bearer {}' -d {}\n",
         functions_url(running),
-        sample.function.name,
+        sample.function,
         running.tokens.of(caller(sample)),
         shell_quoted(&body),
     )
 }
 
 fn call(data_dir: &Path, sample: &Sample) -> String {
-    let mut line = format!("  {} call {}", own_name(), sample.function.name);
+    let mut line = format!("  {} call {}", own_name(), sample.function);
     if !sample.arguments.is_empty() {
         let body = Value::Object(sample.arguments.clone()).to_string();
         line.push_str(&format!(" {}", shell_quoted(&body)));
@@ -99,7 +99,7 @@ fn call(data_dir: &Path, sample: &Sample) -> String {
 
 /// The least role that may call and is somebody, as `identity` may want.
 fn caller(sample: &Sample) -> Role {
-    sample.function.access.max(Role::Viewer)
+    sample.access.max(Role::Viewer)
 }
 
 /// Always quoted, which reads better for JSON.

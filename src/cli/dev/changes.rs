@@ -11,6 +11,8 @@ pub(super) fn summary(before: Option<&Definition>, after: &Definition) -> String
     let Some(before) = before else { return "everything is new".to_owned() };
     let mut parts = kind("table", &before.tables, &after.tables);
     parts.extend(kind("function", &before.functions, &after.functions));
+    parts.extend(kind("handler", &before.handlers, &after.handlers));
+    parts.extend(kind("file", &before.sources, &after.sources));
     if before.extension != after.extension {
         parts.push("extension.json changed".to_owned());
     }
@@ -49,12 +51,17 @@ mod tests {
 
     fn changes(before: &Value, after: &Value) -> String {
         let definition = |functions: &Value| {
+            let handlers = functions.get("handlers").cloned().unwrap_or_else(|| json!({}));
+            let sources = functions.get("sources").cloned().unwrap_or_else(|| json!({}));
+            let functions = if functions.get("handlers").is_some() { &json!({}) } else { functions };
             let id = "6f1c2a54-3c2f-4d7e-9a0b-5b1d7c3e8f10";
             let (definition, complaints) = read(&json!({
                 "rowgate": 1,
                 "extension": { "id": id, "name": "x", "version": "1" },
                 "tables": { "t": { "columns": { "c": { "type": "string" } } } },
                 "functions": functions,
+                "handlers": handlers,
+                "sources": sources,
             }));
             assert_eq!(complaints, []);
             definition
@@ -74,5 +81,8 @@ mod tests {
             changes(&json!({}), &json!({ "a": of(1), "b": of(1), "c": of(1), "d": of(1), "e": of(1), "f": of(1) })),
             @"functions `a`, `b`, `c`, `d` and 2 more added"
         );
+        let handlers =
+            |text: &str| json!({ "handlers": { "h": { "kind": "query" } }, "sources": { "functions": text } });
+        insta::assert_snapshot!(changes(&handlers("a"), &handlers("b")), @"file `functions` changed");
     }
 }

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod builders;
+mod context;
 mod draft;
 mod evaluate;
 mod functions;
@@ -201,6 +202,9 @@ fn admit(draft: &mut Draft, file: &Source, pointer: &str) -> bool {
     for line in &layout.crowded {
         let message = format!("more than {OPERATORS_MAX} operators in one function or file");
         draft.complain("too_complex", &at(*line), message, "write values instead of computing them");
+    }
+    for missing in &layout.missing {
+        draft.complain("unknown_ctx_member", &at(missing.line), missing.message.clone(), &missing.hint);
     }
     let runs = layout.crowded.is_empty();
     draft.add_layout(&file.name, layout);

@@ -1,36 +1,72 @@
-//! `ctx.log`: a line that a handler wrote, with the install, the function and the line it is from.
+//! `ctx.log`, and what is kept of a handler that fails: lines of its install, with the request, the
+//! function and the line they are from. They are the author's, and none of the gateway's own log.
+
+use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::gateway::handler::FoundHandler;
+use crate::error::{Code, Failure};
 use crate::gateway::handler::operation::Asking;
+use crate::gateway::{Call, Gateway};
+use crate::record::lines::Line;
 
-/// Characters of a line that a handler logs.
+/// Characters of a message, and of its attributes, that are kept.
 const LOG_CHARACTERS_MAX: usize = 2_000;
 
 impl Asking<'_> {
     /// Keeps a line of level `level`.
     pub(super) fn log(&self, level: &str, arguments: &[u8]) {
-        log(self.found, self.call.function, level, arguments);
+        let given: Vec<Value> = serde_json::from_slice(arguments).unwrap_or_default();
+        let line = Line {
+            file: given.first().and_then(Value::as_str).map(str::to_owned),
+            line: given.get(1).and_then(Value::as_i64).and_then(|line| i32::try_from(line).ok()),
+            attributes: given.get(3).filter(|value| !value.is_null()).map(|value| cut(&value.to_string())),
+            ..line(self.call, level, &shown(given.get(2)))
+        };
+        self.gateway.lines.push(line);
     }
 }
 
-fn log(found: &FoundHandler, function: &str, level: &str, arguments: &[u8]) {
-    let given: Vec<Value> = serde_json::from_slice(arguments).unwrap_or_default();
-    let shown = |value: Option<&Value>| -> String {
-        let text = match value {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        text.chars().take(LOG_CHARACTERS_MAX).collect()
-    };
-    let (file, line) = (shown(given.first()), shown(given.get(1)));
-    let (message, attributes) = (shown(given.get(2)), shown(given.get(3)));
-    let install = found.install.id;
-    match level {
-        "error" => tracing::error!(target: "rowgate::handler", %install, function, file, line, attributes, "{message}"),
-        "warn" => tracing::warn!(target: "rowgate::handler", %install, function, file, line, attributes, "{message}"),
-        _ => tracing::info!(target: "rowgate::handler", %install, function, file, line, attributes, "{message}"),
+/// Keeps why a call of a handler failed, where that is not what the handler meant to say; what the
+/// author wrote is taken out of `failure`.
+pub(super) fn failed(gateway: &Gateway, call: &Call<'_>, failure: &mut Failure) {
+    let is_the_scripts = matches!(
+        failure.code,
+        Code::HandlerFailed
+            | Code::HandlerAnswerInvalid
+            | Code::ScriptTimeExceeded
+            | Code::ScriptMemoryExceeded
+            | Code::ScriptHostCallsExceeded
+    );
+    if is_the_scripts {
+        let why = failure.log.take().unwrap_or_default();
+        gateway.lines.push(line(call, "error", format!("{}\n{why}", failure.detail).trim_end()));
     }
+}
+
+fn line(call: &Call<'_>, level: &str, message: &str) -> Line {
+    Line {
+        install_id: call.install_id,
+        at: SystemTime::now(),
+        request_id: call.request_id.map(str::to_owned),
+        function: call.function.to_owned(),
+        level: level.to_owned(),
+        file: None,
+        line: None,
+        message: cut(message),
+        attributes: None,
+    }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// No longer than is kept, and without what Postgres takes into no text.
+fn cut(text: &str) -> String {
+    text.chars().filter(|character| *character != '\0').take(LOG_CHARACTERS_MAX).collect()
 }

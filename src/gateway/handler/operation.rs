@@ -1,64 +1,16 @@
-//! The operations of `ctx`: which kinds of handlers have which, and who answers each.
+//! Who answers each operation of `ctx`.
 //!
 //! A family of operations, such as `db`, has a file of its own beside this one.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
-use rowgate_schema_dsl::definition::HandlerKind;
-
 use crate::db::transaction::Open;
 use crate::error::{Code, Failure};
 use crate::gateway::handler::FoundHandler;
 use crate::gateway::{Call, Gateway, Worker};
 use crate::script::machine::Fault;
-
-/// A member of `ctx` that is called, such as `db.query`.
-pub(super) struct Operation {
-    pub(super) name: &'static str,
-    kinds: &'static [HandlerKind],
-}
-
-const ALL: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation, HandlerKind::Action];
-const IN_TRANSACTIONS: &[HandlerKind] = &[HandlerKind::Query, HandlerKind::Mutation];
-const MUTATIONS: &[HandlerKind] = &[HandlerKind::Mutation];
-const ACTIONS: &[HandlerKind] = &[HandlerKind::Action];
-const WRITING: &[HandlerKind] = &[HandlerKind::Mutation, HandlerKind::Action];
-
-/// Every operation that any handler has.
-pub(super) const OPERATIONS: [Operation; 26] = [
-    Operation { name: "db.query", kinds: IN_TRANSACTIONS },
-    Operation { name: "db.get", kinds: IN_TRANSACTIONS },
-    Operation { name: "db.count", kinds: IN_TRANSACTIONS },
-    Operation { name: "db.aggregate", kinds: IN_TRANSACTIONS },
-    Operation { name: "db.insert", kinds: MUTATIONS },
-    Operation { name: "db.insertMany", kinds: MUTATIONS },
-    Operation { name: "db.patch", kinds: MUTATIONS },
-    Operation { name: "db.upsert", kinds: MUTATIONS },
-    Operation { name: "db.delete", kinds: MUTATIONS },
-    Operation { name: "run", kinds: ACTIONS },
-    Operation { name: "kv.get", kinds: ALL },
-    Operation { name: "kv.entry", kinds: ALL },
-    Operation { name: "kv.list", kinds: ALL },
-    Operation { name: "kv.put", kinds: WRITING },
-    Operation { name: "kv.delete", kinds: WRITING },
-    Operation { name: "cache.get", kinds: ALL },
-    Operation { name: "cache.set", kinds: ALL },
-    Operation { name: "cache.delete", kinds: ALL },
-    Operation { name: "config.get", kinds: ALL },
-    Operation { name: "secrets.get", kinds: ACTIONS },
-    Operation { name: "fetch", kinds: ACTIONS },
-    Operation { name: "log.info", kinds: ALL },
-    Operation { name: "log.warn", kinds: ALL },
-    Operation { name: "log.error", kinds: ALL },
-    Operation { name: "json.encode", kinds: ALL },
-    Operation { name: "json.decode", kinds: ALL },
-];
-
-/// The names of the operations that a handler of `kind` has.
-pub(super) fn operations_of(kind: HandlerKind) -> Vec<String> {
-    OPERATIONS.iter().filter(|has| has.kinds.contains(&kind)).map(|has| has.name.to_owned()).collect()
-}
+use crate::script::operation::operations_of;
 
 /// A call of a handler, which may ask.
 pub(super) struct Asking<'a> {
@@ -93,8 +45,7 @@ impl Asking<'_> {
     ) -> Result<Vec<u8>, Unanswered> {
         let not_there = || Unanswered::Over(Failure::new(Code::Internal, "the handler asked for what it has not"));
         // A worker is not trusted to ask only for what its handler's kind has.
-        let kind = self.found.handler.kind;
-        if !OPERATIONS.iter().any(|has| has.name == operation && has.kinds.contains(&kind)) {
+        if !operations_of(self.found.handler.kind).any(|has| has.name == operation) {
             return Err(not_there());
         }
         let (family, member) = operation.split_once('.').unwrap_or((operation, ""));

@@ -27,6 +27,7 @@ impl Asking<'_> {
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => return Err(usage()),
         };
         let call = Call::new(self.call.install_id, name, self.call.identity, &arguments);
+        let call = Call { request_id: self.call.request_id, ..call };
         let reply = self.gateway.call_at(self.worker, call, self.depth + 1).await;
         reply.result.map_err(refusal)
     }

@@ -94,6 +94,12 @@ const NESTS: &[Attack] = &[
         &[Time, Memory],
     ),
     (
+        "pcall_nest_concat3",
+        "local s = ('x'):rep(1e6) local function f(n) pcall(function() if n > 0 then f(n - 1) end while true do end end) \
+         local a = s .. n local b = s .. a local c = b .. n local d = s .. c local e = s .. n .. s end f(190)",
+        &[Time, Memory],
+    ),
+    (
         "xpcall_nest_error",
         "local function f(n) xpcall(error, function() if n > 0 then f(n - 1) end while true do end end) end f(150)",
         &[Time, Fails],
@@ -135,7 +141,9 @@ const NATIVES: &[Attack] = &[
     ("gsub_recursive_table", "local t = {} t.x = t pcall(string.gsub, 'x', 'x', t)", &[Returns]),
     ("string_byte_all", "local s = ('x'):rep(1e6) s:byte(1, -1)", &[Fails]),
     ("codepoint_all", "local s = ('x'):rep(1e6) utf8.codepoint(s, 1, -1)", &[Fails, Memory]),
-    ("straightline_concat", "local s, a = ('x'):rep(1e5), '' STRAIGHT", &[Time, Memory, Returns]),
+    ("straightline_concat", "local s, a = ('x'):rep(1e5), '' CONCAT", &[Time, Memory, Returns]),
+    ("straightline_sub", "local s, a = ('x'):rep(1e6), '' SUB", &[Time, Memory]),
+    ("straightline_cmp", "local s, t, a = ('x'):rep(1e6) .. 'a', ('x'):rep(1e6) .. 'b' COMPARE", &[Time, Returns]),
 ];
 
 const SIZES: &[Attack] = &[
@@ -226,6 +234,19 @@ const DEPTHS: &[Attack] = &[
 const ESCAPES: &[Attack] = &[
     ("coroutine_loop", "coroutine.wrap(function() while true do end end)()", &[Fails]),
     ("coroutine_swallow", "local c = coroutine.create(error) while true do coroutine.resume(c) end", &[Fails]),
+    ("coroutines_growth", "local t = {} while true do t[#t + 1] = coroutine.create(error) end", &[Fails]),
+    (
+        "coroutine_big_stacks",
+        "local function deep(n) if n == 0 then coroutine.yield() end return 1 + deep(n - 1) end \
+         while true do coroutine.wrap(deep)(1e4) end",
+        &[Fails],
+    ),
+    ("coroutine_pcall_mix", "while true do coroutine.wrap(function() pcall(coroutine.yield) end)() end", &[Fails]),
+    (
+        "coro_nest_concat",
+        "local s = ('x'):rep(1e6) local function f(n) coroutine.wrap(function() f(n + 1) end)() local a = s .. n end f(0)",
+        &[Fails],
+    ),
     ("yield_forever", "while true do coroutine.yield() end", &[Fails]),
     ("deep_coroutines", "local function f() coroutine.wrap(f)() end f()", &[Fails]),
     ("loadstring", "loadstring('return 1')()", &[Fails]),
@@ -253,10 +274,13 @@ const ESCAPES: &[Attack] = &[
 #[track_caller]
 fn withstand(attacks: &[Attack]) {
     for (name, attack, ends) in attacks {
-        let attack = attack.replace("STRAIGHT", &"a = s .. 1\n".repeat(500));
+        let attack = attack.replace("CONCAT", &"a = s .. 1\n".repeat(500));
+        let attack = attack.replace("SUB", &"a = s:sub(2)\n".repeat(5_000));
+        let attack = attack.replace("COMPARE", &"a = s < t\n".repeat(6_000));
         let ran = run(&attack);
         let end = end(&ran);
         assert!(ends.contains(&end), "{name}: expected {ends:?}, got {end:?}: {:?}", short(&ran.step));
+        println!("{name}: {end:?} after {} ms", ran.cpu.as_millis());
         assert!(ran.cpu < CPU_MAX, "{name} took {:?}", ran.cpu);
     }
 }

@@ -74,6 +74,13 @@ pub(super) fn limit_resources(memory_bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets whoever serves go first where processors are few: a script that loops takes what is left.
+pub(super) fn give_way() {
+    const NICENESS: i32 = 10;
+    // Who may not even be nicer runs as before.
+    let _ = rustix::process::nice(NICENESS);
+}
+
 /// Takes every right to files, TCP and foreign processes from this thread and those it starts.
 #[cfg(target_os = "linux")]
 pub(super) fn forbid_files() -> Held {

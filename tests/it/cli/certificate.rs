@@ -146,6 +146,24 @@ async fn explain_shows_a_function_as_it_is_declared_run_and_bounded() {
     assert_eq!(printed["diagnostics"][0]["place"]["line"], 5);
     assert!(explain("byTitle", &[]).ok().contains("error[unbounded_sort]"));
 
+    // A handler has no statement before it runs.
+    bundle(
+        folder.path(),
+        SCHEMA,
+        r#"return { late = query({
+  args = { days = v.integer() },
+  handler = function(ctx, args) return ctx.db.count("tasks") end,
+}) }"#,
+    );
+    let text = explain("late", &[]).ok();
+    assert!(text.contains("a query written in Luau, run in one transaction that sees one state"), "{text}");
+    assert!(text.contains("ctx.db.aggregate") && !text.contains("ctx.db.insert"), "{text}");
+    let printed: Value = serde_json::from_str(&explain("late", &["--json"]).ok()).unwrap();
+    assert_eq!(printed["place"]["line"], 1);
+    assert_eq!(printed["definition"]["kind"], "query");
+    assert!(explain("lat", &[]).stderr.contains("did you mean `late`?"));
+    bundle(folder.path(), SCHEMA, functions);
+
     let done = explain("son", &[]);
     assert_eq!((done.code, done.stderr.contains("did you mean `soon`?")), (Some(2), true), "{done:?}");
 }

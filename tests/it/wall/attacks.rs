@@ -53,6 +53,7 @@ const ATTACKS: &[(&str, End)] = &[
     ("SELECT cursor_key FROM rowgate.settings", Denied),
     ("SELECT answer FROM rowgate.kept_answers", Denied),
     ("DELETE FROM rowgate.kept_answers", Denied),
+    ("SELECT message FROM rowgate.handler_lines", Denied),
     ("INSERT INTO rowgate.kept_answers VALUES (sha256('k'), sha256('p'), 'x', 'infinity')", Denied),
     ("INSERT INTO rowgate.admin_keys (id, hash, name) VALUES (gen_random_uuid(), 'x', 'x')", Denied),
     ("UPDATE rowgate.extensions SET database_role = NULL", Denied),

@@ -16,6 +16,8 @@ use full_moon::ast::{
 use full_moon::tokenizer::{Symbol, Token, TokenReference, TokenType};
 use full_moon::visitors::Visitor;
 
+use crate::deploy::notation::luau::context::{self, Missing};
+
 /// Operators of one function's body, or of a file outside functions. Each may take milliseconds on
 /// a long text, and the machine can be stopped only at calls and loops.
 pub(super) const OPERATORS_MAX: usize = 500;
@@ -52,6 +54,8 @@ pub(super) struct Layout {
     pub(super) inexact: Vec<(String, Position)>,
     /// Lines of function bodies, or 1 for the file itself, with more than [`OPERATORS_MAX`].
     pub(super) crowded: Vec<u32>,
+    /// Members of `ctx` that handlers name and have not.
+    pub(super) missing: Vec<Missing>,
 }
 
 /// A table's `{ … }`; they stand in the order of their lines.
@@ -74,6 +78,7 @@ impl Layout {
         survey.close();
         let mut layout = survey.layout;
         layout.read_assigned(&ast);
+        layout.missing = context::missing(&ast);
         layout
     }
 

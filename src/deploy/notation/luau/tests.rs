@@ -38,3 +38,12 @@ fn each_builder_is_there_when_a_handler_runs() {
         assert!(BUILDERS.contains(&name), "`{name}` is nil where handlers run");
     }
 }
+
+/// An editor knows every builder by the file of types.
+#[test]
+fn each_builder_has_a_type_for_editors() {
+    let types = include_str!("../../../../types/rowgate.d.luau");
+    for name in builders::SERVED.into_iter().filter(|name| !name.contains('.')) {
+        assert!(types.contains(&format!("declare function {name}(")), "`{name}` has no type");
+    }
+}
