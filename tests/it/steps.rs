@@ -275,7 +275,7 @@ async fn transactions_in_each_others_way_are_run_again() {
     let gateway = &gateway;
     let (a, b) = (&item(gateway, "a", 0).await, &item(gateway, "b", 0).await);
     let swap = |n: usize| {
-        let (first, second) = if n % 2 == 0 { (a, b) } else { (b, a) };
+        let (first, second) = if n.is_multiple_of(2) { (a, b) } else { (b, a) };
         gateway.call("swap", json!({ "first": first, "second": second }))
     };
     for round in 1..=4 {

@@ -293,7 +293,12 @@ fn transactions_follow_the_json_schema() {
 /// A condition that is broken leaves nothing behind that is broken in another way.
 #[test]
 fn conditions_by_column_that_are_all_broken_are_left_out() {
-    for when in [json!({ "poll": 5 }), json!([{ "poll": { "column": 1 } }]), json!([{ "poll": null, "other": [] }]), json!([{}])] {
+    for when in [
+        json!({ "poll": 5 }),
+        json!([{ "poll": { "column": 1 } }]),
+        json!([{ "poll": null, "other": [] }]),
+        json!([{}]),
+    ] {
         let document = json!({
             "rowgate": 1,
             "extension": { "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "poll", "version": "1.0.0" },
