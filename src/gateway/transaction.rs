@@ -80,7 +80,9 @@ impl Gateway {
         loop {
             let mut open = attempts.begin().await?;
             let mut json = Vec::new();
-            let result = ready.all(&mut open, call.identity, usize::MAX, &mut json).await;
+            // Nothing is committed yet, so an answer that no one could hold still undoes what it is of.
+            let bytes_max = self.config.http.answer_bytes_max;
+            let result = ready.all(&mut open, call.identity, bytes_max, &mut json).await;
             let result = result.map(|()| Text { json, version: None });
             if let ControlFlow::Break(result) = attempts.end(open, result).await {
                 return result;

@@ -82,6 +82,7 @@ fn check_prints_the_definition_that_is_read_again() {
       editRule    patchRow       rules  editor
       getRule     getRow         rules  viewer
       getRules    queryRows      rules  anonymous
+      launch      transaction    rules  editor
       removeRule  deleteRow      rules  editor
       reveal      patchRow       rules  editor
       tally       aggregateRows  votes  anonymous

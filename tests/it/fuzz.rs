@@ -20,10 +20,11 @@ use rowgate::db::parameter::Parameter;
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::error::Failure;
 use rowgate::plan::Plan;
+use rowgate::plan::argument::Given;
 use rowgate::plan::compile::compile;
 use rowgate::plan::cursor::{CursorKey, Origin, push_value};
 use rowgate::plan::page::Turn;
-use rowgate::plan::statement::Binding;
+use rowgate::plan::statement::{Binding, Statement};
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::ddl::ddl;
 use rowgate_schema_dsl::definition::Definition;
@@ -175,28 +176,38 @@ fn call_bodies() {
             None => None,
         };
         let side = turn.as_ref().map_or(rowgate::plan::page::Side::First, Turn::side);
-        let statement = plan.statement_of(&given, side).expect("no statement for these arguments");
-        assert_eq!(statement.bindings.len(), statement.types.len());
-        let mut bytes = BytesMut::new();
-        for (binding, wire_type) in statement.bindings.iter().zip(&statement.types) {
-            let parameter = match binding {
-                Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
-                Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
-                Binding::Literal(value) => Parameter::Typed(value),
-                Binding::Element { argument, element } => {
-                    given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
-                }
-                Binding::Pattern { argument, anchor } => match given.get(*argument) {
-                    Some(rowgate_schema_dsl::value::Typed::Text(text)) => Parameter::Pattern { text, anchor: *anchor },
-                    _ => Parameter::Null,
-                },
-                _ => Parameter::Uuid(Uuid::nil()),
-            };
-            parameter.to_sql(wire_type, &mut bytes).expect("what was taken cannot be bound");
+        if plan.steps.is_empty() {
+            bind(plan.statement_of(&given, side).expect("no statement for these arguments"), &given);
+        }
+        for step in &plan.steps {
+            let given = given.of_step(&step.takes, step.list, Uuid::now_v7);
+            bind(step.plan.statement_of(&given, side).expect("no statement for these arguments"), &given);
         }
         let given: String = given.values.iter().map(|value| if value.is_some() { '1' } else { '0' }).collect();
         format!("{} {given}", function.name)
     });
+}
+
+/// Writes every parameter of a statement, as it would be sent.
+fn bind(statement: &Statement, given: &Given) {
+    assert_eq!(statement.bindings.len(), statement.types.len());
+    let mut bytes = BytesMut::new();
+    for (binding, wire_type) in statement.bindings.iter().zip(&statement.types) {
+        let parameter = match binding {
+            Binding::Argument(place) => given.get(*place).map_or(Parameter::Null, Parameter::Typed),
+            Binding::ArgumentOr(place, default) => Parameter::Typed(given.get(*place).unwrap_or(default)),
+            Binding::Literal(value) => Parameter::Typed(value),
+            Binding::Element { argument, element } => {
+                given.get(*argument).map_or(Parameter::Null, |value| Parameter::Element(*element, value))
+            }
+            Binding::Pattern { argument, anchor } => match given.get(*argument) {
+                Some(rowgate_schema_dsl::value::Typed::Text(text)) => Parameter::Pattern { text, anchor: *anchor },
+                _ => Parameter::Null,
+            },
+            _ => Parameter::Uuid(Uuid::nil()),
+        };
+        parameter.to_sql(wire_type, &mut bytes).expect("what was taken cannot be bound");
+    }
 }
 
 #[test]

@@ -485,7 +485,7 @@ fn functions() {
     /functions/f: error[missing_member]: `unique` is missing; expected the unique rule by which the row is found
     /functions/f: error[missing_member]: `values` is missing; expected values by column
     "#);
-    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow` or `deleteRows`"#);
+    insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow`, `deleteRows` or `transaction`"#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "queryRows", "table": "rules", "limitt": 5, "rateLimit": true, "values": {}, "access": "edtior", "editorOnly": "yes",
     })), @"
@@ -508,7 +508,7 @@ fn functions() {
         "kind": "patchRow", "table": "rules", "values": { "a": { "inc": 1 }, "b": { "increment": { "now": true } } },
     })), @r#"
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
-    /functions/f/values/a: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/a: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `row`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
     /functions/f/values/b/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an object
     "#);
 }
@@ -543,8 +543,8 @@ fn operands() {
     /functions/f/values/h/now: error[wrong_type]: expected `true`, got the number `1`
     /functions/f/values/j/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an object
     /functions/f/values/k/increment: error[wrong_type]: expected a number or `{"arg": …}`, got an array
-    /functions/f/values/l: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
-    /functions/f/values/m: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/l: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `row`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
+    /functions/f/values/m: error[unknown_value]: an object as a value is one of `arg`, `identity`, `now`, `row`, `increment`, `append`, `remove` or `literal`; write an object that is the value itself as `{"literal": …}`
     /functions/f/values/n/arg2: error[unknown_option]: `arg2` is not an option of `literal`; leave it out
     "#);
 }

@@ -166,7 +166,8 @@ fn loops_end() {
 
 #[test]
 fn memory_is_bounded() {
-    withstand(SIZES, BUDGET.cpu_ms_max);
+    // More time than a deploy has: on a busy machine it is size that is to end them.
+    withstand(SIZES, 10 * BUDGET.cpu_ms_max);
     #[cfg(target_os = "linux")]
     {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
