@@ -20,6 +20,7 @@ return defineSchema({
     tags = v.array(v.string()):optional(),
     author = v.string():optional():private(),
   }):storage("instance"):index("by_score", { "score" }):unique("one_text", { "text" }),
+  few = defineTable({ text = v.string() }):rows(2),
 })
 "#;
 
@@ -67,6 +68,19 @@ functions.add = mutation({
     return row
   end,
 })
+
+functions.addFew = mutation({
+  args = { count = v.integer() },
+  handler = function(ctx, args)
+    for n = 1, args.count do
+      -- What the quota refuses ends the mutation, whatever is caught.
+      pcall(ctx.db.insert, "few", { text = tostring(n) })
+    end
+    return args.count
+  end,
+})
+
+functions.countFew = countRows("few")
 
 functions.raise = mutation({
   args = { id = v.id("notes") },
@@ -263,6 +277,17 @@ async fn what_the_database_refuses_ends_a_mutation_by_its_own_code() {
     assert_eq!((status, &conflict["code"]), (409, &json!("unique_conflict")));
     let (_, gone) = problem(&test, "raise", json!({ "id": uuid::Uuid::now_v7() })).await;
     assert_eq!(gone["reason"], "gone", "a row that is not there is null");
+}
+
+#[tokio::test]
+async fn a_spent_quota_ends_a_mutation_and_nothing_of_it_stays() {
+    let test = gateway().await;
+    let (status, spent) = problem(&test, "addFew", json!({ "count": 3 })).await;
+    assert_eq!((status, &spent["code"]), (507, &json!("quota_rows_exceeded")));
+    assert_eq!(answered(&test, "countFew", json!({})).await, json!(0));
+    answered(&test, "addFew", json!({ "count": 2 })).await;
+    let (status, _) = problem(&test, "addFew", json!({ "count": 1 })).await;
+    assert_eq!((status, answered(&test, "countFew", json!({})).await), (507, json!(2)));
 }
 
 #[tokio::test]

@@ -330,3 +330,34 @@ async fn a_transaction_is_one_call_of_a_batch_and_happens_once_for_a_key() {
     assert_eq!(gateway.call("clear", json!({ "stock": 1 })).await.ok()["lines"], json!([]));
     gateway.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spent_quota_undoes_every_step() {
+    let insert = |table: &str| json!({ "kind": "insertRow", "table": table, "values": { "text": { "arg": "text" } } });
+    let columns = json!({ "text": { "type": "string" } });
+    let mut definition = document(
+        json!({ "free": { "columns": columns }, "full": { "columns": columns, "rows": 2 } }),
+        json!({
+            "both": { "kind": "transaction", "steps": [step("one", insert("free")), step("two", insert("full"))] },
+            "countFree": { "kind": "countRows", "table": "free", "scan": "allowed" },
+            "countFull": { "kind": "countRows", "table": "full" },
+        }),
+    );
+    definition["extension"]["limits"] = json!({ "bytes": 4_000 });
+    let gateway = TestGateway::new(&definition).await;
+    let held = async || {
+        let counted = ["countFree", "countFull"].map(|function| gateway.call(function, json!({})));
+        join_all(counted).await.iter().map(Answer::ok).collect::<Vec<_>>()
+    };
+    let long = gateway.call("both", json!({ "text": "x".repeat(3_000) })).await;
+    assert_eq!(long.problem(), (507, "quota_bytes_exceeded".to_owned()), "{}", long.text);
+    assert_eq!(held().await, [json!(0), json!(0)]);
+    for _ in 0..2 {
+        gateway.call("both", json!({ "text": "x" })).await.ok();
+    }
+    let third = gateway.call("both", json!({ "text": "x" })).await;
+    assert_eq!(third.problem(), (507, "quota_rows_exceeded".to_owned()), "{}", third.text);
+    assert!(third.json()["detail"].as_str().unwrap().starts_with("step `two`: "), "{}", third.text);
+    assert_eq!(held().await, [json!(2), json!(2)]);
+    gateway.server.stop().await;
+}
