@@ -51,7 +51,11 @@ pub(super) fn banner(facts: &Facts) -> String {
         ("limits", limits.to_owned()),
         ("bundle", format!("{}, revision {}; an edit is served at once", facts.folder.display(), facts.revision)),
     ] {
-        text.push_str(&format!("  {} {value}\n", style.faint(&format!("{what:10}"))));
+        text.push_str(&fact(&style, what, &value));
+    }
+    if !facts.loaded.model.handlers.is_empty() {
+        let logs = format!("{} logs -f{}", own_name(), data_dir_option(facts.data_dir));
+        text.push_str(&fact(&style, "handlers", &format!("{logs} prints what they log, and why they fail")));
     }
     text.push_str(&format!("\n{}\n", style.strong("functions: name, kind, table, who may call")));
     text.push_str(&functions(facts.loaded));
@@ -65,6 +69,10 @@ pub(super) fn banner(facts: &Facts) -> String {
     }
     text.push_str(&format!("\n{}\n", style.faint("ctrl-c stops; rows stay for the next time")));
     text
+}
+
+fn fact(style: &Style, what: &str, value: &str) -> String {
+    format!("  {} {value}\n", style.faint(&format!("{what:10}")))
 }
 
 /// Where functions are called; a function's name follows.
@@ -90,11 +98,17 @@ fn call(data_dir: &Path, sample: &Sample) -> String {
         line.push_str(&format!(" {}", shell_quoted(&body)));
     }
     line.push_str(&format!(" --as {}", caller(sample).as_str()));
-    if data_dir != Path::new(DATA_DIR) {
-        line.push_str(&format!(" --data-dir {}", shell_word(&data_dir.display().to_string())));
-    }
+    line.push_str(&data_dir_option(data_dir));
     line.push('\n');
     line
+}
+
+/// What a command needs to find this gateway, unless that is where it looks anyway.
+fn data_dir_option(data_dir: &Path) -> String {
+    if data_dir == Path::new(DATA_DIR) {
+        return String::new();
+    }
+    format!(" --data-dir {}", shell_word(&data_dir.display().to_string()))
 }
 
 /// The least role that may call and is somebody, as `identity` may want.

@@ -63,6 +63,8 @@ async fn the_banner_of_a_bundle_of_handlers_has_lines_to_paste() {
     let (folder, database) = (folder(), TestDatabase::new().await);
     let bundle = bundle(folder.path(), SCHEMA, FUNCTIONS);
     let mut process = Running::start(&mut dev(&bundle, &folder.path().join("data"), Some(&database), []));
+    let logs = process.stdout.until("  handlers ");
+    assert!(logs.contains(" logs -f --data-dir ") && logs.contains("why they fail"), "{logs}");
     process.stdout.until("  shout  query");
     let lines = [process.stdout.until("curl "), process.stdout.until(" call ")];
     for line in lines {
