@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 use rowgate::config::Config;
 use rowgate::deploy::bundle::read_bundle;
@@ -10,6 +12,7 @@ use rowgate_schema_dsl::definition::Role;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::support::ROWGATE;
 use crate::support::gateway::{Answer, TestGateway, deploy};
 
 const SCHEMA: &str = r#"
@@ -513,14 +516,19 @@ async fn another_install_sees_nothing_of_it() {
 
 #[tokio::test]
 async fn a_killed_worker_gives_the_caller_a_problem_and_the_next_call_is_served() {
+    // A name of its own tells this gateway's worker from those of tests beside it in one process.
+    let folder = tempfile::tempdir().unwrap();
+    let executable = folder.path().join("rowgate");
+    std::os::unix::fs::symlink(ROWGATE, &executable).unwrap();
     let test = gateway_with(|config| {
         config.http.workers = 1;
         config.script.cpu_ms_max = 60_000;
         config.script.mutation_timeout_ms = 60_000;
+        config.script.executable = Some(executable.clone());
     })
     .await;
     answered(&test, "best", json!({})).await;
-    let pid = children().into_iter().next().expect("a worker process");
+    let pid = process_of(&executable).expect("a worker process");
     let looping = test.call("add", json!({ "text": "a", "fail": "loop" }));
     let killing = async {
         // Until the row is written, the call is not yet where it should be met.
@@ -542,14 +550,12 @@ async fn a_killed_worker_gives_the_caller_a_problem_and_the_next_call_is_served(
     answered(&test, "add", json!({ "text": "a" })).await;
 }
 
-/// The worker processes of this test's own process.
-fn children() -> Vec<i32> {
-    let is_worker = |pid: i32| {
+/// The process that was started as `executable`.
+fn process_of(executable: &Path) -> Option<i32> {
+    let is_it = |pid: &i32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        parent == Some(std::process::id()) && String::from_utf8_lossy(&line).contains("script-worker")
+        line.split(|byte| *byte == 0).next() == Some(executable.as_os_str().as_encoded_bytes())
     };
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|pid| is_worker(*pid)).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it)
 }
