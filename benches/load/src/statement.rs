@@ -298,7 +298,18 @@ mod tests {
     #[test]
     fn page_aggregate_upsert_and_expand() {
         let kinds = [Workload::Page, Workload::Aggregate, Workload::Upsert, Workload::Expand];
-        assert_snapshot!(kinds.map(script_of).concat(), @"");
+        assert_snapshot!(kinds.map(script_of).concat(), @r#"
+        \set category random(1000, 1999)
+        SELECT "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version" FROM "ext_1"."items" WHERE "scope_key" = :scope AND "category" = :category ORDER BY "score" DESC, "id" DESC LIMIT 21;
+        \set category random(1000, 1999)
+        SELECT "done", COUNT(*) AS "n", CAST(SUM("score") AS text) AS "score" FROM "ext_1"."items" WHERE "scope_key" = :scope AND "category" = :category GROUP BY "items"."done" ORDER BY "items"."done" ASC LIMIT 1000;
+        \set n :n + 1
+        \set i 100000000000000 + :n * 1000 + :client_id
+        \set name random(100000, 199999)
+        INSERT INTO "ext_1"."counters" ("scope_key", "id", "name", "hits") VALUES (:scope, ('019a0123-4567-7000-8' || :i::text)::uuid, :name, 1) ON CONFLICT ("scope_key", "name") DO UPDATE SET "hits" = "counters"."hits" + 1, "updated_at" = now(), "version" = "counters"."version" + 1 RETURNING "id", "name", "hits";
+        \set i random(100000000000, 100000019999)
+        SELECT "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version", ARRAY (SELECT ROW("notes"."id", "notes"."item", "notes"."text") FROM "ext_1"."notes" AS "notes" WHERE "notes"."scope_key" = :scope AND "notes"."item" = "_row"."id" ORDER BY "notes"."id" ASC LIMIT 5) AS "notes" FROM (SELECT "id", "category", "title", "score", "hits", "done", "seen_at", "created_at", "updated_at", "version" FROM "ext_1"."items" WHERE "scope_key" = :scope AND "id" = ('00000000-0000-7000-8000-' || :i::text)::uuid) AS "_row";
+        "#);
     }
 
     #[test]
