@@ -199,12 +199,7 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    let terms = Terms {
-        patience: Patience::default(),
-        scans: Scans::Uncertified,
-        roles: Roles::PerExtension,
-        scope_bytes_max: None,
-    };
+    let terms = Terms { scans: Scans::Uncertified, ..Terms::default() };
     apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,

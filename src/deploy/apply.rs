@@ -30,7 +30,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
-use crate::config::Roles;
+use crate::config::{BLOCKING_ROWS_MAX, Roles};
 use crate::db::sqlstate;
 use crate::db::wall::{Wall, WallError};
 use crate::deploy::apply::steps::{Runner, SETTINGS, Wait};
@@ -52,8 +52,19 @@ pub struct Terms {
     pub blocking_rows_max: u64,
 }
 
-/// Rows that Postgres reads, and puts into an index, faster than anybody notices.
-pub const BLOCKING_ROWS_MAX: u64 = 10_000;
+impl Default for Terms {
+    /// Everything must be certified, and nothing is lost.
+    fn default() -> Self {
+        Terms {
+            patience: Patience::default(),
+            scans: Scans::Only(BTreeSet::new()),
+            roles: Roles::default(),
+            scope_bytes_max: None,
+            allowed: BTreeSet::new(),
+            blocking_rows_max: BLOCKING_ROWS_MAX,
+        }
+    }
+}
 
 /// Which functions may read or sort without bound.
 #[derive(Debug, Clone, PartialEq, Eq)]

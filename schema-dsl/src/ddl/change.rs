@@ -38,8 +38,7 @@ pub fn plan(before: Option<&Aligned>, after: &Model, changes: &[Change<'_>], ter
     }
     writer.rename_identifiers();
     let Made { obstacles, prepare, guards, unbind, drops, names, builds, finish } = writer.made;
-    let Names { tables, tables_again, columns, columns_again, identifiers } = names;
-    let names = [tables, tables_again, columns, columns_again, identifiers].concat();
+    let names = [names.tables, names.columns, names.identifiers].concat();
     DdlPlan { obstacles, steps: [prepare, guards, unbind, drops, names, builds, finish].concat() }
 }
 
@@ -61,9 +60,7 @@ pub(super) struct Made {
 #[derive(Default)]
 pub(super) struct Names {
     tables: Vec<Step>,
-    tables_again: Vec<Step>,
     pub columns: Vec<Step>,
-    columns_again: Vec<Step>,
     pub identifiers: Vec<Step>,
 }
 
@@ -259,7 +256,7 @@ impl Writer<'_> {
         let mut now = aligned.as_deployed(table);
         for column in table.columns.iter().filter(|column| self.is_converted_online(table, column)) {
             let deployed = aligned.deployed_column(&table.name, &column.name).clone();
-            let Ok(next) = Name::new(&Self::next_column(column)) else { continue };
+            let next = Name::of_the_gateway(Self::next_column(column));
             let in_indexes = now.indexes.iter_mut().flat_map(|index| &mut index.columns);
             let columns = now.columns.iter_mut().map(|column| &mut column.name);
             for name in columns.chain(in_indexes).filter(|name| **name == deployed) {
@@ -297,48 +294,23 @@ impl Writer<'_> {
     }
 
     fn rename(&mut self, change: &Change<'_>, rename: &Rename) {
-        let Some(aligned) = self.before else { return };
-        // Two that exchange their names meet on the way.
-        let all = aligned.renames.iter();
-        let sql = match rename {
+        let (table, sql) = match rename {
             Rename::Table { from, to } => {
-                let meets = all.clone().any(|other| matches!(other, Rename::Table { from, .. } if from == to));
-                let rename = |from: &str, to: &str| raw::alter_table(self.schema, from, &format!("RENAME TO {}", raw::quoted(to)));
-                by_way(meets, from.as_str(), to.as_str(), rename)
+                (to, raw::alter_table(self.schema, from.as_str(), &format!("RENAME TO {}", raw::quoted(to.as_str()))))
             }
             Rename::Column { table, from, to } => {
-                let converted = self.after.table(table.as_str()).is_some_and(|of| {
-                    of.column(to.as_str()).is_some_and(|column| self.is_converted_online(of, column))
-                });
-                if converted {
-                    return;
-                }
-                let meets = all.clone().any(
-                    |other| matches!(other, Rename::Column { table: of, from, .. } if of == table && from == to),
-                );
-                let rename = |from: &str, to: &str| {
-                    let what = format!("RENAME COLUMN {} TO {}", raw::quoted(from), raw::quoted(to));
-                    raw::alter_table(self.schema, table.as_str(), &what)
-                };
-                by_way(meets, from.as_str(), to.as_str(), rename)
+                let what = format!("RENAME COLUMN {} TO {}", raw::quoted(from.as_str()), raw::quoted(to.as_str()));
+                (table, raw::alter_table(self.schema, table.as_str(), &what))
             }
             // With the other identifiers.
             Rename::Index { .. } => return,
         };
-        let table = match rename {
-            Rename::Table { to, .. } => to,
-            Rename::Column { table, .. } | Rename::Index { table, .. } => table,
-        };
         let table = self.after.table(table.as_str());
-        let step = |sql| self.of(change, Phase::Swap, table, vec![sql]).locks(Lock::AccessExclusive, Cost::Constant);
-        let (first, second) = (step(sql.0), sql.1.map(step));
-        let names = &mut self.made.names;
-        let (at_first, at_second) = match rename {
-            Rename::Table { .. } => (&mut names.tables, &mut names.tables_again),
-            Rename::Column { .. } | Rename::Index { .. } => (&mut names.columns, &mut names.columns_again),
-        };
-        at_first.push(first);
-        at_second.extend(second);
+        let step = self.of(change, Phase::Swap, table, vec![sql]).locks(Lock::AccessExclusive, Cost::Constant);
+        match rename {
+            Rename::Table { .. } => self.made.names.tables.push(step),
+            Rename::Column { .. } | Rename::Index { .. } => self.made.names.columns.push(step),
+        }
     }
 
     /// What is named after a table, a column or an index that has another name now.
@@ -642,15 +614,6 @@ impl Step {
         // Nothing that is being made has callers.
         if self.table.is_some() { Step { lock, cost, ..self } } else { self }
     }
-}
-
-/// The rename, by another name where `meets`; the second half then.
-fn by_way(meets: bool, from: &str, to: &str, rename: impl Fn(&str, &str) -> String) -> (String, Option<String>) {
-    if !meets {
-        return (rename(from, to), None);
-    }
-    let way = crate::name::identifier(&["_was", from]);
-    (rename(from, &way), Some(rename(&way, to)))
 }
 
 /// What a change makes or takes, such as ``column `text` of table `rules` ``.

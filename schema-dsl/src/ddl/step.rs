@@ -151,6 +151,16 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Whether its statement is run for a batch of rows at a time.
+    pub fn is_in_batches(&self) -> bool {
+        match self {
+            Work::Backfill { .. } => true,
+            Work::Statements(_) | Work::Concurrently { .. } | Work::Guard { .. } => false,
+        }
+    }
+}
+
 impl Phase {
     pub const fn as_str(self) -> &'static str {
         match self {
