@@ -32,6 +32,15 @@ pub async fn find(client: &impl GenericClient, obstacle: &Obstacle) -> Result<Op
     Ok(Some(complaint.with_hint(obstacle.hint.as_str())))
 }
 
+/// What to name so that all of `complaints` are let pass; none where one of them cannot be.
+pub fn allowances(complaints: &[Diagnostic]) -> Option<Vec<String>> {
+    let named = |complaint: &Diagnostic| {
+        let (_, from) = complaint.hint.as_deref()?.split_once("`--allow ")?;
+        from.split_once('`').map(|(name, _)| name.to_owned())
+    };
+    complaints.iter().map(named).collect()
+}
+
 /// How many rows each of `tables` has: exactly up to `exact_max`, a guess beyond.
 pub async fn rows(
     client: &impl GenericClient,
