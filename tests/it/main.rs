@@ -22,6 +22,7 @@ mod fuzz;
 mod handlers;
 mod hostile;
 mod http;
+mod lifecycle;
 mod limits;
 mod once;
 mod owned;
