@@ -14,6 +14,7 @@ mod cli;
 mod ctx;
 mod ddl;
 mod docs;
+mod drift;
 mod embedded;
 mod evaluate;
 mod faults;
