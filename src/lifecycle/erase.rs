@@ -21,8 +21,6 @@ use crate::record::receipts::{self, Receipt};
 use crate::record::{self, installs};
 use crate::registry::recall;
 
-/// Any number, the same in every gateway.
-const LOCK_KEY: i64 = 0x726f_7767_6174_6502;
 /// After so long no gateway serves an install that it has not heard is gone: they read the registry
 /// again once a minute, and no call takes as long as another.
 const SETTLE_S: i32 = 120;
@@ -96,9 +94,7 @@ pub async fn round(pool: &Pool, is_stopping: impl Fn() -> bool) -> Result<usize,
 async fn turn(client: &mut Client, work: &mut Option<Work>, failed: &[Uuid]) -> Result<Turn, EraseError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(SETTINGS).await?;
-    let is_ours: bool =
-        transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK_KEY]).await?.try_get(0)?;
-    if !is_ours {
+    if !receipts::try_lock(&transaction).await? {
         return Ok(Turn::Nothing);
     }
     let turn = match work {

@@ -35,21 +35,24 @@ pub struct Receipt {
     pub shared: Vec<String>,
 }
 
-const COLUMNS: &str = "id, kind, extension_id, extension_name, install_id, account_id, overlay_id, asked_by, asked_at, \
-                       began_at, finished_at, rows, own, shared";
-
 /// The latest receipts first, [`LISTED_MAX`] at most, of an install or an extension where one is named.
 pub async fn list(
     client: &impl GenericClient,
     install_id: Option<Uuid>,
     extension_id: Option<Uuid>,
 ) -> Result<Vec<Receipt>, Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM rowgate.receipts
+    let sql = "SELECT * FROM rowgate.receipts
           WHERE ($1::uuid IS NULL OR install_id = $1) AND ($2::uuid IS NULL OR extension_id = $2)
-          ORDER BY began_at DESC, id DESC LIMIT $3"
-    );
-    client.query(&sql, &[&install_id, &extension_id, &LISTED_MAX]).await?.iter().map(receipt).collect()
+          ORDER BY began_at DESC, id DESC LIMIT $3";
+    client.query(sql, &[&install_id, &extension_id, &LISTED_MAX]).await?.iter().map(receipt).collect()
+}
+
+/// Any number, the same in every gateway.
+const LOCK_KEY: i64 = 0x726f_7767_6174_6502;
+
+/// Whether no other gateway is erasing; then none will until the transaction ends.
+pub async fn try_lock(client: &impl GenericClient) -> Result<bool, Error> {
+    client.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK_KEY]).await?.try_get(0)
 }
 
 /// Begins to erase an install whose time has come, or goes on where that was begun; none where it is not
@@ -60,21 +63,18 @@ pub async fn begin(client: &impl GenericClient, install_id: Uuid) -> Result<Opti
     if client.query_opt(mark, &[&install_id]).await?.is_none() {
         return Ok(None);
     }
-    let begun = format!(
-        "SELECT {COLUMNS} FROM rowgate.receipts WHERE install_id = $1 AND kind = 'install' AND finished_at IS NULL"
-    );
-    if let Some(row) = client.query_opt(&begun, &[&install_id]).await? {
+    let begun = "SELECT * FROM rowgate.receipts WHERE install_id = $1 AND kind = 'install' AND finished_at IS NULL";
+    if let Some(row) = client.query_opt(begun, &[&install_id]).await? {
         return receipt(&row).map(Some);
     }
-    let new = format!(
+    let new =
         "INSERT INTO rowgate.receipts (id, kind, extension_id, extension_name, install_id, account_id, overlay_id,
                                        asked_by, asked_at)
          SELECT $2, 'install', e.id, e.name, i.id, i.account_id, i.overlay_id, coalesce(i.uninstalled_by, ''),
                 i.uninstalled_at
            FROM rowgate.installs i JOIN rowgate.extensions e ON e.id = i.extension_id WHERE i.id = $1
-         RETURNING {COLUMNS}"
-    );
-    client.query_opt(&new, &[&install_id, &Uuid::now_v7()]).await?.as_ref().map(receipt).transpose()
+         RETURNING *";
+    client.query_opt(new, &[&install_id, &Uuid::now_v7()]).await?.as_ref().map(receipt).transpose()
 }
 
 /// Counts rows that went, by table.
@@ -146,13 +146,11 @@ pub async fn finish(client: &impl GenericClient, id: Uuid, install_id: Uuid, set
 /// A receipt of an install that is whole, and that no gateway could have written for since so many seconds;
 /// none of the installs `but`.
 pub async fn unsettled(client: &impl GenericClient, settle_s: i32, but: &[Uuid]) -> Result<Option<Receipt>, Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM rowgate.receipts
+    let sql = "SELECT * FROM rowgate.receipts
           WHERE settled_at IS NULL AND kind = 'install' AND finished_at < now() - make_interval(secs => $1)
             AND install_id <> ALL ($2)
-          ORDER BY began_at LIMIT 1"
-    );
-    client.query_opt(&sql, &[&f64::from(settle_s), &but]).await?.as_ref().map(receipt).transpose()
+          ORDER BY began_at LIMIT 1";
+    client.query_opt(sql, &[&f64::from(settle_s), &but]).await?.as_ref().map(receipt).transpose()
 }
 
 pub async fn settle(client: &impl GenericClient, id: Uuid) -> Result<(), Error> {
@@ -167,29 +165,28 @@ pub async fn insert_of_extension(
     by: &str,
     own: &BTreeMap<String, i64>,
 ) -> Result<Receipt, Error> {
-    let sql = format!(
+    let sql =
         "INSERT INTO rowgate.receipts (id, kind, extension_id, extension_name, asked_by, finished_at, settled_at, own)
-         VALUES ($1, 'extension', $2, $3, $4, now(), now(), $5) RETURNING {COLUMNS}"
-    );
-    receipt(&client.query_one(&sql, &[&Uuid::now_v7(), &extension_id, &name, &by, &Json(own)]).await?)
+         VALUES ($1, 'extension', $2, $3, $4, now(), now(), $5) RETURNING *";
+    receipt(&client.query_one(sql, &[&Uuid::now_v7(), &extension_id, &name, &by, &Json(own)]).await?)
 }
 
 fn receipt(row: &Row) -> Result<Receipt, Error> {
-    let (Json(rows), Json(own)) = (row.try_get(11)?, row.try_get(12)?);
+    let (Json(rows), Json(own)) = (row.try_get("rows")?, row.try_get("own")?);
     Ok(Receipt {
-        id: row.try_get(0)?,
-        kind: row.try_get(1)?,
-        extension_id: row.try_get(2)?,
-        extension_name: row.try_get(3)?,
-        install_id: row.try_get(4)?,
-        account_id: row.try_get(5)?,
-        overlay_id: row.try_get(6)?,
-        asked_by: row.try_get(7)?,
-        asked_at: row.try_get(8)?,
-        began_at: row.try_get(9)?,
-        finished_at: row.try_get(10)?,
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        extension_id: row.try_get("extension_id")?,
+        extension_name: row.try_get("extension_name")?,
+        install_id: row.try_get("install_id")?,
+        account_id: row.try_get("account_id")?,
+        overlay_id: row.try_get("overlay_id")?,
+        asked_by: row.try_get("asked_by")?,
+        asked_at: row.try_get("asked_at")?,
+        began_at: row.try_get("began_at")?,
+        finished_at: row.try_get("finished_at")?,
         rows,
         own,
-        shared: row.try_get(13)?,
+        shared: row.try_get("shared")?,
     })
 }
