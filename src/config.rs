@@ -28,6 +28,7 @@ pub struct Config {
     pub admin: Admin,
     pub database: Database,
     pub deploy: Deploy,
+    pub installs: Installs,
     pub auth: Auth,
     pub limits: Limits,
     pub script: Script,
@@ -154,6 +155,20 @@ pub struct Deploy {
 impl Default for Deploy {
     fn default() -> Self {
         Deploy { scope_bytes_max: None, blocking_rows_max: BLOCKING_ROWS_MAX }
+    }
+}
+
+/// What becomes of installs that were uninstalled.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Installs {
+    /// How long their rows are kept, so that they can come back; 0 erases them at once.
+    pub uninstalled_kept_days: u16,
+}
+
+impl Default for Installs {
+    fn default() -> Self {
+        Installs { uninstalled_kept_days: 30 }
     }
 }
 

@@ -183,7 +183,8 @@ fn column(choices: &mut Choices<'_>, targets: &[&str]) -> Column {
         literal.filter(|_| choices.flag()).map(DefaultValue::Literal)
     };
     let private = choices.below(5) == 4;
-    let mut column = Column { validator: Validator { column_type, optional, default }, private, unique: false, renamed_from: None };
+    let mut column =
+        Column { validator: Validator { column_type, optional, default }, private, unique: false, renamed_from: None };
     column.unique = is_key(&column) && choices.below(5) == 4;
     column
 }

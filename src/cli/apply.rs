@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use rowgate_schema_dsl::ddl::step::{Phase, Step};
 
-use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::allow::Allow;
+use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::certificate::failed;
 use crate::cli::output::{self, Style, counted};
 use crate::cli::state::DATA_DIR;

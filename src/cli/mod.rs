@@ -5,6 +5,7 @@
 //! something to do. Results go to standard output,
 //! everything said about them to standard error. Each command is a file; nothing else uses these.
 
+mod admin;
 mod admin_key;
 mod allow;
 mod apply;
@@ -15,7 +16,9 @@ mod check;
 mod database;
 mod dev;
 mod explain;
+mod extensions;
 mod init;
+mod installs;
 mod logs;
 mod output;
 mod plan;
@@ -71,6 +74,8 @@ enum Command {
     Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
+    Installs(installs::Installs),
+    Extensions(extensions::Extensions),
     Secrets(values::Secrets),
     Config(values::Configuration),
     Schema(schema::Schema),
@@ -130,6 +135,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Installs(options) => installs::run(options).await,
+        Command::Extensions(options) => extensions::run(options).await,
         Command::Secrets(options) => values::secrets(options).await,
         Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),

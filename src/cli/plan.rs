@@ -57,8 +57,7 @@ async fn perform(options: &Plan) -> Result<(), Failed> {
         Failed::Said
     })?;
     let mut client = database::open_here(&config.database, &options.data_dir).await?;
-    let mut planned =
-        plan(&mut client, &loaded.definition, &loaded.model, recall, &terms).await.map_err(failed)?;
+    let mut planned = plan(&mut client, &loaded.definition, &loaded.model, recall, &terms).await.map_err(failed)?;
     loaded.source_map.place(&mut planned.against);
     if options.json {
         output::result(&serde_json::to_string_pretty(&planned).unwrap_or_default())?;
@@ -161,8 +160,7 @@ fn seconds(seconds: f64) -> String {
 
 fn functions(functions: &Functions) -> String {
     let mut text = String::new();
-    for (what, names) in
-        [("adds", &functions.added), ("removes", &functions.removed), ("changes", &functions.changed)]
+    for (what, names) in [("adds", &functions.added), ("removes", &functions.removed), ("changes", &functions.changed)]
     {
         if !names.is_empty() {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();

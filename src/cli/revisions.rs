@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rowgate_schema_dsl::read::read;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ pub(super) async fn run(options: &Revisions) -> Result<(), Failed> {
                     "revision": revision.revision,
                     "is_current": revision.revision == extension.revision,
                     "created_at": time(revision),
-                    "version": revision.definition["extension"]["version"],
+                    "version": version(revision),
                     "statements": revision.statements,
                 })
             })
@@ -95,7 +95,7 @@ pub(super) async fn run(options: &Revisions) -> Result<(), Failed> {
             "{}  {}  version {}, {}{}\n",
             if is_current { style.good(&number) } else { number },
             time(revision),
-            revision.definition["extension"]["version"].as_str().unwrap_or_default(),
+            version(revision),
             counted(revision.statements.len(), "statement"),
             if is_current { ", current" } else { "" },
         ));
@@ -157,6 +157,11 @@ async fn deployed(client: &Client, named: &str) -> Result<record::Extension, Fai
     };
     let extension = record::extension(client, id).await?;
     extension.ok_or_else(|| Failed::Because(format!("nothing is deployed of the extension {id}")))
+}
+
+/// The version that its author gave it.
+fn version(revision: &record::Revision) -> &str {
+    revision.definition.pointer("/extension/version").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// To the second.

@@ -31,12 +31,12 @@ use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
 use crate::config::{BLOCKING_ROWS_MAX, Roles};
-use crate::db::sqlstate;
 use crate::db::wall::{Wall, WallError};
+use crate::db::{catalog, sqlstate};
 use crate::deploy::apply::steps::{Runner, SETTINGS, Wait};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
-use crate::record::changes::{self, Pending};
 use crate::record;
+use crate::record::changes::{self, Pending};
 
 /// On what terms a deploy is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,11 +197,7 @@ struct Deploy<'a, R> {
 }
 
 impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
-    async fn run(
-        &self,
-        client: &mut Client,
-        watch: &mut (dyn FnMut(&Step) + Send),
-    ) -> Result<Applied, ApplyError> {
+    async fn run(&self, client: &mut Client, watch: &mut (dyn FnMut(&Step) + Send)) -> Result<Applied, ApplyError> {
         let id = self.definition.extension.id;
         let sha256 = record::definition_sha256(self.definition);
         let mut pending = changes::pending(&*client, id).await?;
@@ -407,7 +403,7 @@ pub(in crate::deploy) async fn look(
     if let Some(wall) = wall {
         wall.step_forward(&transaction).await?;
     }
-    let rows = obstacles::rows(&transaction, &model.postgres_schema, &tables, terms.blocking_rows_max).await?;
+    let rows = catalog::rows(&transaction, &model.postgres_schema, &tables, terms.blocking_rows_max).await?;
     let is_large = |rows: u64| rows > terms.blocking_rows_max;
     with.large = rows.iter().filter(|(_, rows)| is_large(**rows)).map(|(table, _)| table.clone()).collect();
     let plan = if with.large.is_empty() { at_once } else { plan(before, model, found, &with) };
@@ -467,12 +463,7 @@ fn lock_key(extension: Uuid) -> i64 {
 
 /// Runs `steps` as the tables' owner, and lets the extension's role work on what there is then.
 /// Answers whether anything but `steps` was missing.
-async fn build(
-    transaction: &Transaction<'_>,
-    wall: &Wall,
-    model: &Model,
-    steps: &[Step],
-) -> Result<bool, ApplyError> {
+async fn build(transaction: &Transaction<'_>, wall: &Wall, model: &Model, steps: &[Step]) -> Result<bool, ApplyError> {
     let owned = wall.own(transaction, &model.postgres_schema).await?;
     wall.step_forward(transaction).await?;
     run(transaction, steps).await?;

@@ -138,8 +138,7 @@ pub async fn plan(
         }
         None => None,
     };
-    let Seen { plan, against, rows } =
-        look(client, wall.as_ref(), aligned.as_ref(), model, &found, terms).await?;
+    let Seen { plan, against, rows } = look(client, wall.as_ref(), aligned.as_ref(), model, &found, terms).await?;
     planned.against.extend(against);
     let resumed = pending.filter(|pending| pending.definition_sha256 == sha256 && !pending.swapped);
     let (steps, done) = match resumed {
@@ -170,9 +169,9 @@ fn planned_step(step: &Step, rows: &BTreeMap<String, u64>) -> PlannedStep {
 /// stop them, in one transaction.
 pub fn pause_s(planned: &Planned) -> f64 {
     let swap = planned.steps.iter().filter(|step| step.phase == Phase::Swap.as_str() && step.table.is_some());
-    let stops = |step: &&PlannedStep| [Lock::AccessExclusive, Lock::ShareRowExclusive, Lock::Share]
-        .iter()
-        .any(|lock| lock.as_str() == step.lock);
+    let stops = |step: &&PlannedStep| {
+        [Lock::AccessExclusive, Lock::ShareRowExclusive, Lock::Share].iter().any(|lock| lock.as_str() == step.lock)
+    };
     swap.filter(stops).map(|step| step.seconds).sum()
 }
 
@@ -187,7 +186,9 @@ fn functions(before: Option<&Value>, after: &Definition) -> Functions {
         let (old, new) = (of(before), of(Some(&after)));
         found.added.extend(new.keys().filter(|name| !old.contains_key(*name)).cloned());
         found.removed.extend(old.keys().filter(|name| !new.contains_key(*name)).cloned());
-        found.changed.extend(new.iter().filter(|(name, is)| old.get(*name).is_some_and(|was| was != *is)).map(|(name, _)| name.clone()));
+        found.changed.extend(
+            new.iter().filter(|(name, is)| old.get(*name).is_some_and(|was| was != *is)).map(|(name, _)| name.clone()),
+        );
     }
     found
 }

@@ -149,5 +149,13 @@ fn with_system_columns(authored: Vec<Column>, owned: bool) -> Option<Vec<Column>
 
 fn system_column(name: &str, column_type: ColumnType, default: Option<DefaultValue>) -> Option<Column> {
     let name = Name::new(name).ok()?;
-    Some(Column { name, renamed_from: None, column_type, optional: false, default, private: false, origin: Origin::System })
+    Some(Column {
+        name,
+        renamed_from: None,
+        column_type,
+        optional: false,
+        default,
+        private: false,
+        origin: Origin::System,
+    })
 }

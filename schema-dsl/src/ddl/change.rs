@@ -86,41 +86,22 @@ impl Writer<'_> {
                     self.drop_column(change, table, &owner.name);
                 }
             }
-            Change::DropIndex { table, before } => {
-                let Some(sql) = self.drop_index(table, before) else { return };
-                let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
-            Change::DropReference { table, before } => {
-                let Some(deployed) = self.deployed(&table.name) else { return };
-                let Some(column) = self.deployed_column(table, before) else { return };
-                let name = deployed.foreign_key_identifier(column);
-                let sql = raw::drop_constraint(self.schema, deployed.name.as_str(), &name);
-                let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
             Change::ChangeScope { table, .. } => self.empty(change, table),
-            Change::CreatePostgresSchema { name } => {
-                let step = self.of(change, Phase::Swap, None, vec![raw::create_schema(name)]);
-                self.made.builds.push(step);
-            }
-            Change::CreateTable { table } => {
-                let step = self.of(change, Phase::Swap, None, vec![super::create_table(self.schema, table)]);
-                self.made.builds.push(step);
-            }
+            Change::DropIndex { .. }
+            | Change::DropReference { .. }
+            | Change::DropOwnerIndex { .. }
+            | Change::DropReferenceIndex { .. } => self.unbind(change),
+            Change::CreatePostgresSchema { name } => self.builds(change, vec![raw::create_schema(name)]),
+            Change::CreateTable { table } => self.builds(change, vec![super::create_table(self.schema, table)]),
             Change::AddColumn { table, column } => self.add_column(change, table, column),
-            Change::ChangeColumnType { table, column, before } => {
-                if self.is_converted_online(table, column) {
-                    self.convert_online(change, table, column);
-                } else {
-                    self.convert(change, table, column, before);
-                }
+            Change::ChangeColumnType { table, column, .. } if self.is_converted_online(table, column) => {
+                self.convert_online(change, table, column);
             }
+            Change::ChangeColumnType { table, column, before } => self.convert(change, table, column, before),
             Change::ChangeOptional { table, column } => self.change_optional(change, table, column),
             Change::ChangeDefault { table, column } => {
                 let sql = self.set_default(table, column);
-                let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
-                self.made.builds.push(step.locks(Lock::AccessExclusive, Cost::Constant));
+                self.alters(change, table, sql);
             }
             Change::ChangeConstraint { table, column, before } => {
                 self.drop_check(change, table, before);
@@ -129,54 +110,31 @@ impl Writer<'_> {
             Change::AddOwner { table } => self.add_owner(change, table),
             Change::DropOwnerDefault { table } => {
                 let sql = raw::drop_default(self.schema, table.name.as_str(), OWNER_COLUMN);
-                let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
-                self.made.builds.push(step.locks(Lock::AccessExclusive, Cost::Constant));
+                self.alters(change, table, sql);
             }
             Change::AddOwnerIndex { table } => {
                 let owner = table.owner().map(|owner| owner.name.clone());
-                let identifier = table.owner_index_identifier();
-                self.add_index(change, table, &identifier, owner.as_slice(), |schema, now, identifier| {
-                    super::owner_index(schema, now, identifier)
-                });
+                let build = |schema: &str, now: &Table, name: &str| super::owner_index(schema, now, name);
+                self.add_index(change, table, &table.owner_index_identifier(), owner.as_slice(), build);
             }
             Change::AddReferenceIndex { table, column } => {
-                let identifier = table.reference_index_identifier(column);
-                let names = std::slice::from_ref(&column.name);
                 let place = table.columns.iter().position(|other| other.name == column.name);
-                self.add_index(change, table, &identifier, names, |schema, now, identifier| {
+                let build = |schema: &str, now: &Table, name: &str| {
                     let column = place.and_then(|place| now.columns.get(place)).unwrap_or(column);
-                    super::reference_index(schema, now, column, identifier)
-                });
+                    super::reference_index(schema, now, column, name)
+                };
+                let names = std::slice::from_ref(&column.name);
+                self.add_index(change, table, &table.reference_index_identifier(column), names, build);
             }
             Change::AddIndex { table, index } => {
                 self.add_declared(change, table, index, &table.index_identifier(index));
             }
             Change::ChangeIndex { table, index, before } => self.change_index(change, table, index, before),
-            Change::DropOwnerIndex { table } => {
-                let Some(name) = self.deployed(&table.name).map(Table::owner_index_identifier) else { return };
-                let step = self.of(change, Phase::Swap, Some(table), vec![raw::drop_index(self.schema, &name)]);
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
-            Change::DropReferenceIndex { table, column } => {
-                let Some(deployed) = self.deployed(&table.name) else { return };
-                let Some(column) = self.deployed_column(table, column) else { return };
-                let name = deployed.reference_index_identifier(column);
-                let step = self.of(change, Phase::Swap, Some(table), vec![raw::drop_index(self.schema, &name)]);
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
             Change::AddReference { table, column } => self.add_reference(change, table, column),
-            Change::CreateCounts { .. } => {
-                let step = self.of(change, Phase::Swap, None, quota::create_counts(self.schema));
-                self.made.builds.push(step);
-            }
-            Change::DropCounts { .. } => {
-                let step = self.of(change, Phase::Swap, None, quota::drop_counts(self.schema));
-                self.made.builds.push(step);
-            }
+            Change::CreateCounts { .. } => self.builds(change, quota::create_counts(self.schema)),
+            Change::DropCounts { .. } => self.builds(change, quota::drop_counts(self.schema)),
             Change::CountRows { table, rows_max, has_rows } => {
-                let sql = quota::count(self.schema, table, rows_max, has_rows);
-                let step = self.of(change, Phase::Swap, Some(table), sql);
-                self.made.builds.push(step.locks(Lock::ShareRowExclusive, Cost::Scan));
+                self.counts(change, table, quota::count(self.schema, table, rows_max, has_rows), Cost::Scan);
             }
             Change::ChangeQuota { table, rows_max } => {
                 let mut sql = vec![quota::limit(self.schema, table, rows_max)];
@@ -184,38 +142,74 @@ impl Writer<'_> {
                 if let Some(former) = former.filter(|former| table.name != former.as_str()) {
                     sql.extend(quota::rename(self.schema, table, &former));
                 }
-                let step = self.of(change, Phase::Swap, Some(table), sql);
-                self.made.builds.push(step.locks(Lock::ShareRowExclusive, Cost::Constant));
+                self.counts(change, table, sql, Cost::Constant);
             }
-            Change::ForgetCount { table } => {
-                let Some(deployed) = self.deployed(&table.name) else { return };
-                let step = self.of(change, Phase::Swap, Some(table), quota::forget(self.schema, deployed));
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
+            Change::ForgetCount { table } => self.forget(change, table, quota::forget),
             Change::CreateByteCounts { bytes_max } => {
                 let sql = vec![bytes::create_counts(self.schema), bytes::count_function(self.schema, bytes_max)];
-                let step = self.of(change, Phase::Swap, None, sql);
-                self.made.builds.push(step);
+                self.builds(change, sql);
             }
             Change::CountBytes { table, has_rows } => {
-                let sql = bytes::count(self.schema, table, has_rows);
-                let step = self.of(change, Phase::Swap, Some(table), sql);
-                self.made.builds.push(step.locks(Lock::ShareRowExclusive, Cost::Scan));
+                self.counts(change, table, bytes::count(self.schema, table, has_rows), Cost::Scan);
             }
             Change::ChangeByteQuota { bytes_max } => {
-                let step = self.of(change, Phase::Swap, None, vec![bytes::count_function(self.schema, bytes_max)]);
-                self.made.builds.push(step);
+                self.builds(change, vec![bytes::count_function(self.schema, bytes_max)]);
             }
-            Change::ForgetBytes { table } => {
-                let Some(deployed) = self.deployed(&table.name) else { return };
-                let step = self.of(change, Phase::Swap, Some(table), bytes::forget(self.schema, deployed));
-                self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
-            }
-            Change::DropByteCounts => {
-                let step = self.of(change, Phase::Swap, None, bytes::drop_counts(self.schema));
-                self.made.builds.push(step);
-            }
+            Change::ForgetBytes { table } => self.forget(change, table, bytes::forget),
+            Change::DropByteCounts => self.builds(change, bytes::drop_counts(self.schema)),
         }
+    }
+
+    /// What touches no table that is there.
+    fn builds(&mut self, change: &Change<'_>, sql: Vec<String>) {
+        let step = self.of(change, Phase::Swap, None, sql);
+        self.made.builds.push(step);
+    }
+
+    /// What Postgres notes down of a table in no time.
+    fn alters(&mut self, change: &Change<'_>, table: &Table, sql: String) {
+        let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
+        self.made.builds.push(step.locks(Lock::AccessExclusive, Cost::Constant));
+    }
+
+    /// What triggers count from here on.
+    fn counts(&mut self, change: &Change<'_>, table: &Table, sql: Vec<String>, cost: Cost) {
+        let step = self.of(change, Phase::Swap, Some(table), sql);
+        self.made.builds.push(step.locks(Lock::ShareRowExclusive, cost));
+    }
+
+    fn forget(&mut self, change: &Change<'_>, table: &Table, sql: impl Fn(&str, &Table) -> Vec<String>) {
+        let Some(deployed) = self.deployed(&table.name) else { return };
+        let step = self.of(change, Phase::Swap, Some(table), sql(self.schema, deployed));
+        self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
+    }
+
+    /// An index or a reference goes.
+    fn unbind(&mut self, change: &Change<'_>) {
+        let (table, sql) = match *change {
+            Change::DropIndex { table, before } => (table, self.drop_index(table, before)),
+            Change::DropReference { table, before } => {
+                let of = self.deployed(&table.name).zip(self.deployed_column(table, before));
+                let drop = |(deployed, column): (&Table, &Column)| {
+                    let name = deployed.foreign_key_identifier(column);
+                    raw::drop_constraint(self.schema, deployed.name.as_str(), &name)
+                };
+                (table, of.map(drop))
+            }
+            Change::DropOwnerIndex { table } => {
+                let name = self.deployed(&table.name).map(Table::owner_index_identifier);
+                (table, name.map(|name| raw::drop_index(self.schema, &name)))
+            }
+            Change::DropReferenceIndex { table, column } => {
+                let of = self.deployed(&table.name).zip(self.deployed_column(table, column));
+                let name = of.map(|(deployed, column)| deployed.reference_index_identifier(column));
+                (table, name.map(|name| raw::drop_index(self.schema, &name)))
+            }
+            _ => return,
+        };
+        let Some(sql) = sql else { return };
+        let step = self.of(change, Phase::Swap, Some(table), vec![sql]);
+        self.made.unbind.push(step.locks(Lock::AccessExclusive, Cost::Constant));
     }
 
     /// A step of `change`; of `table` where it costs time by its rows.
@@ -318,18 +312,24 @@ impl Writer<'_> {
         let Some(aligned) = self.before.filter(|aligned| !aligned.renames.is_empty()) else { return };
         let mut steps = Vec::new();
         for table in &self.after.tables {
-            let (Some(deployed), Some(before)) = (aligned.deployed(&table.name), aligned.before.table(table.name.as_str()))
+            let (Some(deployed), Some(before)) =
+                (aligned.deployed(&table.name), aligned.before.table(table.name.as_str()))
             else {
                 continue;
             };
             let mut indexes = vec![(deployed.primary_key_identifier(), before.primary_key_identifier())];
             let mut constraints = Vec::new();
             for (was, is) in deployed.columns.iter().zip(&before.columns) {
-                let Some(next) = table.column(is.name.as_str()).filter(|_| is.origin == Origin::Author) else { continue };
+                let Some(next) = table.column(is.name.as_str()).filter(|_| is.origin == Origin::Author) else {
+                    continue;
+                };
                 if self.is_converted_online(table, next) {
                     continue;
                 }
-                if constraint_text(is).is_some() && constraint_text(is) == constraint_text(next) && is.column_type.storage() == next.column_type.storage() {
+                if constraint_text(is).is_some()
+                    && constraint_text(is) == constraint_text(next)
+                    && is.column_type.storage() == next.column_type.storage()
+                {
                     constraints.push((deployed.check_identifier(was), before.check_identifier(is)));
                 }
                 if is.reference().is_some() && is.reference() == next.reference() {
@@ -373,8 +373,9 @@ impl Writer<'_> {
         let Some(deployed) = self.deployed(&before.name) else { return };
         let (schema, name) = (self.schema, deployed.name.as_str());
         let references = deployed.columns.iter().filter(|column| column.reference().is_some());
-        let mut unbind: Vec<String> =
-            references.map(|column| raw::drop_constraint(schema, name, &deployed.foreign_key_identifier(column))).collect();
+        let mut unbind: Vec<String> = references
+            .map(|column| raw::drop_constraint(schema, name, &deployed.foreign_key_identifier(column)))
+            .collect();
         if self.counts_bytes {
             unbind.push(bytes::discount(schema, deployed));
         }
@@ -416,7 +417,9 @@ impl Writer<'_> {
             .map(|deployed| raw::qualified(self.schema, deployed.name.as_str()))
             .collect();
         let Some((last, others)) = emptied.split_last() else { return };
-        if self.deployed(&table.name).map(|deployed| raw::qualified(self.schema, deployed.name.as_str())).as_ref() != Some(last) {
+        if self.deployed(&table.name).map(|deployed| raw::qualified(self.schema, deployed.name.as_str())).as_ref()
+            != Some(last)
+        {
             return;
         }
         let others: Vec<String> =
@@ -551,7 +554,11 @@ impl Writer<'_> {
             statements.push(bytes::count_column(self.schema, &now, OWNER_COLUMN));
             undo.push(bytes::discount_column(self.schema, &now, OWNER_COLUMN));
         }
-        undo.push(raw::alter_table(self.schema, now.name.as_str(), &format!("DROP COLUMN {}", raw::quoted(OWNER_COLUMN))));
+        undo.push(raw::alter_table(
+            self.schema,
+            now.name.as_str(),
+            &format!("DROP COLUMN {}", raw::quoted(OWNER_COLUMN)),
+        ));
         let cost = if self.counts_bytes { Cost::Scan } else { Cost::Constant };
         let phase = if early { Phase::Prepare } else { Phase::Swap };
         let step = self.of(change, phase, Some(table), statements).locks(Lock::AccessExclusive, cost);

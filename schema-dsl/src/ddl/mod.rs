@@ -27,7 +27,7 @@ use crate::column_type::{OnDelete, PostgresType};
 use crate::ddl::change::{Terms, plan};
 use crate::ddl::step::DdlPlan;
 use crate::diff::diff;
-use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
+use crate::model::{Column, DefaultValue, Index, Model, Origin, Table, postgres_schema};
 use crate::name::{OWNER_COLUMN, SCOPE_COLUMN};
 
 /// What builds `model` where nothing is deployed of it.
@@ -38,6 +38,11 @@ pub fn build(model: &Model) -> DdlPlan {
 /// The condition that every value of the column fulfils, as it is stored; none where the type says all.
 pub(crate) fn constraint_text(column: &Column) -> Option<String> {
     constraint::check(column).map(raw::expression)
+}
+
+/// What removes an extension's Postgres schema with all of its tables.
+pub fn drop_postgres_schema(extension: uuid::Uuid) -> String {
+    raw::drop_schema(&postgres_schema(extension))
 }
 
 fn create_table(schema: &str, table: &Table) -> String {

@@ -100,7 +100,13 @@ fn drop_table(writer: &Writer<'_>, change: &Change<'_>, before: &Table) -> Optio
         ),
         None => format!("declare it again, or delete them by `--allow {allow}`"),
     };
-    question(writer, change, &before.name, "true", Of { kind: ObstacleKind::DeletesData, message, hint, allow: Some(allow) })
+    question(
+        writer,
+        change,
+        &before.name,
+        "true",
+        Of { kind: ObstacleKind::DeletesData, message, hint, allow: Some(allow) },
+    )
 }
 
 fn drop_column(writer: &Writer<'_>, change: &Change<'_>, table: &Table, before: &Column) -> Option<Obstacle> {
@@ -149,8 +155,7 @@ fn convert(
     let fails = change.conversion()?.failure_of(&value);
     // What the new type's own limits refuse is told with it.
     let limits = limits_condition(writer, table, column);
-    let condition: Vec<String> =
-        fails.map(|fails| format!("({fails}) IS TRUE")).into_iter().chain(limits).collect();
+    let condition: Vec<String> = fails.map(|fails| format!("({fails}) IS TRUE")).into_iter().chain(limits).collect();
     if condition.is_empty() {
         return None;
     }
@@ -197,7 +202,8 @@ fn limits_condition(writer: &Writer<'_>, table: &Table, column: &Column) -> Opti
 fn refer(writer: &Writer<'_>, change: &Change<'_>, table: &Table, column: &Column) -> Option<Obstacle> {
     let value = next_value(writer, table, column)?;
     let (target, _) = column.reference()?;
-    let message = format!("rows of table `{}` have a value in `{}` that is no row of `{target}`", table.name, column.name);
+    let message =
+        format!("rows of table `{}` have a value in `{}` that is no row of `{target}`", table.name, column.name);
     let hint = "change those values first, or keep the column as it was".to_owned();
     let target = writer.after.table(target)?;
     // Of a table that is new there are no rows.

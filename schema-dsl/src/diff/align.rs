@@ -47,7 +47,8 @@ pub fn align(before: &Model, after: &Model) -> Aligned {
     let mut aligned = before.clone();
     let mut renames = Vec::new();
     let mut deployed = HashMap::new();
-    let former_tables: Vec<(Name, Name)> = after.tables.iter().filter_map(|table| former_table(before, after, table)).collect();
+    let former_tables: Vec<(Name, Name)> =
+        after.tables.iter().filter_map(|table| former_table(before, after, table)).collect();
     for (from, to) in &former_tables {
         renames.push(Rename::Table { from: from.clone(), to: to.clone() });
     }

@@ -39,17 +39,14 @@ impl Conversion {
         match (from.element, to.element) {
             (Int8, Numeric) => always("@::numeric"),
             (Int8, Text) => always("@::text"),
-            (Int8, Float8) => {
-                unless("@::double precision", "@ NOT BETWEEN -9007199254740992 AND 9007199254740992")
-            }
+            (Int8, Float8) => unless("@::double precision", "@ NOT BETWEEN -9007199254740992 AND 9007199254740992"),
             (Float8, Numeric) => always("@::text::numeric"),
             (Float8, Text) => always("@::text"),
             (Float8, Int8) => unless("@::bigint", "@ <> trunc(@) OR abs(@) > 9007199254740992"),
             (Numeric, Text) => always("@::text"),
-            (Numeric, Int8) => unless(
-                "@::bigint",
-                "@ <> trunc(@) OR @ NOT BETWEEN -9223372036854775808 AND 9223372036854775807",
-            ),
+            (Numeric, Int8) => {
+                unless("@::bigint", "@ <> trunc(@) OR @ NOT BETWEEN -9223372036854775808 AND 9223372036854775807")
+            }
             (Numeric, Float8) => unless(
                 "@::double precision",
                 "CASE WHEN abs(@) > 1e300 OR @ <> 0 AND abs(@) < 1e-300 THEN true \
@@ -64,18 +61,14 @@ impl Conversion {
             (Timestamptz, Text) => always("to_char(timezone('UTC', @), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"),
             (Uuid, Text) => always("@::text"),
             (Text, Int8) => unless("@::bigint", "@ !~ '^(0|-?[1-9][0-9]{0,17})$'"),
-            (Text, Numeric) => {
-                unless("@::numeric", "@ !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(@) > 1000")
-            }
+            (Text, Numeric) => unless("@::numeric", "@ !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(@) > 1000"),
             (Text, Float8) => unless(
                 "@::double precision",
                 "CASE WHEN @ !~ '^(0|-?(0|[1-9][0-9]{0,14})([.][0-9]{0,14}[1-9])?)$' THEN true \
                  ELSE @::double precision::text <> @ END",
             ),
             (Text, Bool) => unless("@::boolean", "@ NOT IN ('true', 'false')"),
-            (Text, Uuid) => {
-                unless("@::uuid", "@ !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'")
-            }
+            (Text, Uuid) => unless("@::uuid", "@ !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'"),
             (Text | Int8 | Float8 | Numeric | Bool | Uuid, Jsonb) => always("to_jsonb(@)"),
             _ => None,
         }

@@ -12,8 +12,8 @@ use crate::definition::{Column, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::pattern::Pattern;
 use crate::read::complaints::{
-    Choices, Complaints, array, choice, flag, object, one_of, quoted, required, text, unknown_option,
-    with_article, wrong_type,
+    Choices, Complaints, array, choice, flag, object, one_of, quoted, required, text, unknown_option, with_article,
+    wrong_type,
 };
 use crate::read::operand;
 use crate::value::{DECIMAL_CHARACTERS_MAX, is_decimal};

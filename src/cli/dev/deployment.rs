@@ -72,7 +72,9 @@ impl Deployment {
                         let allow: String = names.iter().map(|name| format!(" --allow {name}")).collect();
                         format!("\n  to have it all the same: {} apply {}{allow}", own_name(), self.place)
                     }
-                    None => "\n  to begin again without the rows, use a new --data-dir, or another DATABASE_URL".to_owned(),
+                    None => {
+                        "\n  to begin again without the rows, use a new --data-dir, or another DATABASE_URL".to_owned()
+                    }
                 };
                 self.say_refused(&diagnostics, &advice);
                 return Err(Failed::Said);

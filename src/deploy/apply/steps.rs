@@ -12,6 +12,7 @@ use rowgate_schema_dsl::diagnostic::Diagnostic;
 use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
+use crate::db::catalog;
 use crate::db::sqlstate::{self, Contradiction};
 use crate::db::wall::Wall;
 use crate::deploy::apply::obstacles;
@@ -31,7 +32,8 @@ SET search_path = '';
 SET standard_conforming_strings = on;
 SET lock_timeout = 0;
 SET statement_timeout = 0";
-const IMPATIENT: &str = "RESET search_path; RESET standard_conforming_strings; RESET lock_timeout; RESET statement_timeout";
+const IMPATIENT: &str =
+    "RESET search_path; RESET standard_conforming_strings; RESET lock_timeout; RESET statement_timeout";
 
 /// How often a table is walked over for rows that others held before its owner is told.
 const PASSES_MAX: u32 = 100;
@@ -108,7 +110,12 @@ impl Runner<'_> {
         Ok(changes::end(self.client, self.extension).await?)
     }
 
-    async fn in_transaction(&mut self, step: &Step, statements: &[String], done: Option<usize>) -> Result<(), ApplyError> {
+    async fn in_transaction(
+        &mut self,
+        step: &Step,
+        statements: &[String],
+        done: Option<usize>,
+    ) -> Result<(), ApplyError> {
         let wait = Wait::new(self.patience);
         loop {
             match self.attempt(step, statements, done).await {
@@ -142,8 +149,7 @@ impl Runner<'_> {
     async fn concurrently(&mut self, step: &Step, create: &str, index: &str) -> Result<(), ApplyError> {
         let wait = Wait::new(self.patience);
         loop {
-            let valid = self.client.query_opt(INDEX_IS_VALID, &[&self.postgres_schema, &index]).await?;
-            match valid.map(|row| row.try_get(0)).transpose()? {
+            match catalog::index_is_valid(&*self.client, &self.postgres_schema, index).await? {
                 Some(true) => return Ok(()),
                 Some(false) => self.undo_index(step).await?,
                 None => {}
@@ -268,9 +274,3 @@ fn in_the_way(step: &Step, error: tokio_postgres::Error) -> ApplyError {
     let message = format!("{} cannot be made: rows that exist already contradict it", step.subject);
     ApplyError::Refused(vec![Diagnostic::new("existing_rows", step.pointer.as_str(), message).with_hint(hint)])
 }
-
-const INDEX_IS_VALID: &str = "
-SELECT i.indisvalid FROM pg_catalog.pg_index i
-  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = $1::text AND c.relname = $2::text";

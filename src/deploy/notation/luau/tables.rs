@@ -3,9 +3,7 @@
 use rowgate_schema_dsl::diagnostic::nearest;
 use serde_json::{Map, Value};
 
-use crate::deploy::notation::luau::builders::{
-    COLUMN_METHODS, TABLE_METHODS, is_validator,
-};
+use crate::deploy::notation::luau::builders::{COLUMN_METHODS, TABLE_METHODS, is_validator};
 use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::values::{Empty, literal, operand, option, place_of};
 use crate::deploy::notation::luau::written::{Call, Method, Written, shortened};
