@@ -7,12 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota, Roles};
+use rowgate::config::{Config, Quota};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
 use rowgate::db::parameter::Parameter;
-use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
+use rowgate::deploy::apply::{Scans, Terms, apply};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::gateway::{Call, Gateway, Worker};
 use rowgate::http::Shared;

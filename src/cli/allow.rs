@@ -36,7 +36,6 @@ fn must_be_known(name: &str) -> Result<(), Failed> {
     let known = match name.split_once(':') {
         Some(("deletes-data", of)) => is_name(of) || of_column(of),
         Some(("fills-nulls", of)) => of_column(of),
-        Some(("breaks-pin", of)) => uuid::Uuid::parse_str(of).is_ok(),
         Some(_) | None => false,
     };
     if known {
@@ -44,6 +43,6 @@ fn must_be_known(name: &str) -> Result<(), Failed> {
     }
     Err(Failed::Usage(format!(
         "--allow: `{name}` is nothing that can be allowed; expected `deletes-data:TABLE`, \
-         `deletes-data:TABLE.COLUMN`, `fills-nulls:TABLE.COLUMN` or `breaks-pin:INSTALL`, as a plan names it"
+         `deletes-data:TABLE.COLUMN` or `fills-nulls:TABLE.COLUMN`, as `rowgate plan` names it"
     )))
 }

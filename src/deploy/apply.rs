@@ -27,7 +27,7 @@ use rowgate_schema_dsl::diff::align::{Aligned, align};
 use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
 use serde_json::Value;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient, Transaction};
 use uuid::Uuid;
 
 use crate::config::{BLOCKING_ROWS_MAX, Roles};
@@ -35,6 +35,7 @@ use crate::db::wall::{Wall, WallError};
 use crate::db::{catalog, sqlstate};
 use crate::deploy::apply::steps::{Runner, SETTINGS, Wait};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
+use crate::deploy::pins;
 use crate::record;
 use crate::record::changes::{self, Pending};
 
@@ -232,6 +233,7 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         if !refused.is_empty() {
             return Err(ApplyError::Refused(refused));
         }
+        self.breaks_no_pin(client).await?;
         let wall = match &current {
             Some(_) => self.wall(client).await?,
             None => None,
@@ -277,6 +279,12 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         }
         let statements = steps.iter().flat_map(|step| step.work.statements()).map(str::to_owned).collect();
         Ok(Applied { revision, changed: true, statements })
+    }
+
+    /// Refused is what an install that is pinned to an older revision could not live with.
+    async fn breaks_no_pin(&self, client: &impl GenericClient) -> Result<(), ApplyError> {
+        let broken = pins::broken(client, self.model, self.recall).await?;
+        if broken.is_empty() { Ok(()) } else { Err(ApplyError::Refused(pins::refusals(&broken))) }
     }
 
     fn runner<'c>(&self, client: &'c mut Client, wall: Option<Wall>) -> Runner<'c> {
@@ -352,6 +360,8 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         let transaction = client.transaction().await?;
         transaction.batch_execute(SETTINGS).await?;
         let role = record::extension(&transaction, id).await?.and_then(|current| current.role);
+        // Somebody may have been pinned meanwhile; from here on nobody is.
+        self.breaks_no_pin(&transaction).await?;
         let wall = self.prepare_wall(&transaction, role.is_some()).await?;
         if revision == 1
             && let Some((postgres_schema, rest)) = swap.split_first()

@@ -5,4 +5,5 @@ pub mod bundle;
 pub mod certify;
 pub mod drift;
 pub mod notation;
+pub mod pins;
 pub mod plan;

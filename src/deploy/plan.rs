@@ -18,6 +18,7 @@ use crate::db::wall::Wall;
 use crate::deploy::apply::{ApplyError, Scans, Seen, Terms, look, within};
 use crate::deploy::certify::{certify, must_exist, refusals};
 use crate::deploy::drift::{self, Difference};
+use crate::deploy::pins;
 use crate::record::{self, changes};
 
 /// What a deploy would do.
@@ -140,6 +141,7 @@ pub async fn plan(
     };
     let Seen { plan, against, rows } = look(client, wall.as_ref(), aligned.as_ref(), model, &found, terms).await?;
     planned.against.extend(against);
+    planned.against.extend(pins::refusals(&pins::broken(&*client, model, &recall).await?));
     let resumed = pending.filter(|pending| pending.definition_sha256 == sha256 && !pending.swapped);
     let (steps, done) = match resumed {
         Some(pending) => (pending.steps, pending.done),
