@@ -266,20 +266,14 @@ impl Writer<'_> {
             return;
         }
         // Postgres itself refuses all others that come meanwhile.
-        let guarded = match change {
-            Change::DropTable { before } => Some(&before.name),
-            Change::DropColumn { table, .. }
-            | Change::DropOwner { table, .. }
-            | Change::ChangeScope { table, .. }
-            | Change::ChangeColumnType { table, .. } => Some(&table.name),
-            _ => None,
-        };
-        if let Some(deployed) = guarded.and_then(|name| self.deployed(name)) {
-            let table = raw::qualified(self.schema, deployed.name.as_str());
-            let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        if obstacle.is_asked_again {
+            let table = raw::qualified(self.schema, &obstacle.table);
             let guard = Step {
-                work: Work::Guard { lock, obstacle: obstacle.clone() },
-                table: Some(deployed.name.to_string()),
+                work: Work::Guard {
+                    lock: format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"),
+                    obstacle: obstacle.clone(),
+                },
+                table: Some(obstacle.table.clone()),
                 ..self.of(change, Phase::Swap, None, Vec::new())
             };
             self.made.guards.push(guard.locks(Lock::AccessExclusive, Cost::Scan));

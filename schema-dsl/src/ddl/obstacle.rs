@@ -48,7 +48,8 @@ pub(super) fn obstacles(writer: &Writer<'_>, change: &Change<'_>) -> Vec<Obstacl
             question(writer, change, &table.name, "true", of).into_iter().collect()
         }
         Change::ChangeColumnType { table, column, before } => {
-            convert(writer, change, table, column, before).into_iter().collect()
+            let exact = convert(writer, change, table, column, before);
+            exact.into_iter().chain(limits(writer, change, table, column)).collect()
         }
         Change::ChangeOptional { table, column } if !column.optional => {
             require(writer, change, table, column).into_iter().collect()
@@ -79,7 +80,8 @@ fn question(writer: &Writer<'_>, change: &Change<'_>, table: &Name, condition: &
          ORDER BY t.\"id\" LIMIT {OBSTACLE_ROWS_SHOWN}"
     );
     let Of { kind, message, hint, allow } = of;
-    Some(Obstacle { kind, pointer: change.pointer(), message, hint, allow, sql })
+    let (table, is_asked_again) = (deployed.name.to_string(), kind == ObstacleKind::DeletesData);
+    Some(Obstacle { kind, table, is_asked_again, pointer: change.pointer(), message, hint, allow, sql })
 }
 
 fn drop_table(writer: &Writer<'_>, change: &Change<'_>, before: &Table) -> Option<Obstacle> {
@@ -152,13 +154,7 @@ fn convert(
 ) -> Option<Obstacle> {
     let deployed = writer.deployed_column(table, column)?;
     let value = format!("t.{}", raw::quoted(deployed.name.as_str()));
-    let fails = change.conversion()?.failure_of(&value);
-    // What the new type's own limits refuse is told with it.
-    let limits = limits_condition(writer, table, column);
-    let condition: Vec<String> = fails.map(|fails| format!("({fails}) IS TRUE")).into_iter().chain(limits).collect();
-    if condition.is_empty() {
-        return None;
-    }
+    let fails = change.conversion()?.failure_of(&value)?;
     let message = format!(
         "rows of table `{}` have a value in `{}` that is no {} as declared now",
         table.name,
@@ -167,7 +163,8 @@ fn convert(
     );
     let hint = format!("change those values first, or keep the type `{}`", before.column_type.word());
     let of = Of { kind: ObstacleKind::ExistingRows, message, hint, allow: None };
-    question(writer, change, &table.name, &condition.join(" OR "), of)
+    let obstacle = question(writer, change, &table.name, &format!("({fails}) IS TRUE"), of)?;
+    Some(Obstacle { is_asked_again: true, ..obstacle })
 }
 
 fn require(writer: &Writer<'_>, change: &Change<'_>, table: &Table, column: &Column) -> Option<Obstacle> {

@@ -100,6 +100,10 @@ pub enum Hazard {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
     pub kind: ObstacleKind,
+    /// The table they are in, as it is called when the change begins.
+    pub table: String,
+    /// Whether nothing but a second look refuses rows that come while the change is prepared.
+    pub is_asked_again: bool,
     pub pointer: String,
     /// What there are rows of, such as ``rows of table `rules` have no `text` ``.
     pub message: String,

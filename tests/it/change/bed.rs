@@ -155,7 +155,7 @@ fn of_type(column_type: &ColumnType, becomes: Option<&ColumnType>, scope: u8, ro
                 json!(row.to_string())
             }
             Some(ColumnType::Uuid | ColumnType::Id { .. }) => json!(id_of(scope, row)),
-            Some(ColumnType::Boolean) => json!((row % 2 == 0).to_string()),
+            Some(ColumnType::Boolean) => json!(row.is_multiple_of(2).to_string()),
             Some(ColumnType::Enum { values }) => json!(values[usize::from(row) % values.len()]),
             _ => json!(format!("x{row}")),
         },
@@ -164,7 +164,7 @@ fn of_type(column_type: &ColumnType, becomes: Option<&ColumnType>, scope: u8, ro
             Some(ColumnType::Integer { .. }) => json!(row),
             _ => json!(f64::from(row) + 0.5),
         },
-        ColumnType::Boolean => json!(row % 2 == 0),
+        ColumnType::Boolean => json!(row.is_multiple_of(2)),
         ColumnType::Timestamp => json!(format!("2026-01-0{}T00:00:00Z", row + 1)),
         ColumnType::Date => json!(format!("2026-01-0{}", row + 1)),
         ColumnType::Uuid | ColumnType::Id { .. } => json!(id_of(scope, row)),

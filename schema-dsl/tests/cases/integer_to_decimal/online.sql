@@ -1,5 +1,5 @@
--- existing_rows: rows of table `a` have a value in `x` that is no decimal as declared now
---   hint: change those values first, or keep the type `integer`
+-- existing_rows: rows of table `a` have a value in `x` that the new limits do not allow
+--   hint: change those values first, or keep the limits
 SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ("x" >= CAST('0' AS numeric) AND "x" < CAST('Infinity' AS numeric)) IS FALSE FROM (SELECT (t."x"::numeric) AS "x") AS next) ORDER BY t."id" LIMIT 5;
 -- prepare
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ADD COLUMN "_new_x" numeric;
@@ -30,8 +30,6 @@ ORDER BY "scope_key" DESC, "id" DESC LIMIT 1;
 CREATE INDEX CONCURRENTLY "_new_a_by_x_idx" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ("scope_key", "_new_x", "other", "id");
 --   undone by: DROP INDEX CONCURRENTLY IF EXISTS "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_new_a_by_x_idx"
 -- swap
-LOCK TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" IN ACCESS EXCLUSIVE MODE;
-SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ("x" >= CAST('0' AS numeric) AND "x" < CAST('Infinity' AS numeric)) IS FALSE FROM (SELECT (t."x"::numeric) AS "x") AS next) ORDER BY t."id" LIMIT 5;
 DROP TRIGGER "_keep_a_x" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a";
 DROP FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_keep_a_x"();
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" DROP COLUMN "x";

@@ -1,6 +1,9 @@
 -- existing_rows: rows of table `a` have a value in `x` that is no decimal as declared now
 --   hint: change those values first, or keep the type `string`
-SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS TRUE OR (SELECT ("x" > CAST('-Infinity' AS numeric) AND "x" < CAST('Infinity' AS numeric)) IS FALSE FROM (SELECT CASE WHEN (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS FALSE THEN t."x"::numeric END AS "x") AS next) ORDER BY t."id" LIMIT 5;
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS TRUE ORDER BY t."id" LIMIT 5;
+-- existing_rows: rows of table `a` have a value in `x` that the new limits do not allow
+--   hint: change those values first, or keep the limits
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ("x" > CAST('-Infinity' AS numeric) AND "x" < CAST('Infinity' AS numeric)) IS FALSE FROM (SELECT CASE WHEN (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS FALSE THEN t."x"::numeric END AS "x") AS next) ORDER BY t."id" LIMIT 5;
 -- prepare
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ADD COLUMN "_new_x" numeric;
 CREATE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_keep_a_x"() RETURNS trigger LANGUAGE plpgsql AS $rowgate$
@@ -31,7 +34,7 @@ CREATE INDEX CONCURRENTLY "_new_a_by_x_idx" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b
 --   undone by: DROP INDEX CONCURRENTLY IF EXISTS "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_new_a_by_x_idx"
 -- swap
 LOCK TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" IN ACCESS EXCLUSIVE MODE;
-SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS TRUE OR (SELECT ("x" > CAST('-Infinity' AS numeric) AND "x" < CAST('Infinity' AS numeric)) IS FALSE FROM (SELECT CASE WHEN (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS FALSE THEN t."x"::numeric END AS "x") AS next) ORDER BY t."id" LIMIT 5;
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (t."x" !~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' OR char_length(t."x") > 1000) IS TRUE ORDER BY t."id" LIMIT 5;
 DROP TRIGGER "_keep_a_x" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a";
 DROP FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_keep_a_x"();
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" DROP COLUMN "x";
