@@ -387,6 +387,7 @@ fn columns() {
     /tables/rules/columns/a/mx: error[unknown_option]: `mx` is not an option of a column of type `string`; did you mean `max`?
     /tables/rules/columns/a/optionl: error[unknown_option]: `optionl` is not an option of a column of type `string`; did you mean `optional`?
     /tables/rules/columns/a/unqiue: error[unknown_option]: `unqiue` is not an option of a column of type `string`; did you mean `unique`?
+    /tables/rules/columns/a/renamedFrom: error[wrong_type]: expected the name it had before, got the number `5`
     /tables/rules/columns/b/max: error[option_not_for_type]: `max` means nothing for type `boolean`; it is for `string`, `integer`, `number`, `decimal`, `bytes` or `array`
     /tables/rules/columns/b/pattern: error[option_not_for_type]: `pattern` means nothing for type `boolean`; it is for `string`
     /tables/rules/columns/c/xyzzy: error[unknown_option]: `xyzzy` is not an option of a column of type `string`; expected `min`, `max`, `pattern`, `type`, `optional`, `default`, `private`, `unique` or `renamedFrom`
