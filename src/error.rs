@@ -75,13 +75,14 @@ pub enum Code {
     ScriptHostCallsExceeded,
     ScriptWorkerLost,
     SecretsUnavailable,
+    SqlUnavailable,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 56] = [
+    pub const ALL: [Code; 57] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -137,6 +138,7 @@ impl Code {
         Code::ScriptHostCallsExceeded,
         Code::ScriptWorkerLost,
         Code::SecretsUnavailable,
+        Code::SqlUnavailable,
         Code::Internal,
     ];
 
@@ -198,6 +200,7 @@ impl Code {
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
             Code::ScriptWorkerLost => "script_worker_lost",
             Code::SecretsUnavailable => "secrets_unavailable",
+            Code::SqlUnavailable => "sql_unavailable",
             Code::Internal => "internal",
         }
     }
