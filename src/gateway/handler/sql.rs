@@ -26,7 +26,7 @@ use crate::plan::foreign::answer::{DESCRIPTION_OFFSET, Room, description, takes}
 use crate::plan::foreign::{PARAMETERS_MAX, Refused};
 use crate::registry::texts::{Ready, Text};
 
-const USAGE: &str = "ctx.sql.query(\"SELECT … WHERE column = $1\", { value })";
+const USAGE: &str = "ctx.sql.query(text, { value, … })";
 
 /// What a question came to, and whether its transaction goes on.
 type Answer = Result<Vec<u8>, Unanswered>;
@@ -71,6 +71,9 @@ impl Asking<'_> {
                 (ControlFlow::Continue(()), _) => {}
                 (ControlFlow::Break(Ok(())), Some(answer)) => return answer,
                 (ControlFlow::Break(Ok(())), None) => return Err(unavailable(NO_ANSWER)),
+                (ControlFlow::Break(Err(failure)), _) if failure.code == Code::SqlUnavailable => {
+                    return Err(Unanswered::Over(failure));
+                }
                 (ControlFlow::Break(Err(failure)), _) => return Err(refusal(failure)),
             }
         }
