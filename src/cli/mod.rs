@@ -4,6 +4,7 @@
 //! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage. Results go to standard output,
 //! everything said about them to standard error. Each command is a file; nothing else uses these.
 
+mod admin;
 mod admin_key;
 mod apply;
 mod bundle;
@@ -13,7 +14,9 @@ mod check;
 mod database;
 mod dev;
 mod explain;
+mod extensions;
 mod init;
+mod installs;
 mod logs;
 mod output;
 mod role;
@@ -64,6 +67,8 @@ enum Command {
     Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
+    Installs(installs::Installs),
+    Extensions(extensions::Extensions),
     Secrets(values::Secrets),
     Config(values::Configuration),
     Schema(schema::Schema),
@@ -118,6 +123,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Installs(options) => installs::run(options).await,
+        Command::Extensions(options) => extensions::run(options).await,
         Command::Secrets(options) => values::secrets(options).await,
         Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),

@@ -5,9 +5,11 @@
 //! [`transaction`] does the same with several plans, all or nothing.
 //! [`wall`] makes a role for each extension, [`reader`] one for the SQL of its handlers, [`rights`] says
 //! what these must not have.
+//! [`catalog`] reads what Postgres has of an extension's tables, as plain data.
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
 
+pub mod catalog;
 pub mod connect;
 pub mod embedded;
 pub mod handshake;

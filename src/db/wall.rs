@@ -168,10 +168,61 @@ impl Wall {
     }
 }
 
+/// From here to [`leave`] the transaction has the rights of an extension's role, where it has one.
+pub async fn take(transaction: &Transaction<'_>, role: Option<&str>) -> Result<(), tokio_postgres::Error> {
+    match role {
+        Some(role) => transaction.batch_execute(&format!("SET LOCAL ROLE {}", quoted(role))).await,
+        None => Ok(()),
+    }
+}
+
+/// Back to the gateway's own role.
+pub async fn leave(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    transaction.batch_execute("SET LOCAL ROLE NONE").await
+}
+
 /// Those of `roles` that this server does not have, or that the gateway may not take.
 pub async fn not_takeable(client: &Client, roles: &[&str]) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client.query(NOT_TAKEABLE, &[&roles]).await?;
     rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// A right that is not as a deploy leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Astray {
+    /// Lower case, no full stop, names in backticks.
+    pub what: String,
+    /// The statement that puts it right.
+    pub mend: String,
+}
+
+/// What is not as a deploy leaves it: tables that belong to others than the tables' owner, rights that
+/// `role`, the extension's, lacks, and rights that everybody or another extension's role has.
+pub async fn astray(
+    client: &impl GenericClient,
+    postgres_schema: &str,
+    role: &str,
+) -> Result<Vec<Astray>, tokio_postgres::Error> {
+    let gateway: String = client.query_one(GATEWAY, &[]).await?.try_get(0)?;
+    let prefix = prefix(&gateway);
+    let mut astray = Vec::new();
+    for row in client.query(OF_OTHERS, &[&postgres_schema, &format!("{prefix}_tables")]).await? {
+        let (what, by, mend): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        astray.push(Astray { what: format!("{what} belongs to the role `{by}`"), mend });
+    }
+    if !client.query(NOT_TAKEABLE, &[&&[role][..]]).await?.is_empty() {
+        let what = format!("the extension's role `{role}` is missing, or the gateway may not take it");
+        astray.push(Astray { what, mend: "rowgate apply".to_owned() });
+        return Ok(astray);
+    }
+    for row in client.query(GRANTS, &[&postgres_schema, &role]).await? {
+        let what = format!("the extension's role `{role}` lacks a right on what is its own");
+        astray.push(Astray { what, mend: row.try_get(0)? });
+    }
+    for row in client.query(TOO_MANY_GRANTS, &[&postgres_schema, &role, &format!("{prefix}_ext_")]).await? {
+        astray.push(Astray { what: row.try_get(0)?, mend: row.try_get(1)? });
+    }
+    Ok(astray)
 }
 
 /// What is known of a role.
@@ -257,6 +308,17 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE %I.%I TO %I', n.nsp
  WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p')
    AND NOT (has_table_privilege($2::text, c.oid, 'SELECT') AND has_table_privilege($2::text, c.oid, 'INSERT')
             AND has_table_privilege($2::text, c.oid, 'UPDATE') AND has_table_privilege($2::text, c.oid, 'DELETE'))";
+
+/// Rights that everybody has, or the roles that begin as an extension's do.
+const TOO_MANY_GRANTS: &str = "
+SELECT format('%s on the table `%s` is granted to `%s`', acl.privilege_type, c.relname, coalesce(r.rolname, 'PUBLIC')),
+       format('REVOKE %s ON TABLE %I.%I FROM %s', acl.privilege_type, n.nspname, c.relname,
+              coalesce(quote_ident(r.rolname), 'PUBLIC'))
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+       LATERAL aclexplode(c.relacl) acl LEFT JOIN pg_catalog.pg_roles r ON r.oid = acl.grantee
+ WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p') AND acl.grantee <> c.relowner
+   AND (acl.grantee = 0 OR starts_with(r.rolname, $3::text) AND r.rolname <> $2::text)
+ ORDER BY 1";
 
 const NOT_TAKEABLE: &str = "
 SELECT wanted FROM unnest($1::text[]) AS wanted

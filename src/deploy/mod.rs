@@ -3,4 +3,5 @@
 pub mod apply;
 pub mod bundle;
 pub mod certify;
+pub mod drift;
 pub mod notation;

@@ -22,6 +22,7 @@ pub mod filter;
 pub mod foreign;
 pub mod page;
 pub mod proof;
+pub mod slice;
 pub mod statement;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 mod certificate;
 mod dev;
 mod handlers;
+mod installs;
 mod process;
 mod secrets;
 

@@ -10,6 +10,7 @@ use rowgate::auth::token::Claims;
 use rowgate::config::{Config, Roles};
 use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
 use rowgate::deploy::bundle::read_bundle;
+use rowgate::lifecycle::remove::remove_extension;
 use rowgate::record::{self, Install};
 use rowgate::registry::recall;
 use rowgate_schema_dsl::check::check;
@@ -476,6 +477,12 @@ async fn views_are_there_for_those_that_ask_and_follow_their_tables() {
     assert_eq!(views().await, None);
     deploy(&bed.test.database, &grown).await.unwrap();
     assert_eq!(views().await.unwrap().split(',').count(), 6);
+    // They go with their extension.
+    let mut gateway = bed.test.database.gateway_client().await;
+    client.batch_execute("DELETE FROM rowgate.installs").await.unwrap();
+    remove_extension(&mut gateway, bed.test.extension_id, "notes", "tests").await.unwrap();
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ext%'";
+    assert_eq!(client.query_one(schemas, &[]).await.unwrap().get::<_, i64>(0), 0);
     // Nor without roles.
     let none = crate::support::TestDatabase::new().await;
     let (definition, _) = read(&document());

@@ -7,7 +7,7 @@
 
 use crate::ddl::raw::{qualified, quoted};
 use crate::definition::Scope;
-use crate::model::{Model, Table};
+use crate::model::{Model, Table, postgres_schema};
 use crate::name::SCOPE_COLUMN;
 
 /// The Postgres schema of the views beside `postgres_schema`.
@@ -40,6 +40,11 @@ pub fn statements(model: &Model, reader: &str) -> (String, Vec<String>) {
         statements.push(format!("GRANT SELECT ON {view} TO {}", quoted(reader)));
     }
     (schema, statements)
+}
+
+/// Drops the views with their Postgres schema, where there is one.
+pub fn drop_schema(extension: uuid::Uuid) -> String {
+    format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&schema_name(&postgres_schema(extension))))
 }
 
 fn view_of(model: &Model, table: &Table, view: &str) -> String {
