@@ -81,6 +81,10 @@ mod tests {
         assert!(!are_wanted(&model));
         let (schema, statements) = statements(&model, "reader");
         assert_eq!(schema, "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f_read");
-        insta::assert_snapshot!(statements.join(";\n"), @"");
+        insta::assert_snapshot!(statements.join(";\n"), @r#"
+    GRANT USAGE ON SCHEMA "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f_read" TO "reader";
+    CREATE VIEW "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f_read"."noteBook" WITH (security_barrier = true) AS SELECT "id", "dueAt", "select", "created_at", "updated_at", "version" FROM "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f"."noteBook" WHERE "scope_key" = pg_catalog.current_setting('rowgate.scope_account')::pg_catalog.uuid;
+    GRANT SELECT ON "ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f_read"."noteBook" TO "reader"
+    "#);
     }
 }
