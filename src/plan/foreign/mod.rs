@@ -1,12 +1,13 @@
 //! SQL that a script wrote: read into a tree, and written anew from a closed list of forms.
 //!
-//! What is sent is never the script's own text. [`query`] and [`expression`] know which clauses,
+//! What is sent is never the script's own text. [`query`], [`expression`] and [`call`] know which clauses,
 //! expressions and functions there are, and can write no others, so there is nothing that this
 //! parser and Postgres could read differently. Tables become the views of the extension's rows
 //! ([`rowgate_schema_dsl::ddl::views`]), which a role without other rights reads. [`answer`] wraps
 //! the query so that its rows come as JSON, and no more of them than there is room for.
 
 pub mod answer;
+mod call;
 mod expression;
 mod lists;
 mod query;
