@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use crate::config::{BLOCKING_ROWS_MAX, Roles};
 use crate::db::wall::{Wall, WallError};
-use crate::db::{catalog, sqlstate};
+use crate::db::{catalog, reader, sqlstate};
 use crate::deploy::apply::steps::{Runner, SETTINGS, Wait};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
 use crate::deploy::pins;
@@ -205,7 +205,7 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         if let Some(left) = &pending {
             let is_ours = left.definition_sha256 == sha256 && left.allowed.iter().eq(&self.terms.allowed);
             if left.swapped || !is_ours {
-                let wall = self.wall(client).await?;
+                let wall = self.wall(client, false).await?;
                 let left_done = left.done;
                 let mut runner = self.runner(client, wall);
                 if left.swapped {
@@ -220,7 +220,7 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         if let Some(current) = &current
             && current.definition_sha256 == sha256
         {
-            self.wall(client).await?;
+            self.wall(client, true).await?;
             return Ok(Applied { revision: current.revision, changed: false, statements: Vec::new() });
         }
         let before = match &current {
@@ -235,7 +235,7 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         }
         self.breaks_no_pin(client).await?;
         let wall = match &current {
-            Some(_) => self.wall(client).await?,
+            Some(_) => self.wall(client, false).await?,
             None => None,
         };
         let (steps, done) = match pending {
@@ -293,10 +293,11 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
     }
 
     /// The wall of what is deployed, made or mended where it is not whole.
-    async fn wall(&self, client: &mut Client) -> Result<Option<Wall>, ApplyError> {
+    /// `is_deployed` says whether the model is: what handlers read by SQL is made for no other.
+    async fn wall(&self, client: &mut Client, is_deployed: bool) -> Result<Option<Wall>, ApplyError> {
         let wait = Wait::new(self.terms.patience);
         loop {
-            match self.build_wall(client).await {
+            match self.build_wall(client, is_deployed).await {
                 Err(ApplyError::Database(error)) if sqlstate::is_contention(&error) => wait.on().await?,
                 Err(ApplyError::Wall(error)) if error.is_race() => wait.on().await?,
                 other => return other,
@@ -304,16 +305,18 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         }
     }
 
-    async fn build_wall(&self, client: &mut Client) -> Result<Option<Wall>, ApplyError> {
+    async fn build_wall(&self, client: &mut Client, is_deployed: bool) -> Result<Option<Wall>, ApplyError> {
         let id = self.definition.extension.id;
         let transaction = client.transaction().await?;
         transaction.batch_execute(SETTINGS).await?;
         let role = record::extension(&transaction, id).await?.and_then(|current| current.role);
         let wall = self.prepare_wall(&transaction, role.is_some()).await?;
-        if let Some(wall) = &wall
-            && (build(&transaction, wall, self.model, &[]).await? || role.as_ref() != Some(&wall.role))
-        {
-            record::set_role(&transaction, id, &wall.role).await?;
+        if let Some(wall) = &wall {
+            let built = build_tables(&transaction, wall, self.model, &[]).await?;
+            let read = is_deployed && reader::build(&transaction, wall, self.model).await?;
+            if built || read || role.as_ref() != Some(&wall.role) {
+                record::set_role(&transaction, id, &wall.role).await?;
+            }
         }
         transaction.commit().await?;
         Ok(wall)
@@ -372,7 +375,11 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         }
         match &wall {
             Some(wall) => {
-                build(&transaction, wall, self.model, swap).await?;
+                if !swap.is_empty() {
+                    reader::stand_aside(&transaction, wall, self.model).await?;
+                }
+                build_tables(&transaction, wall, self.model, swap).await?;
+                reader::build(&transaction, wall, self.model).await?;
             }
             None => run(&transaction, swap).await?,
         }
@@ -473,7 +480,12 @@ fn lock_key(extension: Uuid) -> i64 {
 
 /// Runs `steps` as the tables' owner, and lets the extension's role work on what there is then.
 /// Answers whether anything but `steps` was missing.
-async fn build(transaction: &Transaction<'_>, wall: &Wall, model: &Model, steps: &[Step]) -> Result<bool, ApplyError> {
+async fn build_tables(
+    transaction: &Transaction<'_>,
+    wall: &Wall,
+    model: &Model,
+    steps: &[Step],
+) -> Result<bool, ApplyError> {
     let owned = wall.own(transaction, &model.postgres_schema).await?;
     wall.step_forward(transaction).await?;
     run(transaction, steps).await?;

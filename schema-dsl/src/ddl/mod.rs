@@ -17,6 +17,7 @@ pub mod quota;
 mod raw;
 mod shape;
 pub mod step;
+pub mod views;
 
 use sea_query::{
     Alias, Check, ColumnDef, Expr, ForeignKey, ForeignKeyAction, Index as IndexStatement, IntoTableRef,
