@@ -5,6 +5,7 @@
 
 pub mod api;
 mod installs;
+mod plan;
 mod values;
 
 use std::io;

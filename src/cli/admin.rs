@@ -19,6 +19,10 @@ pub(super) struct AdminAt {
 }
 
 impl AdminAt {
+    pub(super) fn new(admin_url: String, admin_key: Option<String>) -> AdminAt {
+        AdminAt { admin_url, admin_key }
+    }
+
     /// What the admin listener answers.
     pub(super) async fn ask(
         &self,

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rowgate_schema_dsl::ddl::step::{Phase, Step};
+use tokio_postgres::Client;
 
 use crate::cli::allow::Allow;
-use crate::cli::bundle::{load, must_be_folder};
+use crate::cli::bundle::{Loaded, load, must_be_folder};
 use crate::cli::certificate::failed;
 use crate::cli::output::{self, Style, counted};
 use crate::cli::state::DATA_DIR;
@@ -14,6 +15,9 @@ use crate::cli::{Failed, database, own_name, read_config};
 use crate::config::Roles;
 use crate::db::rights;
 use crate::deploy::apply::{ApplyError, Patience, apply_watched};
+use crate::deploy::drift;
+use crate::deploy::plan::Complaint;
+use crate::record;
 use crate::registry::recall;
 
 /// Deploy a bundle to the database in DATABASE_URL
@@ -57,6 +61,7 @@ pub(super) async fn run(options: &Apply) -> Result<(), Failed> {
         let typed = own_name();
         output::note(&format!("the wall between extensions does not hold yet; see `{typed} roles`"));
     }
+    tell_drift(&mut client, &loaded).await?;
     let name = &loaded.definition.extension.name;
     let mut watch = |step: &Step| {
         // The swap is over before it can be read of.
@@ -99,4 +104,16 @@ pub(super) async fn run(options: &Apply) -> Result<(), Failed> {
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// What somebody changed by hand in what is deployed; a deploy neither mends it nor minds it.
+async fn tell_drift(client: &mut Client, loaded: &Loaded) -> Result<(), Failed> {
+    let Some(deployed) = record::extension(&*client, loaded.definition.extension.id).await? else { return Ok(()) };
+    // What cannot be read by this version is told by the deploy.
+    let Ok(model) = recall(&deployed.definition) else { return Ok(()) };
+    let transaction = client.transaction().await?;
+    for difference in drift::find(&transaction, &model, deployed.role.as_deref()).await? {
+        output::note(&format!("by hand: {}", Complaint::from(difference)));
+    }
+    Ok(())
 }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use reqwest::Method;
+use serde_json::json;
 
+use crate::cli::admin::AdminAt;
 use crate::cli::allow::Allow;
 use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::certificate::failed;
@@ -21,6 +24,7 @@ use crate::registry::recall;
 Examples:
   rowgate plan                          # against the running `rowgate dev`
   DATABASE_URL=postgres://… rowgate plan my-extension --allow deletes-data:rules.text
+  rowgate plan my-extension --admin-url http://127.0.0.1:8081      # against a running gateway
 
 Nothing is changed. Seconds are guesses that grow with the rows of a table as it is now.")]
 pub(super) struct Plan {
@@ -32,6 +36,12 @@ pub(super) struct Plan {
     json: bool,
     #[command(flatten)]
     allow: Allow,
+    /// The admin listener of a running gateway to ask, where DATABASE_URL is not set
+    #[arg(long, value_name = "URL", env = "ROWGATE_ADMIN_URL")]
+    admin_url: Option<String>,
+    /// An operator's key, made by `rowgate admin-key`
+    #[arg(long, value_name = "KEY", env = "ROWGATE_ADMIN_KEY", hide_env_values = true)]
+    admin_key: Option<String>,
     /// Where `rowgate dev` keeps its things
     #[arg(long, value_name = "D", env = "ROWGATE_DATA_DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
@@ -56,18 +66,34 @@ async fn perform(options: &Plan) -> Result<(), Failed> {
         output::note(&output::complaints(&diagnostics, Style::of_stderr()));
         Failed::Said
     })?;
-    let mut client = database::open_here(&config.database, &options.data_dir).await?;
-    let mut planned = plan(&mut client, &loaded.definition, &loaded.model, recall, &terms).await.map_err(failed)?;
-    loaded.source_map.place(&mut planned.against);
+    let mut planned = match &options.admin_url {
+        Some(url) if config.database.url.is_none() => {
+            let at = AdminAt::new(url.clone(), options.admin_key.clone());
+            let body = json!({ "definition": loaded.definition, "allow": terms.allowed });
+            let answer = at.ask(Method::POST, &["plan"], &[], Some(&body)).await?;
+            serde_json::from_value(answer)
+                .map_err(|_| Failed::Because("the gateway answered a plan that this version cannot read".to_owned()))?
+        }
+        Some(_) | None => {
+            let mut client = database::open_here(&config.database, &options.data_dir).await?;
+            plan(&mut client, &loaded.definition, &loaded.model, recall, &terms).await.map_err(failed)?
+        }
+    };
+    for complaint in &mut planned.against {
+        complaint.place = loaded.source_map.locate(&complaint.pointer).cloned();
+    }
     if options.json {
         output::result(&serde_json::to_string_pretty(&planned).unwrap_or_default())?;
     } else {
         output::result(&shown(&planned, Style::of_stdout()))?;
         for difference in &planned.drift {
-            output::note(&format!("{}: {}\n  hint: {}", difference.place, difference.message, difference.hint));
+            output::note(&format!("by hand: {difference}"));
         }
         if !planned.against.is_empty() {
-            output::note(&output::complaints(&planned.against, Style::of_stderr()));
+            for complaint in &planned.against {
+                output::note(&complaint.to_string());
+            }
+            output::note(&counted(planned.against.len(), "complaint"));
         }
     }
     match (planned.against.is_empty(), planned.is_pending) {
@@ -99,7 +125,7 @@ fn shown(planned: &Planned, style: Style) -> String {
     let mut phase = "";
     for (place, step) in planned.steps.iter().enumerate() {
         if step.phase != phase {
-            phase = step.phase;
+            phase = &step.phase;
             text.push_str(&format!("\n{}  {}\n", style.strong(phase), said_of(phase, planned)));
         }
         text.push_str(&step_lines(place + 1, step, style));

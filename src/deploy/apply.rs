@@ -30,7 +30,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, GenericClient, Transaction};
 use uuid::Uuid;
 
-use crate::config::{BLOCKING_ROWS_MAX, Roles};
+use crate::config::{BLOCKING_ROWS_MAX, Config, Roles};
 use crate::db::wall::{Wall, WallError};
 use crate::db::{catalog, reader, sqlstate};
 use crate::deploy::apply::steps::{Runner, SETTINGS, Wait};
@@ -51,6 +51,18 @@ pub struct Terms {
     pub allowed: BTreeSet<String>,
     /// A table with more rows than this is changed while its callers go on.
     pub blocking_rows_max: u64,
+}
+
+impl Terms {
+    /// Those that an operator's configuration asks for; everything must be certified, and nothing is lost.
+    pub fn of(config: &Config) -> Terms {
+        Terms {
+            roles: config.database.roles,
+            scope_bytes_max: config.deploy.scope_bytes_max,
+            blocking_rows_max: config.deploy.blocking_rows_max,
+            ..Terms::default()
+        }
+    }
 }
 
 impl Default for Terms {

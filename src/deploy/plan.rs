@@ -1,15 +1,17 @@
 //! What a deploy would do, looked at and not done: every statement with its lock, what becomes of
 //! values, and how long it takes on the tables as they are now.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rowgate_schema_dsl::ddl::step::{Lock, Phase, Step};
 use rowgate_schema_dsl::definition::Definition;
-use rowgate_schema_dsl::diagnostic::Diagnostic;
+use rowgate_schema_dsl::diagnostic::{Diagnostic, Place};
 use rowgate_schema_dsl::diff::align::align;
 use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -22,7 +24,7 @@ use crate::deploy::pins;
 use crate::record::{self, changes};
 
 /// What a deploy would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     pub extension: Uuid,
     pub name: String,
@@ -35,24 +37,24 @@ pub struct Planned {
     pub steps: Vec<PlannedStep>,
     pub functions: Functions,
     /// What stands against it; it is refused until nothing does.
-    pub against: Vec<Diagnostic>,
+    pub against: Vec<Complaint>,
     /// What somebody changed by hand in what is deployed.
-    pub drift: Vec<Difference>,
+    pub drift: Vec<Complaint>,
 }
 
 /// One step of a change, and what it costs on the tables as they are now.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     pub subject: String,
     pub statements: Vec<String>,
     /// Whether they are run again and again, for a batch of rows each.
     pub in_batches: bool,
     pub table: Option<String>,
     /// The strongest lock on that table, as Postgres calls it.
-    pub lock: &'static str,
+    pub lock: Cow<'static, str>,
     pub rewrites_table: bool,
-    pub hazards: Vec<&'static str>,
+    pub hazards: Vec<Cow<'static, str>>,
     /// Rows of that table now: a guess for a table of very many.
     pub rows: Option<u64>,
     /// A guess: measured on one machine, and it grows with the rows alone.
@@ -60,7 +62,7 @@ pub struct PlannedStep {
 }
 
 /// A change that was begun before.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnderWay {
     pub done: usize,
     pub steps: usize,
@@ -68,12 +70,55 @@ pub struct UnderWay {
     pub is_this: bool,
 }
 
+/// A diagnostic that has travelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    pub code: Cow<'static, str>,
+    /// JSON pointer into the definition document; of drift the table, or something of it.
+    pub pointer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
 /// Names of functions, declared and written, by what becomes of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Functions {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
+}
+
+impl From<Diagnostic> for Complaint {
+    fn from(diagnostic: Diagnostic) -> Complaint {
+        let Diagnostic { code, pointer, place, message, hint } = diagnostic;
+        Complaint { code: code.into(), pointer, place, message, hint }
+    }
+}
+
+impl From<Difference> for Complaint {
+    fn from(difference: Difference) -> Complaint {
+        let Difference { code, place, message, hint } = difference;
+        Complaint { code: code.into(), pointer: place, place: None, message, hint: Some(hint) }
+    }
+}
+
+impl fmt::Display for Complaint {
+    /// As a [`Diagnostic`] is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: ")?,
+            None if !self.pointer.is_empty() => write!(f, "{}: ", self.pointer)?,
+            None => {}
+        }
+        write!(f, "error[{}]: {}", self.code, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Looks at what a deploy of `definition` would do. Nothing is changed.
@@ -114,7 +159,7 @@ pub async fn plan(
     if let Some(before) = &before {
         let transaction = client.transaction().await?;
         let role = current.as_ref().and_then(|current| current.role.as_deref());
-        planned.drift = drift::find(&transaction, before, role).await?;
+        planned.drift = drift::find(&transaction, before, role).await?.into_iter().map(Complaint::from).collect();
     }
     planned.functions = functions(current.as_ref().map(|current| &current.definition), definition);
     if is_deployed {
@@ -125,10 +170,10 @@ pub async fn plan(
     }
     let aligned = before.as_ref().map(|before| align(before, model));
     let found = diff(aligned.as_ref(), model);
-    planned.against = found.iter().filter_map(Change::refusal).collect();
+    let mut stands: Vec<Diagnostic> = found.iter().filter_map(Change::refusal).collect();
     if let Scans::Only(allowed) = &terms.scans {
         must_exist(model, allowed)?;
-        planned.against.extend(refusals(model, &certify(client, model).await?, allowed));
+        stands.extend(refusals(model, &certify(client, model).await?, allowed));
     }
     let wall = match current.as_ref().filter(|current| current.role.is_some()) {
         Some(_) => {
@@ -140,13 +185,14 @@ pub async fn plan(
         None => None,
     };
     let Seen { plan, against, rows } = look(client, wall.as_ref(), aligned.as_ref(), model, &found, terms).await?;
-    planned.against.extend(against);
-    planned.against.extend(pins::refusals(&pins::broken(&*client, model, &recall).await?));
+    stands.extend(against);
+    stands.extend(pins::refusals(&pins::broken(&*client, model, &recall).await?));
     let resumed = pending.filter(|pending| pending.definition_sha256 == sha256 && !pending.swapped);
     let (steps, done) = match resumed {
         Some(pending) => (pending.steps, pending.done),
         None => (plan.steps, 0),
     };
+    planned.against = stands.into_iter().map(Complaint::from).collect();
     planned.steps = steps.iter().skip(done).map(|step| planned_step(step, &rows)).collect();
     Ok(planned)
 }
@@ -154,14 +200,14 @@ pub async fn plan(
 fn planned_step(step: &Step, rows: &BTreeMap<String, u64>) -> PlannedStep {
     let rows = step.table.as_ref().and_then(|table| rows.get(table)).copied();
     PlannedStep {
-        phase: step.phase.as_str(),
+        phase: step.phase.as_str().into(),
         subject: step.subject.clone(),
         statements: step.work.statements().into_iter().map(str::to_owned).collect(),
         in_batches: step.work.is_in_batches(),
         table: step.table.clone(),
-        lock: step.lock.as_str(),
+        lock: step.lock.as_str().into(),
         rewrites_table: step.rewrites(),
-        hazards: step.hazards(),
+        hazards: step.hazards().into_iter().map(Cow::from).collect(),
         rows,
         seconds: step.seconds(rows.unwrap_or_default()),
     }

@@ -43,7 +43,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["auth", "db", "error", "gateway", "limit", "problem"]),
     (
         "admin",
-        &["auth", "config", "db", "error", "gateway", "http", "lifecycle", "problem", "record", "registry", "vault"],
+        &[
+            "auth",
+            "config",
+            "db",
+            "deploy",
+            "error",
+            "gateway",
+            "http",
+            "lifecycle",
+            "problem",
+            "record",
+            "registry",
+            "vault",
+        ],
     ),
     (
         "server",

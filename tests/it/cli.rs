@@ -240,6 +240,13 @@ async fn apply_and_serve_on_a_given_database() {
     let mut serving = Running::start(serve.env("ROWGATE_AUTH__HS256_SECRET", SECRET));
     let url = address(&serving.stderr.until("serving functions at"));
     let admin_url = address(&serving.stderr.until("admin listener at"));
+    let mut remote = rowgate(["plan"]);
+    remote.env("ROWGATE_ADMIN_URL", &admin_url).env("ROWGATE_ADMIN_KEY", key.trim());
+    assert_eq!(run(remote.arg(example("live-poll"))).code, Some(0));
+    let mut remote = rowgate(["plan"]);
+    remote.env("ROWGATE_ADMIN_URL", &admin_url).env("ROWGATE_ADMIN_KEY", key.trim());
+    let remote = run(remote.args(allow).arg(&smaller));
+    assert!(remote.code == Some(2) && remote.stdout.contains("DROP TABLE"), "{remote:?}");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let install: Value = http
         .post(format!("{admin_url}/admin/v1/installs"))
