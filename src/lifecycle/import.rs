@@ -7,7 +7,7 @@
 
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rowgate_schema_dsl::column_type::ColumnType;
 use rowgate_schema_dsl::definition::Scope;
@@ -82,6 +82,7 @@ struct Row {
 }
 
 /// A reference to a row further down.
+#[derive(Clone, Copy)]
 struct Reference {
     line: u64,
     table: usize,
@@ -411,28 +412,31 @@ impl Import<'_> {
 
     /// Fills in the references whose rows are there; the others are kept.
     async fn refer(&mut self) -> Result<(), ImportError> {
-        let mut left = Vec::new();
-        let mut statement: Option<(usize, usize, Statement)> = None;
-        for reference in std::mem::take(&mut self.references) {
-            let Reference { table: place, column, row, to, .. } = reference;
-            let Some(table) = self.tables.get(place) else { continue };
-            let Some(name) = table.columns.get(column) else { continue };
-            let Some((target, _)) = name.reference() else { continue };
-            let known = statement.take().filter(|(table, known, _)| (*table, *known) == (place, column));
-            let prepared = match known {
-                Some((_, _, prepared)) => prepared,
-                None => {
-                    let sql = refer(&self.model.postgres_schema, table.table.name.as_str(), name.name.as_str(), target);
-                    self.transaction.prepare(&sql).await?
-                }
+        let mut all = std::mem::take(&mut self.references);
+        all.sort_by_key(|reference| (reference.table, reference.column, reference.line));
+        let is_same = |one: &Reference, other: &Reference| (one.table, one.column) == (other.table, other.column);
+        for of_column in all.chunk_by(is_same) {
+            let Some(Reference { table: place, column, .. }) = of_column.first() else { continue };
+            let Some(table) = self.tables.get(*place) else { continue };
+            let Some((reference, (target, _))) =
+                table.columns.get(*column).and_then(|column| Some((column, column.reference()?)))
+            else {
+                continue;
             };
-            let key = self.keys.get(place).copied().unwrap_or_default();
-            if self.transaction.execute(&prepared, &[&key, &row, &to]).await? == 0 {
-                left.push(reference);
+            let schema = &self.model.postgres_schema;
+            let Insert { sql, types } = refer(schema, table.table.name.as_str(), reference.name.as_str(), target);
+            let statement = self.transaction.prepare_typed(&sql, &types).await?;
+            let key = self.keys.get(*place).copied().unwrap_or_default();
+            for batch in of_column.chunks(BATCH_ROWS) {
+                let rows: Vec<Uuid> = batch.iter().map(|reference| reference.row).collect();
+                let to: Vec<Uuid> = batch.iter().map(|reference| reference.to).collect();
+                let mut done = HashSet::with_capacity(batch.len());
+                for row in self.transaction.query(&statement, &[&key, &rows, &to]).await? {
+                    done.insert(row.try_get::<_, Uuid>(0)?);
+                }
+                self.references.extend(batch.iter().filter(|reference| !done.contains(&reference.row)).copied());
             }
-            statement = Some((place, column, prepared));
         }
-        self.references = left;
         Ok(())
     }
 }

@@ -5,8 +5,8 @@ use rowgate_schema_dsl::column_type::PostgresType;
 use rowgate_schema_dsl::model::{Column, Table};
 use rowgate_schema_dsl::name::SCOPE_COLUMN;
 use sea_query::{
-    Alias, CommonTableExpression, Expr, ExprTrait, InsertStatement, IntoTableRef, Order, PostgresQueryBuilder, Query,
-    TableRef, WithClause,
+    Alias, CommonTableExpression, Expr, ExprTrait, Func, InsertStatement, IntoIden, IntoTableRef, Order,
+    PostgresQueryBuilder, Query, TableRef, WithClause,
 };
 
 use crate::plan::answer::RowWriter;
@@ -100,16 +100,26 @@ fn insert_of(schema: &str, rows: &Rows<'_>, types: &mut Vec<Type>) -> Result<Ins
     Ok(insert)
 }
 
-/// Has the row `$2` refer to the row `$3` of `target`, where that is there.
-pub fn refer(schema: &str, table: &str, reference: &str, target: &str) -> String {
+/// Has the rows `$2` refer to the rows `$3` of `target`, each to the one at its place, where that is there;
+/// answers the ids of those that do.
+pub fn refer(schema: &str, table: &str, reference: &str, target: &str) -> Insert {
+    // No column's name has a space.
+    let (row, to) = (Alias::new("row id"), Alias::new("to id"));
+    let unnest = |marker: &'static str| Expr::from(Func::cust("unnest").arg(Expr::cust(marker)));
+    let mut given = Query::select();
+    given.expr_as(unnest("$2"), row.clone()).expr_as(unnest("$3"), to.clone());
+    let given = TableRef::SubQuery(Box::new(given), Alias::new("given").into_iden());
     let mut there = Query::select();
     let of_target = |name: &str| Expr::col((Alias::new("there"), Alias::new(name)));
     there.expr(Expr::val(1)).from_as(table_ref(schema, target), Alias::new("there"));
-    there.and_where(of_target(SCOPE_COLUMN).eq(Expr::cust("$1"))).and_where(of_target("id").eq(Expr::cust("$3")));
+    there.and_where(of_target(SCOPE_COLUMN).eq(Expr::cust("$1")));
+    there.and_where(of_target("id").eq(Expr::col(to.clone())));
     let mut update = Query::update();
-    update.table(table_ref(schema, table)).value(Alias::new(reference), Expr::cust("$3"));
-    update.and_where(of_scope()).and_where(column("id").eq(Expr::cust("$2"))).and_where(Expr::exists(there));
-    update.to_string(PostgresQueryBuilder)
+    update.table(table_ref(schema, table)).value(Alias::new(reference), Expr::col(to)).from(given);
+    update.and_where(of_scope()).and_where(column("id").eq(Expr::col(row))).and_where(Expr::exists(there));
+    update.returning_col(Alias::new("id"));
+    let sql = update.to_string(PostgresQueryBuilder);
+    Insert { sql, types: vec![Type::UUID, Type::UUID_ARRAY, Type::UUID_ARRAY] }
 }
 
 fn table_ref(schema: &str, table: &str) -> TableRef {
