@@ -308,9 +308,18 @@ async fn a_file_that_was_altered_is_refused_by_line_and_changes_nothing() {
     let count = client.query_one(&format!("SELECT count(*) FROM {SCHEMA}.people"), &[]).await.unwrap();
     assert_eq!(count.get::<_, i64>(0), 0);
 
-    // A hundred complaints are enough.
-    let many: Vec<String> = (0..500).map(|_| people(1, json!({}))).collect();
-    assert_eq!(refused(&operated, install, &file(&many)).await.lines().count(), 100);
+    operated.gateway.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn complaints_are_bounded_and_nobody_is_no_install() {
+    let operated = Operated::new(&small()).await;
+    let install = operated.install_id();
+    let extension = json!({ "id": operated.gateway.extension_id, "name": "test" });
+    let header = json!({ "rowgate_export": 1, "extension": extension, "tables": ["people"] }).to_string();
+    let many: Vec<String> = (0..500).map(|_| row("people", 1, json!({}))).collect();
+    let file = [std::slice::from_ref(&header), &many].concat().join("\n");
+    assert_eq!(refused(&operated, install, &file).await.lines().count(), 100);
     // Who was uninstalled, and who is nobody.
     let unknown = imported(&operated, Uuid::now_v7(), &header, Terms::default()).await;
     assert!(matches!(unknown, Err(ImportError::Unknown)), "{unknown:?}");
