@@ -20,7 +20,7 @@ use crate::plan::statement::Statement;
 
 /// The least recently used statement is closed when there are too many.
 pub(super) struct Session {
-    client: Client,
+    pub(super) client: Client,
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
 }
 
@@ -112,12 +112,22 @@ impl Session {
         &self,
         statement: &Statement,
     ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let known = self.cache().get(&statement.key).cloned();
+        self.prepared_as(statement.key, &statement.sql, &statement.types).await
+    }
+
+    /// `key` is equal for equal text and types.
+    pub(super) async fn prepared_as(
+        &self,
+        key: u128,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let known = self.cache().get(&key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = self.client.prepare_typed(&statement.sql, &statement.types).await?;
-        self.cache().push(statement.key, prepared.clone());
+        let prepared = self.client.prepare_typed(sql, types).await?;
+        self.cache().push(key, prepared.clone());
         Ok(prepared)
     }
 

@@ -150,7 +150,8 @@ pub fn wire_type(storage: Storage) -> Type {
     }
 }
 
-fn key(sql: &str, types: &[Type]) -> u128 {
+/// What names a statement of this text wherever it is prepared.
+pub fn key(sql: &str, types: &[Type]) -> u128 {
     let mut hash = Sha256::new();
     hash.update(sql.as_bytes());
     for wire_type in types {

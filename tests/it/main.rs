@@ -33,6 +33,7 @@ mod quota;
 mod rows;
 mod runaway;
 mod script;
+mod sql;
 mod steps;
 mod support;
 mod transaction;
