@@ -15,8 +15,11 @@ mod certificate;
 mod check;
 mod database;
 mod dev;
+mod erase_user;
 mod explain;
+mod export;
 mod extensions;
+mod import;
 mod init;
 mod installs;
 mod logs;
@@ -75,7 +78,10 @@ enum Command {
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Installs(installs::Installs),
+    Export(export::Export),
+    Import(import::Import),
     Extensions(extensions::Extensions),
+    EraseUser(erase_user::EraseUser),
     Secrets(values::Secrets),
     Config(values::Configuration),
     Schema(schema::Schema),
@@ -135,8 +141,11 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Export(options) => export::run(&options).await,
+        Command::Import(options) => import::run(&options).await,
         Command::Installs(options) => installs::run(options).await,
         Command::Extensions(options) => extensions::run(options).await,
+        Command::EraseUser(options) => erase_user::run(&options).await,
         Command::Secrets(options) => values::secrets(options).await,
         Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),
