@@ -75,7 +75,7 @@ fn measure(bed: &Bed, name: &str, count: usize, call: impl AsyncFn()) {
 fn waiting(bed: &Bed) {
     let pool = Pool::new(Settings {
         executable: Some(env!("CARGO_BIN_EXE_rowgate").into()),
-        operations: vec!["db.get".to_owned()],
+        operations: vec!["db.get".to_owned()].into(),
         builders: Vec::new(),
         machines_max: WAITING,
         calls_per_worker_max: u32::MAX,

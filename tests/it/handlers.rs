@@ -24,6 +24,7 @@ return defineSchema({
     author = v.string():optional():private(),
   }):storage("instance"):index("by_score", { "score" }):unique("one_text", { "text" }),
   few = defineTable({ text = v.string() }):rows(2),
+  replies = defineTable({ note = v.id("notes"), text = v.string() }),
 })
 "#;
 
@@ -161,6 +162,18 @@ functions.writes = query({ handler = insert })
 functions.wrong = query({ handler = function(ctx)
   local found, reason = pcall(ctx.db.query, "notes", { filter = { txt = "a" } })
   return { found, reason.code, reason.message }
+end })
+functions.expanded = mutation({ handler = function(ctx)
+  local note = ctx.db.insert("notes", { text = "a note" })
+  local reply = ctx.db.insert("replies", { note = note.id, text = "a reply" })
+  return {
+    ctx.db.query("notes", {
+      fields = { "text" }, expand = { replies = { table = "replies", by = "note", fields = { "text" }, limit = 5 } },
+    }),
+    ctx.db.get("replies", reply.id, { fields = { "text" }, expand = { note = { fields = { "text", "author" } } } }),
+    ctx.db.query("replies", { fields = { "text" }, expand = {} }),
+    (select(2, pcall(ctx.db.get, "replies", reply.id, { expand = { "nots" } }))).message,
+  }
 end })
 functions.readAll = query({ handler = function(ctx)
   local count = 0
@@ -504,6 +517,16 @@ fn members(text: &str, name: &str) -> Vec<(String, String)> {
     let body = body.split_once("\n}").unwrap().0;
     let members = body.lines().map(|line| line.trim().split_once(": ").unwrap());
     members.map(|(name, of)| (name.to_owned(), of.trim_end_matches(',').to_owned())).collect()
+}
+
+#[tokio::test]
+async fn reads_answer_rows_within_rows() {
+    let test = gateway().await;
+    let answer = answered(&test, "expanded", json!({})).await;
+    assert_eq!(answer[0], json!([{ "text": "a note", "replies": [{ "text": "a reply" }] }]));
+    assert_eq!(answer[1], json!({ "text": "a reply", "noteRow": { "text": "a note", "author": null } }));
+    assert_eq!(answer[2], json!([{ "text": "a reply" }]));
+    assert!(answer[3].as_str().unwrap().contains("`note`"), "{answer}");
 }
 
 #[tokio::test]
