@@ -81,7 +81,7 @@ async fn handlers_that_never_end_slow_no_other_extension() {
         while !stop.load(Ordering::Relaxed) {
             match call("spin").await.problem() {
                 (504, code) if code == "script_cpu_exceeded" || code == "script_time_exceeded" => {
-                    drop(stopped.fetch_add(1, Ordering::Relaxed))
+                    stopped.fetch_add(1, Ordering::Relaxed);
                 }
                 // More of them than it has turns.
                 (503, code) if code == "overloaded" => {}
