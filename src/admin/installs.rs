@@ -20,6 +20,7 @@ use crate::db::pool;
 use crate::error::{Code, Complaint, Failure};
 use crate::lifecycle::pin::{PinError, pin};
 use crate::lifecycle::remove::{RemoveError, remove_extension};
+use crate::lifecycle::user::{self, UserError};
 use crate::record;
 use crate::record::installs::{self, Life, Listed, Which};
 use crate::record::receipts::{self, Receipt};
@@ -37,6 +38,7 @@ pub(super) fn router() -> Router<Admin> {
         .route("/installs/{id}/pin", post(pin_to))
         .route("/installs/{id}/unpin", post(unpin))
         .route("/receipts", get(list_receipts))
+        .route("/users/erase", post(erase))
         .route("/extensions/{id}", delete(remove))
 }
 
@@ -232,6 +234,65 @@ async fn list_receipts(State(admin): State<Admin>, headers: HeaderMap, RawQuery(
         Ok(Value::Array(receipts.map_err(|error| not_read(&error))?.iter().map(receipt).collect()))
     };
     respond(StatusCode::OK, RECEIPTS, &headers, done.await)
+}
+
+/// The body of `POST /admin/v1/users/erase`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EraseUser {
+    user_id: String,
+    extension_id: Option<Uuid>,
+    install_id: Option<Uuid>,
+    /// Whether rows are only counted.
+    #[serde(default = "yes")]
+    dry_run: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+async fn erase(
+    State(admin): State<Admin>,
+    Extension(Operator(by)): Extension<Operator>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
+    let done = async {
+        let EraseUser { user_id, extension_id, install_id, dry_run } = read(body)?;
+        if user_id.is_empty() || user_id.contains('\0') {
+            return Err(Failure::new(Code::ArgumentsInvalid, "expected a `user_id`, as tokens have it in `sub`"));
+        }
+        if extension_id.is_some() && install_id.is_some() {
+            return Err(Failure::new(
+                Code::ArgumentsInvalid,
+                "expected one of `extension_id` and `install_id`, or none",
+            ));
+        }
+        let mut client = pool::take(&admin.pool).await?;
+        let which = user::Which { extension_id, install_id };
+        let found = user::erase_user(&mut client, &user_id, which, &by, dry_run).await.map_err(|error| {
+            let text = error.to_string();
+            match error {
+                UserError::NoInstall => unknown(),
+                UserError::NoExtension => Failure::new(Code::ArgumentsInvalid, text),
+                UserError::Recorded(_) | UserError::Database(_) => {
+                    Failure::new(Code::DatabaseUnavailable, "not all rows could be erased").with_log(text)
+                }
+            }
+        })?;
+        let list = found.iter().map(|found| {
+            json!({
+                "extension_id": found.extension_id,
+                "extension_name": found.extension_name,
+                "rows": found.rows,
+                "referred": found.referred,
+                "receipt_id": found.receipt_id,
+            })
+        });
+        Ok(Value::Array(list.collect()))
+    };
+    respond(StatusCode::OK, "/admin/v1/users/erase", &headers, done.await)
 }
 
 async fn remove(

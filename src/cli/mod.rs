@@ -1,11 +1,13 @@
 //! The commands: what is typed becomes a call of the rooms, what they answer becomes lines and an
 //! exit code.
 //!
-//! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage. Results go to standard output,
+//! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage; of `plan` 2 is that there is
+//! something to do. Results go to standard output,
 //! everything said about them to standard error. Each command is a file; nothing else uses these.
 
 mod admin;
 mod admin_key;
+mod allow;
 mod apply;
 mod bundle;
 mod call;
@@ -13,12 +15,17 @@ mod certificate;
 mod check;
 mod database;
 mod dev;
+mod erase_user;
 mod explain;
+mod export;
 mod extensions;
+mod import;
 mod init;
 mod installs;
 mod logs;
 mod output;
+mod plan;
+mod revisions;
 mod role;
 mod roles;
 mod sample;
@@ -62,13 +69,19 @@ enum Command {
     Explain(explain::Explain),
     Call(call::Call),
     Token(token::Token),
+    Plan(plan::Plan),
     Apply(apply::Apply),
+    Rollback(revisions::Rollback),
+    Revisions(revisions::Revisions),
     Logs(logs::Logs),
     Roles(roles::Roles),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Installs(installs::Installs),
+    Export(export::Export),
+    Import(import::Import),
     Extensions(extensions::Extensions),
+    EraseUser(erase_user::EraseUser),
     Secrets(values::Secrets),
     Config(values::Configuration),
     Schema(schema::Schema),
@@ -80,6 +93,8 @@ enum Failed {
     /// What is wrong has been printed already.
     Said,
     Because(String),
+    /// `plan` found something to do.
+    Pending,
     /// The command line or the environment is not what the command needs.
     Usage(String),
 }
@@ -118,13 +133,19 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Explain(options) => explain::run(&options).await,
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
+        Command::Plan(options) => plan::run(&options).await,
         Command::Apply(options) => apply::run(&options).await,
+        Command::Rollback(options) => revisions::rollback(&options).await,
+        Command::Revisions(options) => revisions::run(&options).await,
         Command::Logs(options) => logs::run(&options).await,
         Command::Roles(options) => roles::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Export(options) => export::run(&options).await,
+        Command::Import(options) => import::run(&options).await,
         Command::Installs(options) => installs::run(options).await,
         Command::Extensions(options) => extensions::run(options).await,
+        Command::EraseUser(options) => erase_user::run(&options).await,
         Command::Secrets(options) => values::secrets(options).await,
         Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),
@@ -135,6 +156,7 @@ fn exit_code(done: Result<(), Failed>) -> ExitCode {
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Said) => return ExitCode::from(1),
+        Err(Failed::Pending) => return ExitCode::from(2),
         Err(Failed::Because(message)) => (1, message),
         Err(Failed::Usage(message)) => (2, message),
     };

@@ -8,6 +8,7 @@ use std::error::Error;
 use rowgate_schema_dsl::ddl::bytes::BYTES_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::definition::Scope;
+use rowgate_schema_dsl::model::{Column, Table};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::error::{Code, Complaint, Failure};
@@ -170,6 +171,8 @@ pub enum Contradiction {
     Reference,
     /// One breaks a rule on values.
     Check,
+    /// One has no value where one is required.
+    Missing,
     /// One holds a value that no index takes.
     Size,
 }
@@ -181,10 +184,56 @@ pub fn contradiction(error: &tokio_postgres::Error) -> Option<Contradiction> {
         (SqlState::UNIQUE_VIOLATION, Contradiction::Unique),
         (SqlState::FOREIGN_KEY_VIOLATION, Contradiction::Reference),
         (SqlState::CHECK_VIOLATION, Contradiction::Check),
+        (SqlState::NOT_NULL_VIOLATION, Contradiction::Missing),
         (SqlState::PROGRAM_LIMIT_EXCEEDED, Contradiction::Size),
     ]
     .into_iter()
     .find_map(|(known, contradiction)| (known == *code).then_some(contradiction))
+}
+
+/// Why a row of one of `tables` was refused, where it is the row that was; for whoever brings it in.
+pub fn row_refusal(error: &tokio_postgres::Error, tables: &[&Table]) -> Option<String> {
+    let refusal = Refusal::of(error)?;
+    let code = &refusal.code;
+    let name = refusal.constraint.as_deref().unwrap_or_default();
+    // Behind a shard the name has a suffix.
+    let is = |identifier: String| name == identifier || name.starts_with(&format!("{identifier}_"));
+    let columns = |table: &&Table| table.columns.clone();
+    if *code == SqlState::UNIQUE_VIOLATION {
+        let rule = tables.iter().flat_map(|table| table.indexes.iter().map(move |index| (table, index)));
+        let rule = rule.filter(|(_, index)| index.unique).find(|(table, index)| is(table.index_identifier(index)));
+        return Some(match rule {
+            Some((_, index)) => {
+                let columns: Vec<String> = index.columns.iter().map(|column| format!("`{column}`")).collect();
+                format!("a row with this {} is there already (unique rule `{}`)", columns.join(", "), index.name)
+            }
+            None => "a row with this `id` is there already".to_owned(),
+        });
+    }
+    let of = |identifier: fn(&Table, &Column) -> String| {
+        let found = tables.iter().find_map(|table| {
+            let found = columns(table).into_iter().find(|column| is(identifier(table, column)));
+            found.map(|column| column.name.to_string())
+        });
+        found.unwrap_or_else(|| "a column".to_owned())
+    };
+    if *code == SqlState::FOREIGN_KEY_VIOLATION {
+        Some(format!("`{}` names a row that is not there", of(Table::foreign_key_identifier)))
+    } else if *code == SqlState::CHECK_VIOLATION {
+        Some(format!("the value of `{}` is not one the column accepts", of(Table::check_identifier)))
+    } else if *code == SqlState::NOT_NULL_VIOLATION {
+        Some(format!("`{}` cannot be null", refusal.column.as_deref().unwrap_or("a column")))
+    } else if code.code() == ROWS_EXCEEDED_SQLSTATE {
+        Some("there is no room for more rows: the quota of the table is spent".to_owned())
+    } else if code.code() == BYTES_EXCEEDED_SQLSTATE {
+        Some("there is no room for more bytes: the quota is spent".to_owned())
+    } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
+        Some("a value is too large for the index on its column".to_owned())
+    } else if code.code().starts_with("22") {
+        Some("a value is not one the database can hold".to_owned())
+    } else {
+        None
+    }
 }
 
 /// Whether the same attempt may succeed a moment later.

@@ -397,7 +397,8 @@ fn answered(table: &Table, fields: &[Name]) -> Vec<sea_query::SelectExpr> {
         .collect()
 }
 
-fn readable(column: &Column) -> Expr {
+/// A column as it travels to whoever reads it: numerics as text.
+pub(in crate::plan) fn readable(column: &Column) -> Expr {
     readable_of(Expr::col(Alias::new(column.name.as_str())), column)
 }
 

@@ -7,6 +7,7 @@
 
 pub mod erase;
 mod order;
+pub mod transfer;
 
 pub use crate::plan::slice::order::{Group, groups};
 

@@ -175,6 +175,22 @@ pub async fn hold_pins(client: &impl GenericClient, extension_id: Uuid) -> Resul
     client.query_opt(sql, &[&extension_id]).await.map(drop)
 }
 
+/// Every install of the extension, those that were uninstalled too.
+pub async fn all_of(client: &impl GenericClient, extension_id: Uuid) -> Result<Vec<Install>, Error> {
+    let sql = "SELECT id, account_id, overlay_id, disabled_at IS NOT NULL FROM rowgate.installs
+                WHERE extension_id = $1 ORDER BY id";
+    let install = |row: &Row| {
+        Ok(Install {
+            id: row.try_get(0)?,
+            extension_id,
+            account_id: row.try_get(1)?,
+            overlay_id: row.try_get(2)?,
+            disabled: row.try_get(3)?,
+        })
+    };
+    client.query(sql, &[&extension_id]).await?.iter().map(install).collect()
+}
+
 /// How many installs of the extension there are, and how many of these were uninstalled.
 pub async fn count(client: &impl GenericClient, extension_id: Uuid) -> Result<(i64, i64), Error> {
     let sql = "SELECT count(*), count(uninstalled_at) FROM rowgate.installs WHERE extension_id = $1";

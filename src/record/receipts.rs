@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
 use tokio_postgres::types::Json;
 use tokio_postgres::{Error, GenericClient, Row};
 use uuid::Uuid;
@@ -169,6 +170,30 @@ pub async fn insert_of_extension(
         "INSERT INTO rowgate.receipts (id, kind, extension_id, extension_name, asked_by, finished_at, settled_at, own)
          VALUES ($1, 'extension', $2, $3, $4, now(), now(), $5) RETURNING *";
     receipt(&client.query_one(sql, &[&Uuid::now_v7(), &extension_id, &name, &by, &Json(own)]).await?)
+}
+
+/// Begins the receipt of what a user owned in an extension; it does not name them.
+pub async fn begin_of_user(
+    client: &impl GenericClient,
+    extension_id: Uuid,
+    extension_name: &str,
+    install_id: Option<Uuid>,
+    user_id: &str,
+    by: &str,
+) -> Result<Uuid, Error> {
+    let sql = "INSERT INTO rowgate.receipts (id, kind, extension_id, extension_name, install_id, user_sha256, asked_by, settled_at)
+               VALUES ($1, 'user', $2, $3, $4, $5, $6, now())";
+    let (id, user) = (Uuid::now_v7(), Sha256::digest(user_id.as_bytes()).to_vec());
+    client.execute(sql, &[&id, &extension_id, &extension_name, &install_id, &user, &by]).await?;
+    Ok(id)
+}
+
+/// Says that the receipt is whole, and how many rows stay since others refer to them.
+pub async fn finish_of_user(client: &impl GenericClient, id: Uuid, referred: i64) -> Result<(), Error> {
+    if referred > 0 {
+        add_own(client, id, "referred_rows_kept", referred).await?;
+    }
+    client.execute("UPDATE rowgate.receipts SET finished_at = now() WHERE id = $1", &[&id]).await.map(drop)
 }
 
 fn receipt(row: &Row) -> Result<Receipt, Error> {

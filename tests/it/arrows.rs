@@ -49,7 +49,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         "server",
         &["admin", "auth", "config", "db", "error", "gateway", "http", "lifecycle", "record", "registry", "telemetry"],
     ),
-    ("cli", &["auth", "config", "db", "deploy", "plan", "record", "registry", "script", "server", "telemetry"]),
+    (
+        "cli",
+        &["auth", "config", "db", "deploy", "lifecycle", "plan", "record", "registry", "script", "server", "telemetry"],
+    ),
 ];
 
 /// The doors, which lead everywhere.

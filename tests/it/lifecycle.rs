@@ -3,6 +3,8 @@
 
 mod erase;
 mod pins;
+mod transfer;
+mod user;
 
 use rowgate::auth::key;
 use rowgate::record::{self, AdminKey, Install};

@@ -4,6 +4,7 @@ use rowgate_schema_dsl::ddl::{bytes, quota};
 use rowgate_schema_dsl::definition::Scope;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::name::OWNER_COLUMN;
+use sea_query::extension::postgres::PgFunc;
 use sea_query::{
     Alias, CommonTableExpression, Expr, ExprTrait, Func, IntoTableRef, Order, PostgresQueryBuilder, Query,
     SelectStatement, TableRef, WithClause,
@@ -65,9 +66,49 @@ pub fn forget_counts(model: &Model, scope: Scope) -> Vec<String> {
     rows.into_iter().chain(bytes).collect()
 }
 
-/// Deletes the rows of the owner `$3` alone, as [`Step::Delete`] does.
-pub fn delete_of_owner(schema: &str, table: &str) -> String {
-    delete(schema, table, Some(column(OWNER_COLUMN).eq(Expr::cust("$3"))))
+/// What is done to the rows of one owner in one scope: `$1` is the scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfOwner {
+    /// How many there are; the owner is `$2`.
+    pub count: String,
+    /// Deletes some from the id `$2` on, [`LIMIT`] of them at most, and answers their ids; the owner is `$3`.
+    pub delete: String,
+    /// The ids of those.
+    pub ids: String,
+    /// Deletes those with the ids `$2`.
+    pub delete_these: String,
+}
+
+/// The owned tables, those first that refer to others, with the statements for one owner's rows.
+pub fn of_owner(model: &Model) -> Vec<(Scope, String, OfOwner)> {
+    let schema = model.postgres_schema.as_str();
+    let mut all = Vec::new();
+    for scope in [Scope::Instance, Scope::Overlay, Scope::Account, Scope::Global] {
+        let groups = groups(model, scope);
+        let members = groups.iter().rev().flat_map(|group| group.members.iter().rev());
+        for table in members.map(|member| member.table).filter(|table| table.owner().is_some()) {
+            all.push((scope, table.name.to_string(), of_owner_in(schema, table.name.as_str())));
+        }
+    }
+    all
+}
+
+fn of_owner_in(schema: &str, table: &str) -> OfOwner {
+    let owner = |marker: &'static str| column(OWNER_COLUMN).eq(Expr::cust(marker));
+    let mut count = Query::select();
+    count.expr(Func::count(Expr::cust("*"))).from(table_ref(schema, table)).and_where(of_scope());
+    count.and_where(owner("$2"));
+    let mut ids = some(schema, table);
+    ids.and_where(owner("$3"));
+    let mut these = Query::delete();
+    these.from_table(table_ref(schema, table)).and_where(of_scope());
+    these.and_where(column("id").eq(PgFunc::any(Expr::cust("$2")))).and_where(owner("$3"));
+    OfOwner {
+        count: count.to_string(PostgresQueryBuilder),
+        delete: delete(schema, table, Some(owner("$3"))),
+        ids: ids.to_string(PostgresQueryBuilder),
+        delete_these: these.to_string(PostgresQueryBuilder),
+    }
 }
 
 fn delete(schema: &str, table: &str, which: Option<Expr>) -> String {

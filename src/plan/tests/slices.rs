@@ -4,7 +4,7 @@ use rowgate_schema_dsl::definition::Scope;
 use rowgate_schema_dsl::model::Model;
 use serde_json::{Value, json};
 
-use crate::plan::slice::erase::{Step, delete_of_owner, forget_counts, steps};
+use crate::plan::slice::erase::{OfOwner, Step, forget_counts, of_owner, steps};
 use crate::plan::slice::groups;
 use crate::plan::tests::model;
 
@@ -73,7 +73,9 @@ fn every_statement_is_bound_to_one_scope() {
         })
         .collect();
     sql.extend(forget_counts(&model, Scope::Instance));
-    sql.push(delete_of_owner(&model.postgres_schema, "people"));
+    for (_, _, OfOwner { count, delete, ids, delete_these }) in of_owner(&model) {
+        sql.extend([count, delete, ids, delete_these]);
+    }
     let shown = sql.join("\n").replace("\"ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f\"", "ext");
     insta::assert_snapshot!(shown, @r#"
     UPDATE ext."people" SET "chief" = NULL WHERE "scope_key" = ($1) AND "id" IN (SELECT "id" FROM ext."people" WHERE "scope_key" = ($1) AND "id" >= ($2) AND "chief" IS NOT NULL ORDER BY "id" ASC LIMIT 1000) RETURNING "id"
@@ -81,7 +83,10 @@ fn every_statement_is_bound_to_one_scope() {
     DELETE FROM ext."people" WHERE "scope_key" = ($1) AND "id" IN (SELECT "id" FROM ext."people" WHERE "scope_key" = ($1) AND "id" >= ($2) ORDER BY "id" ASC LIMIT 1000) RETURNING "id"
     DELETE FROM ext."_rows" WHERE "scope_key" = ($1) AND "table_name" IN ('people')
     DELETE FROM ext."_bytes" WHERE "scope_key" = ($1) AND "storage" = 'instance'
+    SELECT COUNT(*) FROM ext."people" WHERE "scope_key" = ($1) AND "owner_id" = ($2)
     DELETE FROM ext."people" WHERE "scope_key" = ($1) AND "id" IN (SELECT "id" FROM ext."people" WHERE "scope_key" = ($1) AND "id" >= ($2) AND "owner_id" = ($3) ORDER BY "id" ASC LIMIT 1000) RETURNING "id"
+    SELECT "id" FROM ext."people" WHERE "scope_key" = ($1) AND "id" >= ($2) AND "owner_id" = ($3) ORDER BY "id" ASC LIMIT 1000
+    DELETE FROM ext."people" WHERE "scope_key" = ($1) AND "id" = ANY($2) AND "owner_id" = ($3)
     "#);
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::cli::process::{Done, Running, example, rowgate, run};
+use crate::cli::process::{Done, Running, example, folder, rowgate, run};
 use crate::cli::{SECRET, address};
 use crate::support::TestDatabase;
 
@@ -57,6 +57,22 @@ async fn installs_come_and_go_by_commands() {
     assert!(done.code == Some(1) && done.stderr.contains("error[state_conflict]"), "{done:?}");
     run(&mut with_admin(rowgate(["installs", "reinstall", id]))).ok();
     assert!(listed().trim().ends_with("\tactive"));
+
+    // Its rows go out and come in; a wrong file is told by its lines.
+    let exported = run(&mut with_database(rowgate(["export", id]))).ok();
+    assert_eq!(exported.lines().count(), 2, "{exported}");
+    let folder = folder();
+    let file = folder.path().join("rows.jsonl");
+    std::fs::write(&file, &exported).unwrap();
+    let done = run(with_database(rowgate(["import", id, "--new-ids"])).arg(&file));
+    assert!(done.code == Some(0) && done.stderr.contains("0 rows of 0 tables came in"), "{done:?}");
+    std::fs::write(&file, exported.replace("votes", "vote")).unwrap();
+    let done = run(with_database(rowgate(["import", id])).arg(&file));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let expected = format!("{}:1: error: there is no table `vote`; did you mean `votes`?", file.display());
+    assert!(done.stderr.contains(&expected) && done.stderr.contains("nothing was changed"), "{done:?}");
+    let done = run_with(&mut with_database(rowgate(["import", id])), "");
+    assert!(done.code == Some(1) && done.stderr.contains("standard input:1: error: the file is empty"), "{done:?}");
 
     // What cannot be undone is asked about.
     let done = run_with(&mut with_admin(rowgate(["installs", "uninstall", id, "--now"])), "yes\n");
