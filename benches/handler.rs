@@ -88,7 +88,7 @@ fn waiting(bed: &Bed) {
     let begin = Begin {
         function: "ask".to_owned(),
         kind: "a query".to_owned(),
-        operations: vec!["db.get".to_owned()],
+        operations: vec!["db.get".to_owned()].into(),
         context: b"{}".to_vec(),
         arguments: b"{}".to_vec(),
         seed: 1,

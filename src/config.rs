@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod fetch;
 pub mod limits;
+pub mod script;
 pub mod secrets;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub use crate::config::cache::Cache;
 pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
+pub use crate::config::script::{Allowance, Script};
 pub use crate::config::secrets::{Hidden, Secrets};
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
@@ -228,65 +230,6 @@ impl Default for Auth {
     }
 }
 
-/// Handlers and the processes they run in.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Script {
-    /// The executable that is run as a worker; the gateway's own where none is given.
-    pub executable: Option<PathBuf>,
-    /// From a call's beginning to its answer, by kind.
-    pub query_timeout_ms: u64,
-    pub mutation_timeout_ms: u64,
-    pub action_timeout_ms: u64,
-    /// Processor time of one handler.
-    pub cpu_ms_max: u64,
-    /// What one handler may hold, garbage aside.
-    pub memory_bytes_max: usize,
-    /// What one handler may hold, garbage included.
-    pub allocated_bytes_max: usize,
-    /// How often one handler may call `ctx`.
-    pub host_calls_max: u32,
-    /// Of a handler's answer, and of what one call of `ctx` carries, as JSON.
-    pub answer_bytes_max: usize,
-    /// How long one query of `ctx.sql` may run.
-    pub sql_timeout_ms: u64,
-    /// Rows that it may answer.
-    pub sql_rows_max: usize,
-    /// All of them together, as JSON.
-    pub sql_answer_bytes_max: usize,
-    /// Handlers under way on each worker thread; more are refused with `overloaded`.
-    pub machines_max: usize,
-    /// After so many calls a worker process is replaced.
-    pub calls_per_worker_max: u32,
-    /// Data of one worker process.
-    pub worker_memory_bytes_max: u64,
-    /// How long a worker has to end a call that nobody waits for; then it is killed.
-    pub cancel_timeout_ms: u64,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Script {
-            executable: None,
-            query_timeout_ms: 5_000,
-            mutation_timeout_ms: 5_000,
-            action_timeout_ms: 30_000,
-            cpu_ms_max: 1_000,
-            memory_bytes_max: 10 << 20,
-            allocated_bytes_max: 24 << 20,
-            host_calls_max: 100,
-            answer_bytes_max: 1 << 20,
-            sql_timeout_ms: 2_000,
-            sql_rows_max: 1_000,
-            sql_answer_bytes_max: 1 << 20,
-            machines_max: 256,
-            calls_per_worker_max: 10_000,
-            worker_memory_bytes_max: 2 << 30,
-            cancel_timeout_ms: 1_000,
-        }
-    }
-}
-
 /// How the log is written to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -406,11 +349,6 @@ impl Config {
             ("database.pool_connections_max", self.database.pool_connections_max),
             ("database.statements_per_connection_max", self.database.statements_per_connection_max),
             ("auth.cached_tokens_max", self.auth.cached_tokens_max),
-            ("script.memory_bytes_max", self.script.memory_bytes_max),
-            ("script.allocated_bytes_max", self.script.allocated_bytes_max),
-            ("script.answer_bytes_max", self.script.answer_bytes_max),
-            ("script.sql_rows_max", self.script.sql_rows_max),
-            ("script.sql_answer_bytes_max", self.script.sql_answer_bytes_max),
             ("script.machines_max", self.script.machines_max),
             ("script.calls_per_worker_max", self.script.calls_per_worker_max as usize),
             ("cache.bytes_max", self.cache.bytes_max),
@@ -433,11 +371,6 @@ impl Config {
             ("database.statement_timeout_ms", self.database.statement_timeout_ms),
             ("database.pool_wait_timeout_ms", self.database.pool_wait_timeout_ms),
             ("limits.sweep_interval_s", self.limits.sweep_interval_s),
-            ("script.query_timeout_ms", self.script.query_timeout_ms),
-            ("script.mutation_timeout_ms", self.script.mutation_timeout_ms),
-            ("script.action_timeout_ms", self.script.action_timeout_ms),
-            ("script.cpu_ms_max", self.script.cpu_ms_max),
-            ("script.sql_timeout_ms", self.script.sql_timeout_ms),
             ("script.cancel_timeout_ms", self.script.cancel_timeout_ms),
             ("fetch.timeout_ms", self.fetch.timeout_ms),
         ] {
@@ -451,6 +384,7 @@ impl Config {
         if self.script.worker_memory_bytes_max < WORKER_MEMORY_BYTES_MIN {
             reasons.push(format!("script.worker_memory_bytes_max: expected at least {WORKER_MEMORY_BYTES_MIN}"));
         }
+        self.script.check(&mut reasons);
         self.limits.check(&mut reasons);
         if self.http.header_bytes_max < HEADER_BYTES_MIN {
             reasons.push(format!(

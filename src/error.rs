@@ -74,8 +74,11 @@ pub enum Code {
     HandlerFailed,
     HandlerAnswerInvalid,
     ScriptTimeExceeded,
+    ScriptCpuExceeded,
     ScriptMemoryExceeded,
     ScriptHostCallsExceeded,
+    ScriptRowsExceeded,
+    ScriptAnswerTooLarge,
     ScriptWorkerLost,
     SecretsUnavailable,
     SqlUnavailable,
@@ -85,7 +88,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 59] = [
+    pub const ALL: [Code; 62] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -139,8 +142,11 @@ impl Code {
         Code::HandlerFailed,
         Code::HandlerAnswerInvalid,
         Code::ScriptTimeExceeded,
+        Code::ScriptCpuExceeded,
         Code::ScriptMemoryExceeded,
         Code::ScriptHostCallsExceeded,
+        Code::ScriptRowsExceeded,
+        Code::ScriptAnswerTooLarge,
         Code::ScriptWorkerLost,
         Code::SecretsUnavailable,
         Code::SqlUnavailable,
@@ -205,6 +211,9 @@ impl Code {
             Code::ScriptTimeExceeded => "script_time_exceeded",
             Code::ScriptMemoryExceeded => "script_memory_exceeded",
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
+            Code::ScriptCpuExceeded => "script_cpu_exceeded",
+            Code::ScriptRowsExceeded => "script_rows_exceeded",
+            Code::ScriptAnswerTooLarge => "script_answer_too_large",
             Code::ScriptWorkerLost => "script_worker_lost",
             Code::SecretsUnavailable => "secrets_unavailable",
             Code::SqlUnavailable => "sql_unavailable",

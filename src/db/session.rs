@@ -46,6 +46,8 @@ pub struct Own<'a> {
 /// What a statement came to beside its answer.
 #[derive(Debug, Default)]
 pub struct Ran {
+    /// How many rows it answered.
+    pub rows: usize,
     /// The last row, so that a later statement can be bound to its values.
     pub last: Option<Row>,
     /// The version of the row, where the answer is one.
@@ -92,16 +94,17 @@ impl Session {
         let mut rows = std::pin::pin!(rows);
         let room = Room { bytes: 0, bytes_max };
         let mut answer = Answer::begin(&plan.shape, turn, room).of_rows(rows_min(plan, parameters));
-        let (mut last, mut message) = (None, Vec::new());
+        let (mut last, mut rows_answered, mut message) = (None, 0, Vec::new());
         // The statement has succeeded only when its end was read.
         while let Some(row) = rows.try_next().await.map_err(Trouble::Database)? {
             let raw = message_of(&row, &mut message);
             raw.and_then(|raw| answer.row(&plan.shape, raw)).map_err(|unread| Trouble::Answer(unread.into()))?;
             last = Some(row);
+            rows_answered += 1;
         }
         let Text { json, version } = answer.end(&plan.shape).map_err(Trouble::Answer)?;
         out.extend_from_slice(&json);
-        Ok(Ran { last, version })
+        Ok(Ran { rows: rows_answered, last, version })
     }
 
     pub(super) async fn own(&self, own: &Own<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {

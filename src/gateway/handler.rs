@@ -19,12 +19,14 @@ mod values;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::definition::HandlerKind;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use crate::config;
 use crate::db::transaction::{Isolation, Open};
@@ -37,7 +39,7 @@ use crate::gateway::{Call, Gateway, Reply, Worker};
 use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
 use crate::script::machine::{BUILDERS, Limits};
-use crate::script::operation::{OPERATIONS, operations_of, phrase};
+use crate::script::operation::{OPERATIONS, phrase};
 use crate::script::pool::{Event, Refused, Settings};
 use crate::script::worker::frame::Begin;
 
@@ -45,6 +47,36 @@ use crate::script::worker::frame::Begin;
 pub(super) struct FoundHandler {
     pub(super) install: Install,
     pub(super) handler: Arc<Handler>,
+}
+
+/// What a handler is told before it asks; what is not known is left out, and nil in Luau.
+#[derive(Serialize)]
+struct Context<'a> {
+    auth: Auth<'a>,
+    time: Time,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Auth<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    account_id: Uuid,
+    install_id: Uuid,
+    role: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    surface: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform_user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform_user_name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Time {
+    now: u64,
+    now_iso: String,
 }
 
 /// How this runtime's handlers are run. `builders` of a definition mean nothing to them.
@@ -130,12 +162,7 @@ impl Gateway {
         handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
         let begin = self.begin(call, found);
         reply.stages.plan = began.elapsed();
-        let settings = &self.config.script;
-        let class_ms = match handler.kind {
-            HandlerKind::Query => settings.query_timeout_ms,
-            HandlerKind::Mutation => settings.mutation_timeout_ms,
-            HandlerKind::Action => settings.action_timeout_ms,
-        };
+        let class_ms = self.config.script.of(handler.kind).timeout_ms;
         let timeout_ms = handler.timeout_ms.map_or(class_ms, |ms| class_ms.min(u64::from(ms)));
         let deadline = began + Duration::from_millis(timeout_ms);
         let isolation = match handler.kind {
@@ -167,36 +194,39 @@ impl Gateway {
 
     fn begin(&self, call: &Call<'_>, found: &FoundHandler) -> Begin {
         let FoundHandler { install, handler } = found;
-        let settings = &self.config.script;
+        let allowance = self.config.script.of(handler.kind);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let now_iso = jiff::Timestamp::try_from(SystemTime::now()).map(|now| format!("{now:.6}")).unwrap_or_default();
         let identity = call.identity;
-        let context = json!({
-            "auth": {
-                "userId": identity.user_id.as_deref(),
-                "accountId": install.account_id,
-                "installId": install.id,
-                "role": identity.role.as_str(),
-                "surface": identity.surface.map(|surface| surface.as_str()),
-                "platformUserId": identity.platform_user_id.as_deref(),
-                "platformUserName": identity.platform_user_name.as_deref(),
+        let context = Context {
+            auth: Auth {
+                user_id: identity.user_id.as_deref(),
+                account_id: install.account_id,
+                install_id: install.id,
+                role: identity.role.as_str(),
+                surface: identity.surface.map(|surface| surface.as_str()),
+                platform_user_id: identity.platform_user_id.as_deref(),
+                platform_user_name: identity.platform_user_name.as_deref(),
             },
-            "time": { "now": now_ms, "nowIso": now_iso },
-        });
+            time: Time {
+                now: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+                now_iso: jiff::Timestamp::try_from(SystemTime::now())
+                    .map(|now| format!("{now:.6}"))
+                    .unwrap_or_default(),
+            },
+        };
         Begin {
             function: call.function.to_owned(),
             kind: phrase(handler.kind).to_owned(),
-            operations: operations_of(handler.kind).map(|operation| operation.name.to_owned()).collect(),
-            context: without_null(context).to_string().into_bytes(),
+            operations: Arc::clone(&handler.operations),
+            context: serde_json::to_vec(&context).unwrap_or_default(),
             arguments: handler.with_defaults(call.arguments),
             seed: rand::random(),
             limits: Limits {
-                cpu_ms_max: settings.cpu_ms_max,
-                memory_bytes_max: settings.memory_bytes_max,
-                allocated_bytes_max: settings.allocated_bytes_max,
-                host_calls_max: settings.host_calls_max,
-                answer_bytes_max: settings.answer_bytes_max,
+                cpu_ms_max: allowance.cpu_ms_max,
+                memory_bytes_max: allowance.memory_bytes_max,
+                allocated_bytes_max: allowance.allocated_bytes_max,
+                host_calls_max: allowance.host_calls_max,
+                answer_bytes_max: allowance.answer_bytes_max,
             },
         }
     }
@@ -220,7 +250,16 @@ impl Gateway {
                 Failure::new(Code::ScriptWorkerLost, "the handler cannot be run now").with_log(reason)
             }
         })?;
-        let asking = Asking { gateway: self, worker, call, found, depth, deadline, fetches: AtomicU32::new(0) };
+        let asking = Asking {
+            gateway: self,
+            worker,
+            call,
+            found,
+            depth,
+            deadline,
+            fetches: AtomicU32::new(0),
+            rows: AtomicUsize::new(0),
+        };
         let late = || Failure::new(Code::ScriptTimeExceeded, "the handler did not answer in time");
         loop {
             match timeout_at(deadline.into(), invocation.next()).await.map_err(|_| late())? {
@@ -260,6 +299,11 @@ fn unconditional(call: &Call<'_>, kind: HandlerKind) -> Result<(), Failure> {
 impl Handler {
     /// The arguments object of a call with the defaults of what it leaves out.
     fn with_defaults(&self, arguments: &[u8]) -> Vec<u8> {
+        // What was read as arguments before is handed on as it is, where nothing is to be added or left out.
+        let has_null = || arguments.windows(4).any(|word| word == b"null");
+        if self.defaults.is_empty() && !has_null() {
+            return if arguments.trim_ascii().is_empty() { b"{}".to_vec() } else { arguments.to_vec() };
+        }
         let mut given: serde_json::Map<String, Value> = serde_json::from_slice(arguments).unwrap_or_default();
         for (name, default) in &self.defaults {
             if given.get(name.as_str()).is_none_or(Value::is_null) {
@@ -270,14 +314,4 @@ impl Handler {
         given.retain(|_, value| !value.is_null());
         Value::Object(given).to_string().into_bytes()
     }
-}
-
-/// Without what is not known: in Luau it is nil.
-fn without_null(mut value: Value) -> Value {
-    for member in value.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
-        if let Some(members) = member.as_object_mut() {
-            members.retain(|_, value| !value.is_null());
-        }
-    }
-    value
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lru::LruCache;
 use postgres_types::Type;
+use rowgate_schema_dsl::definition::HandlerKind;
 use rowgate_schema_dsl::model::Model;
 
 use crate::plan::foreign::answer::{Room, statement};
@@ -32,8 +33,8 @@ struct Kept {
 #[derive(Debug)]
 pub struct Text {
     pub query: Query,
-    /// From when Postgres has described it.
-    ready: OnceLock<Ready>,
+    /// From when Postgres has described it, for each kind of handler: what one may answer is part of it.
+    ready: [OnceLock<Ready>; 3],
 }
 
 /// The statement that a text became.
@@ -57,7 +58,7 @@ impl Texts {
         if let Some(known) = known {
             return Ok(known);
         }
-        let read = Arc::new(Text { query: translate(text, model)?, ready: OnceLock::new() });
+        let read = Arc::new(Text { query: translate(text, model)?, ready: Default::default() });
         self.kept().keep(text, Arc::clone(&read));
         Ok(read)
     }
@@ -68,16 +69,31 @@ impl Texts {
 }
 
 impl Text {
-    /// The statement, where it was described before.
-    pub fn ready(&self) -> Option<&Ready> {
-        self.ready.get()
+    /// The statement for handlers of `kind`, where it was described before.
+    pub fn ready(&self, kind: HandlerKind) -> Option<&Ready> {
+        self.of(kind).get()
+    }
+
+    const fn of(&self, kind: HandlerKind) -> &OnceLock<Ready> {
+        let [query, mutation, action] = &self.ready;
+        match kind {
+            HandlerKind::Query => query,
+            HandlerKind::Mutation => mutation,
+            HandlerKind::Action => action,
+        }
     }
 
     /// Makes the statement of what Postgres said of it.
-    pub fn describe(&self, types: Vec<Type>, columns: &[(String, Type)], room: Room) -> Result<&Ready, Refused> {
+    pub fn describe(
+        &self,
+        kind: HandlerKind,
+        types: Vec<Type>,
+        columns: &[(String, Type)],
+        room: Room,
+    ) -> Result<&Ready, Refused> {
         let columns: Vec<(&str, &Type)> = columns.iter().map(|(name, of_type)| (name.as_str(), of_type)).collect();
         let sql = statement(&self.query, &columns, room)?;
-        Ok(self.ready.get_or_init(|| Ready { key: key(&sql, &types), sql, types }))
+        Ok(self.of(kind).get_or_init(|| Ready { key: key(&sql, &types), sql, types }))
     }
 }
 
@@ -97,5 +113,5 @@ impl Kept {
 
 /// The statement has the query in it, and some text for each column.
 fn bytes(text: &str, read: &Text) -> usize {
-    text.len() + 3 * read.query.sql.len()
+    text.len() + 5 * read.query.sql.len()
 }

@@ -133,7 +133,9 @@ impl Bed {
     async fn of(document: &Value, settings: impl FnOnce(&mut Config)) -> Bed {
         let test = TestGateway::with(document, |config| {
             config.secrets.key = Some(Hidden::new(KEY.to_owned()));
-            config.script.host_calls_max = 2_000;
+            config.script.query.host_calls_max = 2_000;
+            config.script.mutation.host_calls_max = 2_000;
+            config.script.action.host_calls_max = 2_000;
             settings(config);
         })
         .await;

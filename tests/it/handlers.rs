@@ -24,6 +24,7 @@ return defineSchema({
     author = v.string():optional():private(),
   }):storage("instance"):index("by_score", { "score" }):unique("one_text", { "text" }),
   few = defineTable({ text = v.string() }):rows(2),
+  replies = defineTable({ note = v.id("notes"), text = v.string() }),
 })
 "#;
 
@@ -162,6 +163,26 @@ functions.wrong = query({ handler = function(ctx)
   local found, reason = pcall(ctx.db.query, "notes", { filter = { txt = "a" } })
   return { found, reason.code, reason.message }
 end })
+functions.expanded = mutation({ handler = function(ctx)
+  local note = ctx.db.insert("notes", { text = "a note" })
+  local reply = ctx.db.insert("replies", { note = note.id, text = "a reply" })
+  return {
+    ctx.db.query("notes", {
+      fields = { "text" }, expand = { replies = { table = "replies", by = "note", fields = { "text" }, limit = 5 } },
+    }),
+    ctx.db.get("replies", reply.id, { fields = { "text" }, expand = { note = { fields = { "text", "author" } } } }),
+    ctx.db.query("replies", { fields = { "text" }, expand = {} }),
+    (select(2, pcall(ctx.db.get, "replies", reply.id, { expand = { "nots" } }))).message,
+  }
+end })
+functions.readAll = query({ handler = function(ctx)
+  local count = 0
+  while true do
+    pcall(function() count += #ctx.db.query("notes", { limit = 10 }) end)
+  end
+end })
+functions.answerMuch = query({ args = { bytes = v.integer() }, handler = function(_, args) return ("x"):rep(args.bytes) end })
+functions.spin = query({ handler = function() while true do end end })
 functions.slow = query({ timeoutMs = 50, handler = function() while true do end end })
 functions.wait = action({ handler = function(ctx) return ctx.run("waitMore") end })
 functions.waitMore = action({ handler = function(ctx) return ctx.run("waitMore") end })
@@ -245,7 +266,7 @@ async fn arguments_and_access_are_those_declared() {
 
 #[tokio::test]
 async fn a_failing_handler_writes_nothing_and_tells_no_more_than_it_was_told_to() {
-    let test = gateway_with(|config| config.script.cpu_ms_max = 200).await;
+    let test = gateway_with(|config| config.script.mutation.cpu_ms_max = 200).await;
     let failed = async |fail: &str| problem(&test, "add", json!({ "text": "a", "fail": fail })).await;
 
     let (status, refused) = failed("declared").await;
@@ -259,7 +280,7 @@ async fn a_failing_handler_writes_nothing_and_tells_no_more_than_it_was_told_to(
     assert_eq!((status, &answer["code"]), (500, &json!("handler_answer_invalid")));
     assert!(answer["detail"].as_str().unwrap().contains("/note/0"), "{answer}");
     for (fail, status, code) in [
-        ("loop", 504, "script_time_exceeded"),
+        ("loop", 504, "script_cpu_exceeded"),
         ("grow", 500, "script_memory_exceeded"),
         ("ask", 500, "script_host_calls_exceeded"),
     ] {
@@ -306,7 +327,7 @@ async fn a_question_is_judged_as_a_declared_function_is() {
 /// As many as raise the score at once, so much it is raised: each ran again until it was alone.
 #[tokio::test]
 async fn mutations_that_undo_each_other_are_run_again() {
-    let test = gateway_with(|config| config.script.mutation_timeout_ms = 10_000).await;
+    let test = gateway_with(|config| config.script.mutation.timeout_ms = 10_000).await;
     let note = answered(&test, "add", json!({ "text": "a" })).await;
     let calls = (0..6).map(|_| test.call("raise", json!({ "id": note["id"] })));
     let raised = join_all(calls).await.into_iter().filter(|answer| answer.status == 200).count();
@@ -379,7 +400,7 @@ async fn a_call_ends_on_the_revision_it_began_with() {
     let test = gateway_with(|config| {
         // As long as a deploy may take on a busy machine.
         config.database.statement_timeout_ms = 60_000;
-        config.script.mutation_timeout_ms = 60_000;
+        config.script.mutation.timeout_ms = 60_000;
     })
     .await;
     let note = answered(&test, "add", json!({ "text": "a" })).await;
@@ -499,6 +520,41 @@ fn members(text: &str, name: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
+async fn reads_answer_rows_within_rows() {
+    let test = gateway().await;
+    let answer = answered(&test, "expanded", json!({})).await;
+    assert_eq!(answer[0], json!([{ "text": "a note", "replies": [{ "text": "a reply" }] }]));
+    assert_eq!(answer[1], json!({ "text": "a reply", "noteRow": { "text": "a note", "author": null } }));
+    assert_eq!(answer[2], json!([{ "text": "a reply" }]));
+    assert!(answer[3].as_str().unwrap().contains("`note`"), "{answer}");
+}
+
+#[tokio::test]
+async fn each_kind_has_its_own_limits() {
+    let test = gateway_with(|config| {
+        (config.script.query.rows_max, config.script.query.answer_bytes_max) = (25, 100);
+        (config.script.query.cpu_ms_max, config.script.mutation.rows_max) = (100, 5);
+    })
+    .await;
+    for place in 0..10 {
+        answered(&test, "add", json!({ "text": place.to_string() })).await;
+    }
+    for (function, arguments, status, code) in [
+        ("readAll", json!({}), 500, "script_rows_exceeded"),
+        ("answerMuch", json!({ "bytes": 101 }), 500, "script_answer_too_large"),
+        ("spin", json!({}), 504, "script_cpu_exceeded"),
+        ("many", json!({ "texts": ["a", "b", "c", "d", "e", "f"] }), 500, "script_rows_exceeded"),
+    ] {
+        let (met, told) = problem(&test, function, arguments).await;
+        assert_eq!((met, &told["code"]), (status, &json!(code)), "{function}");
+    }
+    assert_eq!(answered(&test, "answerMuch", json!({ "bytes": 90 })).await.as_str().unwrap().len(), 90);
+    // What a mutation was stopped in was undone.
+    let notes = answered(&test, "listNotes", json!({})).await;
+    assert_eq!(notes.as_array().unwrap().len(), 10);
+}
+
+#[tokio::test]
 async fn another_install_sees_nothing_of_it() {
     let test = gateway().await;
     answered(&test, "add", json!({ "text": "a" })).await;
@@ -522,8 +578,8 @@ async fn a_killed_worker_gives_the_caller_a_problem_and_the_next_call_is_served(
     std::os::unix::fs::symlink(ROWGATE, &executable).unwrap();
     let test = gateway_with(|config| {
         config.http.workers = 1;
-        config.script.cpu_ms_max = 60_000;
-        config.script.mutation_timeout_ms = 60_000;
+        config.script.mutation.cpu_ms_max = 60_000;
+        config.script.mutation.timeout_ms = 60_000;
         config.script.executable = Some(executable.clone());
     })
     .await;

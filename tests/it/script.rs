@@ -55,7 +55,7 @@ fn begin(function: &str, cpu_ms_max: u64) -> Begin {
     Begin {
         function: function.to_owned(),
         kind: "a query".to_owned(),
-        operations: OPERATIONS.map(str::to_owned).to_vec(),
+        operations: OPERATIONS.map(str::to_owned).into(),
         context: b"{}".to_vec(),
         arguments: br#"{"id":7}"#.to_vec(),
         seed: 1,

@@ -255,9 +255,9 @@ async fn a_mutation_sees_what_it_wrote_and_outlives_a_failure() {
 async fn rows_bytes_and_time_are_bounded() {
     let bed = Bed::with(|config| {
         config.http.workers = 1;
-        config.script.sql_rows_max = 10;
-        config.script.sql_answer_bytes_max = 1_000;
-        config.script.sql_timeout_ms = 300;
+        for kind in [&mut config.script.query, &mut config.script.action] {
+            (kind.sql_rows_max, kind.sql_answer_bytes_max, kind.sql_timeout_ms) = (10, 1_000, 300);
+        }
     })
     .await;
     let ten = "SELECT x FROM generate_series(1, 10) AS x";

@@ -31,7 +31,7 @@ impl Asking<'_> {
         let step = Step { plan, statement, parameters: &parameters, turn: None, bytes_max: http.answer_bytes_max };
         let mut answer = Vec::new();
         match open.run(step, &mut answer).await {
-            Ok(_) => Ok(answer),
+            Ok(ran) => self.count_rows(ran.rows).map(|()| answer),
             Err(failure) if failure.code == Code::RowNotFound && operation == "db.get" => Ok(b"null".to_vec()),
             Err(failure) if failure.code == Code::RowNotFound => Err(refusal(failure)),
             // The transaction is over, so the handler has nothing left to do in it.

@@ -10,6 +10,9 @@ use crate::script::worker::frame::Outcome;
 pub(super) fn ended(outcome: Outcome, function: &str) -> Result<Vec<u8>, Failure> {
     let failure = match outcome {
         Outcome::Returned(json) => return Ok(json),
+        Outcome::Unanswerable(unwritable) if unwritable.is_too_large() => {
+            Failure::new(Code::ScriptAnswerTooLarge, format!("the handler's answer is {}", unwritable.message))
+        }
         Outcome::Unanswerable(unwritable) => {
             let place = if unwritable.pointer.is_empty() { "what it returned" } else { &unwritable.pointer };
             let detail = format!("the handler's answer is no JSON, at {place}: {}", unwritable.message);
@@ -30,7 +33,7 @@ pub(super) fn ended(outcome: Outcome, function: &str) -> Result<Vec<u8>, Failure
         Outcome::Stopped { termination, at } => {
             let at = at.map_or_else(String::new, |(file, line)| format!("stopped at {file}:{line}"));
             let (code, detail) = match termination {
-                Termination::Time => (Code::ScriptTimeExceeded, "the handler took more processor time than it has"),
+                Termination::Time => (Code::ScriptCpuExceeded, "the handler took more processor time than it has"),
                 Termination::Memory => (Code::ScriptMemoryExceeded, "the handler took more memory than it has"),
                 Termination::HostCalls => (Code::ScriptHostCallsExceeded, "the handler called `ctx` too often"),
             };

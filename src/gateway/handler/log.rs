@@ -42,6 +42,9 @@ pub(super) fn failed(gateway: &Gateway, call: &Call<'_>, failure: &mut Failure) 
         Code::HandlerFailed
             | Code::HandlerAnswerInvalid
             | Code::ScriptTimeExceeded
+            | Code::ScriptCpuExceeded
+            | Code::ScriptRowsExceeded
+            | Code::ScriptAnswerTooLarge
             | Code::ScriptMemoryExceeded
             | Code::ScriptHostCallsExceeded
     );

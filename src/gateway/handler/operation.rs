@@ -2,7 +2,7 @@
 //!
 //! A family of operations, such as `db`, has a file of its own beside this one.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::db::transaction::Open;
@@ -24,6 +24,8 @@ pub(super) struct Asking<'a> {
     pub(super) deadline: Instant,
     /// Requests made so far.
     pub(super) fetches: AtomicU32,
+    /// Rows that the database has answered so far.
+    pub(super) rows: AtomicUsize,
 }
 
 /// Why an operation has no answer.
@@ -65,6 +67,18 @@ impl Asking<'_> {
             ("run", _) => Box::pin(self.run(arguments)).await,
             (_, _) => Err(not_there()),
         }
+    }
+}
+
+impl Asking<'_> {
+    /// Counts rows that the database has answered; the call is over where they are more than it may read.
+    pub(super) fn count_rows(&self, rows: usize) -> Result<(), Unanswered> {
+        let before = self.rows.fetch_add(rows, Ordering::Relaxed);
+        if before.saturating_add(rows) <= self.gateway.config.script.of(self.found.handler.kind).rows_max {
+            return Ok(());
+        }
+        let detail = "the handler read more rows than it may";
+        Err(Unanswered::Over(Failure::new(Code::ScriptRowsExceeded, detail)))
     }
 }
 

@@ -15,6 +15,7 @@ use rowgate_schema_dsl::definition::Scope;
 use rowgate_schema_dsl::diagnostic::nearest;
 use serde_json::Value;
 
+use crate::config::Allowance;
 use crate::db::reader;
 use crate::db::sqlstate::Refusal;
 use crate::db::transaction::foreign::{Foreign, Literal, Reader, Unread};
@@ -79,6 +80,10 @@ impl Asking<'_> {
         }
     }
 
+    fn allowance(&self) -> &Allowance {
+        self.gateway.config.script.of(self.found.handler.kind)
+    }
+
     /// As whom the text is run.
     fn reader<'a>(&self, role: &'a str, read: &Text) -> Result<Reader<'a>, Unanswered> {
         let install = &self.found.install;
@@ -86,13 +91,14 @@ impl Asking<'_> {
             install.scope_key(Scope::Overlay).map_err(refusal)?;
         }
         let scopes = Scope::ALL.map(|scope| (scope, install.scope_key(scope).ok()));
-        Ok(Reader { role, scopes, timeout_ms: self.gateway.config.script.sql_timeout_ms })
+        Ok(Reader { role, scopes, timeout_ms: self.allowance().sql_timeout_ms })
     }
 
     async fn asked(&self, reader: &Reader<'_>, read: &Text, given: &[Value], open: &mut Open<'_>) -> Answer {
-        let settings = &self.gateway.config.script;
-        let room = Room { rows_max: settings.sql_rows_max, bytes_max: settings.sql_answer_bytes_max };
-        let ready = match read.ready() {
+        let allowance = self.allowance();
+        let room = Room { rows_max: allowance.sql_rows_max, bytes_max: allowance.sql_answer_bytes_max };
+        let kind = self.found.handler.kind;
+        let ready = match read.ready(kind) {
             Some(ready) => ready,
             None => {
                 let sql = description(&read.query);
@@ -102,7 +108,7 @@ impl Asking<'_> {
                         format!("`${}` has a type that takes no value; cast it, such as by `::text`", place + 1);
                     return Err(refused("sql_invalid", message));
                 }
-                read.describe(described.parameters, &described.columns, room).map_err(told)?
+                read.describe(kind, described.parameters, &described.columns, room).map_err(told)?
             }
         };
         let parameters = parameters(ready, given)?;
@@ -130,6 +136,7 @@ impl Asking<'_> {
             answer.extend_from_slice(json.as_bytes());
         }
         answer.push(b']');
+        self.count_rows(rows.len())?;
         Ok(answer)
     }
 

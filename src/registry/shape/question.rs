@@ -38,9 +38,9 @@ const FORMS: [Form; 9] = [
         operation: "db.query",
         kind: "queryRows",
         usage: "\"table\", { filter = { … }, orderBy = \"column\", limit = 50 }",
-        options: &["filter", "orderBy", "orderDir", "limit", "offset", "fields", "own"],
+        options: &["filter", "orderBy", "orderDir", "limit", "offset", "fields", "expand", "own"],
     },
-    Form { operation: "db.get", kind: "getRow", usage: "\"table\", id", options: &["fields", "own"] },
+    Form { operation: "db.get", kind: "getRow", usage: "\"table\", id", options: &["fields", "expand", "own"] },
     Form {
         operation: "db.count",
         kind: "countRows",
@@ -162,7 +162,7 @@ impl Reading<'_> {
                     self.set(name, place);
                 }
                 // Luau's `{}` is an object, and here a list.
-                "orderBy" | "fields" | "groupBy" if is_empty(value) => {}
+                "orderBy" | "fields" | "groupBy" | "expand" if is_empty(value) => {}
                 _ => self.set(name, value.clone()),
             }
         }

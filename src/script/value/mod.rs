@@ -28,3 +28,13 @@ pub struct Unwritable {
     /// Lower case, no full stop.
     pub message: String,
 }
+
+/// What the message begins with where there is too much of it.
+const LARGER: &str = "larger than";
+
+impl Unwritable {
+    /// Whether it would have been too long as JSON.
+    pub fn is_too_large(&self) -> bool {
+        self.message.starts_with(LARGER)
+    }
+}

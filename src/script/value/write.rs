@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mlua::{LuaSerdeExt, Table, Value};
 
-use crate::script::value::{DEPTH_MAX, INTEGER_MAX, NODES_MAX, Unwritable};
+use crate::script::value::{DEPTH_MAX, INTEGER_MAX, LARGER, NODES_MAX, Unwritable};
 
 /// Appends `value` as JSON to `out`, which holds `bytes_max` at most afterwards.
 pub fn write(lua: &mlua::Lua, value: &Value, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), Unwritable> {
@@ -191,7 +191,7 @@ impl Writer<'_> {
     }
 
     fn too_large(&self) -> String {
-        format!("larger than {} bytes as JSON", self.bytes_max)
+        format!("{LARGER} {} bytes as JSON", self.bytes_max)
     }
 
     fn pointer(&self) -> String {

@@ -7,6 +7,7 @@
 mod tests;
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 use crate::script::machine::{Fault, Limits};
 use crate::script::sandbox::Termination;
@@ -60,7 +61,7 @@ pub enum ToWorker {
 pub struct Begin {
     pub function: String,
     pub kind: String,
-    pub operations: Vec<String>,
+    pub operations: Arc<[String]>,
     pub context: Vec<u8>,
     pub arguments: Vec<u8>,
     pub seed: u32,
@@ -221,7 +222,7 @@ fn to_worker(fields: &mut Fields<'_>) -> Option<ToWorker> {
             let begin = Begin {
                 function: fields.text()?,
                 kind: fields.text()?,
-                operations: fields.texts()?,
+                operations: fields.texts()?.into(),
                 context: fields.bytes()?.to_vec(),
                 arguments: fields.bytes()?.to_vec(),
                 seed: fields.u32()?,

@@ -71,6 +71,7 @@ fn is_read(section: &str, key: &str) -> bool {
         "false",
         "true",
         "{ query = 7 }",
+        "{ timeout_ms = 7 }",
     ];
     values.iter().any(|value| {
         toml::from_str::<Config>(&format!("[{section}]\n{key} = {value}"))
@@ -100,5 +101,20 @@ fn the_environment_is_read_as_described() {
     for name in environment.keys().filter(|name| *name != "DATABASE_URL") {
         let (section, key) = name.strip_prefix("ROWGATE_").unwrap().split_once("__").unwrap();
         assert!(keys(&section.to_lowercase()).contains(&key.to_lowercase()), "{name}");
+    }
+}
+
+#[test]
+fn what_a_handler_may_take_is_listed_for_each_kind() {
+    for (column, kind) in ["query", "mutation", "action"].into_iter().enumerate() {
+        let mut documented = BTreeSet::new();
+        for row in document().section("What one handler may take").rows() {
+            let (key, default) = (quoted(&row[0])[0].to_owned(), quoted(&row[column + 1])[0].to_owned());
+            let with = |value: &str| toml::from_str::<Config>(&format!("[script.{kind}]\n{key} = {value}")).unwrap();
+            assert_eq!(with(&default), Config::default(), "script.{kind}.{key} is not {default} by default");
+            assert_ne!(with("7"), Config::default(), "script.{kind}.{key} changes nothing");
+            documented.insert(key);
+        }
+        assert_eq!(documented, keys(&format!("script.{kind}")));
     }
 }

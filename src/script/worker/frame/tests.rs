@@ -18,7 +18,7 @@ fn all_to_worker() -> Vec<ToWorker> {
     let begin = Begin {
         function: "f".to_owned(),
         kind: "a query".to_owned(),
-        operations: vec!["db.get".to_owned()],
+        operations: vec!["db.get".to_owned()].into(),
         context: b"{}".to_vec(),
         arguments: b"[]".to_vec(),
         seed: 9,
