@@ -374,7 +374,12 @@ impl<R: Fn(&Value) -> Result<Model, Vec<Diagnostic>>> Deploy<'_, R> {
         // Dropping the transaction on any way out rolls it back.
         let transaction = client.transaction().await?;
         transaction.batch_execute(SETTINGS).await?;
-        let role = record::extension(&transaction, id).await?.and_then(|current| current.role);
+        let current = record::extension(&transaction, id).await?;
+        if current.as_ref().map_or(0, |current| current.revision) != revision - 1 {
+            // The extension was removed meanwhile: whoever deploys it again begins anew.
+            return Err(ApplyError::Busy { waited_ms: 0 });
+        }
+        let role = current.and_then(|current| current.role);
         // Somebody may have been pinned meanwhile; from here on nobody is.
         self.breaks_no_pin(&transaction).await?;
         let wall = self.prepare_wall(&transaction, role.is_some()).await?;
