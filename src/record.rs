@@ -36,6 +36,19 @@ pub struct Extension {
     pub role: Option<String>,
 }
 
+/// What an extension is served by: another where anything of it was deployed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    pub revision: i64,
+    pub role: Option<String>,
+}
+
+impl Extension {
+    pub fn stamp(&self) -> Stamp {
+        Stamp { revision: self.revision, role: self.role.clone() }
+    }
+}
+
 /// One definition that was deployed, and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
@@ -122,6 +135,13 @@ pub async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>, E
         )
         .await?;
     rows.iter().map(extension_of).collect()
+}
+
+/// What those of `ids` that are deployed are served by.
+pub async fn stamps(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<(Uuid, Stamp)>, Error> {
+    let rows =
+        client.query("SELECT id, revision, database_role FROM rowgate.extensions WHERE id = ANY($1)", &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, Stamp { revision: row.try_get(1)?, role: row.try_get(2)? }))).collect()
 }
 
 /// One extension with its current definition.

@@ -5,6 +5,7 @@
 //! extension that no longer passes keeps the functions it had and is named in the log.
 
 pub mod listen;
+pub mod renewal;
 pub mod shape;
 
 use std::collections::HashMap;

@@ -32,6 +32,7 @@ mod quota;
 mod rows;
 mod runaway;
 mod script;
+mod served;
 mod steps;
 mod support;
 mod transaction;

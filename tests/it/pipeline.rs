@@ -83,9 +83,10 @@ fn is_refused(result: &Result<(), Trouble>) -> bool {
     matches!(result, Err(Trouble::Refused { began: true, .. }))
 }
 
-/// It came to no answer, and the caller knows.
+/// It came to no answer, and the caller knows; what was to be written may not have been sent yet, while the
+/// statement was described.
 fn is_lost(result: &Result<(), Trouble>) -> bool {
-    matches!(result, Err(Trouble::Lost { sent: true } | Trouble::Skipped))
+    matches!(result, Err(Trouble::Lost { .. } | Trouble::Skipped))
 }
 
 /// All five as they should be; what shares a transaction with one that is refused is not run behind it.

@@ -18,6 +18,7 @@ fn every_metric_is_listed_with_its_labels() {
     function.succeeded(std::time::Duration::from_millis(1));
     metrics.refused.with_label_values(&[Code::TokenMissing.as_str()]).inc();
     metrics.limit_decisions.with_label_values(&["query_rows", "refused"]).inc();
+    metrics.calls_renewed.with_label_values(&["extension"]).inc();
     metrics.fetches.with_label_values(&["extension", "ok"]).inc();
     metrics.connections.with_label_values(&["0"]).inc();
     let text = String::from_utf8(metrics.render().unwrap()).unwrap();
