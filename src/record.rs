@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod kv;
 pub mod lines;
+pub mod upkeep;
 pub mod values;
 
 use std::time::SystemTime;

@@ -12,6 +12,7 @@ mod certificate;
 mod check;
 mod database;
 mod dev;
+mod doctor;
 mod explain;
 mod init;
 mod logs;
@@ -62,6 +63,7 @@ enum Command {
     Apply(apply::Apply),
     Logs(logs::Logs),
     Roles(roles::Roles),
+    Doctor(doctor::Doctor),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Secrets(values::Secrets),
@@ -116,6 +118,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Apply(options) => apply::run(&options).await,
         Command::Logs(options) => logs::run(&options).await,
         Command::Roles(options) => roles::run(&options).await,
+        Command::Doctor(options) => doctor::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
         Command::Secrets(options) => values::secrets(options).await,

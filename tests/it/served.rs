@@ -47,9 +47,9 @@ functions.most = aggregateRows("things", { groupBy = { "name" }, select = { most
 functions.addOwner = insertRow("owners", { name = arg("name") })
 functions.add = insertRow("things", { name = arg("name"), score = arg("score", v.integer():default(5)), owner = arg("owner") })
 functions.addMany = insertRows("things", { name = arg("name") })
-functions.put = upsertRow("things", { name = arg("name"), score = arg("score", v.integer():default(6)) }, { conflict = "one_name" })
+functions.put = upsertRow("things", "one_name", { name = arg("name"), score = arg("score", v.integer():default(6)) })
 functions.rename = patchRow("things", arg("id"), { name = arg("name") })
-functions.renameAll = patchRows("things", { name = arg("name"), filter = filter("name", "=", arg("was", v.string())), max = 1 })
+functions.renameAll = patchRows("things", filter("name", "=", arg("was", v.string())), { name = arg("name") }, { maxRows = 1 })
 functions.raise = patchRow("things", arg("id"), { score = increment(1) })
 functions.remove = deleteRow("things", arg("id"))
 functions.both = transaction({
@@ -62,7 +62,7 @@ functions.look = query({ handler = function(ctx)
 end })
 functions.make = mutation({ args = { name = v.string() }, handler = function(ctx, args)
   local row = ctx.db.insert("things", { name = args.name, score = 9 })
-  ctx.kv.set("last", args.name)
+  ctx.kv.put("last", args.name)
   return row.score
 end })
 functions.through = action({ args = { name = v.string() }, handler = function(ctx, args)
@@ -96,6 +96,8 @@ pub(crate) fn versions() -> (Value, Value) {
             .replace("{ \"name\" }", "{ \"title\" }")
             .replace("filter(\"name\"", "filter(\"title\"")
             .replace("\"things\", { name = ", "\"things\", { title = ")
+            .replace("\"one_name\", { name = ", "\"one_name\", { title = ")
+            .replace("arg(\"was\", v.string())), { name", "arg(\"was\", v.string())), { title")
             .replace("arg(\"id\"), { name = ", "arg(\"id\"), { title = ")
             .replace("\"id\", \"name\", \"score\"", "\"id\", \"title\", \"score\"")
     };
@@ -288,8 +290,8 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "an operator there is none of (42883)",
-        statements: "ALTER TABLE {s}.things ALTER COLUMN name TYPE uuid USING gen_random_uuid();
-            ALTER TABLE {s}.things DROP CONSTRAINT things_name_check",
+        statements: "ALTER TABLE {s}.things DROP CONSTRAINT things_name_check;
+            ALTER TABLE {s}.things ALTER COLUMN name TYPE uuid USING gen_random_uuid()",
         edits: &[
             ("name = v.string():max(100)", "name = v.uuid()"),
             ("filter(\"name\", \"!=\", \"nobody\")", "filter(\"score\", \">=\", 0)"),
@@ -370,7 +372,7 @@ const CASES: &[Case] = &[
             ("owner = v.id", "must = v.string(), owner = v.id"),
             ("insertRow(\"things\", { name", "insertRow(\"things\", { must = \"new\", name"),
             ("insertRows(\"things\", { name", "insertRows(\"things\", { must = \"new\", name"),
-            ("upsertRow(\"things\", { name", "upsertRow(\"things\", { must = \"new\", name"),
+            ("\"one_name\", { name = arg", "\"one_name\", { must = \"new\", name = arg"),
         ],
         is_warm: true,
         function: "add",
@@ -411,8 +413,7 @@ const CASES: &[Case] = &[
             DROP INDEX IF EXISTS {s}.things_one_name_key",
         edits: &[
             (":unique(\"one_name\", { \"name\" })", ""),
-            ("functions.put = upsertRow", "functions.put = insertRow"),
-            (", { conflict = \"one_name\" }", ""),
+            ("upsertRow(\"things\", \"one_name\", ", "insertRow(\"things\", "),
         ],
         is_warm: true,
         function: "put",
