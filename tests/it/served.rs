@@ -62,7 +62,7 @@ functions.look = query({ handler = function(ctx)
 end })
 functions.make = mutation({ args = { name = v.string() }, handler = function(ctx, args)
   local row = ctx.db.insert("things", { name = args.name, score = 9 })
-  ctx.kv.put("last", args.name)
+  ctx.kv.put(args.name:sub(1, 4), args.name)
   return row.score
 end })
 functions.through = action({ args = { name = v.string() }, handler = function(ctx, args)

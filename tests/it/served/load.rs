@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::served::{RENAME, RENAME_BACK, calls, renewed, second_gateway, swap, versions};
 use crate::support::gateway::{TestGateway, answer};
 
-const SWAPS: usize = 24;
+const SWAPS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One caller: goes on until told to stop, and keeps what failed.
