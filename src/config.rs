@@ -28,6 +28,7 @@ pub struct Config {
     pub admin: Admin,
     pub database: Database,
     pub deploy: Deploy,
+    pub installs: Installs,
     pub auth: Auth,
     pub limits: Limits,
     pub script: Script,
@@ -147,6 +148,20 @@ pub enum Roles {
 pub struct Deploy {
     /// How many bytes each scope of any extension may hold; an extension may ask for less.
     pub scope_bytes_max: Option<u64>,
+}
+
+/// What becomes of installs that were uninstalled.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Installs {
+    /// How long their rows are kept, so that they can come back; 0 erases them at once.
+    pub uninstalled_kept_days: u16,
+}
+
+impl Default for Installs {
+    fn default() -> Self {
+        Installs { uninstalled_kept_days: 30 }
+    }
 }
 
 impl Default for Database {

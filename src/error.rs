@@ -37,6 +37,7 @@ pub enum Code {
     Overloaded,
     // Resolve: what is called does not exist for this caller.
     InstallUnknown,
+    InstallUninstalled,
     FunctionUnknown,
     AccessDenied,
     IdentityRequired,
@@ -66,6 +67,8 @@ pub enum Code {
     BatchRolledBack,
     AnswerTooLarge,
     BatchAnswerTooLarge,
+    // Operators: what is asked for cannot be done to it as it is.
+    StateConflict,
     // Handler: the script ran and failed, or could not run.
     HandlerRefused,
     HandlerFailed,
@@ -81,7 +84,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 56] = [
+    pub const ALL: [Code; 58] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -104,6 +107,7 @@ impl Code {
         Code::QuotaExceeded,
         Code::Overloaded,
         Code::InstallUnknown,
+        Code::InstallUninstalled,
         Code::FunctionUnknown,
         Code::AccessDenied,
         Code::IdentityRequired,
@@ -129,6 +133,7 @@ impl Code {
         Code::BatchRolledBack,
         Code::AnswerTooLarge,
         Code::BatchAnswerTooLarge,
+        Code::StateConflict,
         Code::HandlerRefused,
         Code::HandlerFailed,
         Code::HandlerAnswerInvalid,
@@ -163,6 +168,7 @@ impl Code {
             Code::QuotaExceeded => "quota_exceeded",
             Code::Overloaded => "overloaded",
             Code::InstallUnknown => "install_unknown",
+            Code::InstallUninstalled => "install_uninstalled",
             Code::FunctionUnknown => "function_unknown",
             Code::AccessDenied => "access_denied",
             Code::IdentityRequired => "identity_required",
@@ -190,6 +196,7 @@ impl Code {
             Code::BatchRolledBack => "batch_rolled_back",
             Code::AnswerTooLarge => "answer_too_large",
             Code::BatchAnswerTooLarge => "batch_answer_too_large",
+            Code::StateConflict => "state_conflict",
             Code::HandlerRefused => "handler_refused",
             Code::HandlerFailed => "handler_failed",
             Code::HandlerAnswerInvalid => "handler_answer_invalid",

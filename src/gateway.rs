@@ -563,13 +563,17 @@ fn unguarded(function: &str, plan: &Plan) -> Failure {
 fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
     // First the token: one of another install learns nothing, not even which installs there are.
     call.identity.must_be_for(call.install_id)?;
-    let install = snapshot
-        .installs
-        .get(&call.install_id)
-        .ok_or_else(|| Failure::new(Code::InstallUnknown, "there is no install with this id"))?;
+    let install = snapshot.installs.get(&call.install_id).ok_or_else(|| no_install(snapshot, call.install_id))?;
     let function =
         install.extension.functions.get(call.function).ok_or_else(|| unknown_function(install, call.function))?;
     Ok((install, function))
+}
+
+fn no_install(snapshot: &Snapshot, id: Uuid) -> Failure {
+    if snapshot.uninstalled.contains(&id) {
+        return Failure::new(Code::InstallUninstalled, "the extension was uninstalled here");
+    }
+    Failure::new(Code::InstallUnknown, "there is no install with this id")
 }
 
 fn unknown_function(install: &Install, name: &str) -> Failure {

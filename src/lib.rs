@@ -13,6 +13,7 @@ pub mod error;
 pub mod fetch;
 pub mod gateway;
 pub mod http;
+pub mod lifecycle;
 pub mod limit;
 pub mod plan;
 pub mod problem;

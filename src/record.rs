@@ -1,14 +1,16 @@
 //! The gateway's own tables (`migrations/`), read and written: extensions and their revisions,
 //! installs, keys, and in [`answers`] what is kept for callers who ask again,
-//! in [`lines`] what handlers logged.
+//! in [`lines`] what handlers logged, in [`installs`] and [`receipts`] how installs come and go.
 //!
 //! `deploy` writes revisions, `admin` installs and keys; `registry` reads everything at its start and
 //! after each notification on [`CHANNEL`], which carries the extension's id and is sent by the
 //! statement that changed something. Keys are known here by their SHA-256 alone.
 
 pub mod answers;
+pub mod installs;
 pub mod kv;
 pub mod lines;
+pub mod receipts;
 pub mod upkeep;
 pub mod values;
 
@@ -96,6 +98,8 @@ pub struct AdminKey {
 pub struct Everything {
     pub extensions: Vec<Extension>,
     pub installs: Vec<Install>,
+    /// Installs that were uninstalled and may come back.
+    pub uninstalled: Vec<Uuid>,
     pub api_keys: Vec<ApiKey>,
     pub admin_keys: Vec<AdminKey>,
     /// The secret that every gateway of the database seals cursors with.
@@ -112,16 +116,17 @@ impl std::fmt::Debug for CursorSecret {
     }
 }
 
-/// Everything deployed, in five queries sent at once; each list is ordered by id.
+/// Everything deployed, in queries sent at once; each list is ordered by id.
 pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> {
-    let (extensions, installs, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
+    let (extensions, installs, uninstalled, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
         extensions(client),
         installs(client),
+        installs::uninstalled(client),
         api_keys(client),
         admin_keys(client),
         cursor_key(client)
     )?;
-    Ok(Everything { extensions, installs, api_keys, admin_keys, cursor_key })
+    Ok(Everything { extensions, installs, uninstalled, api_keys, admin_keys, cursor_key })
 }
 
 /// All extensions with their current definition.
@@ -216,6 +221,18 @@ pub async fn set_role(client: &impl GenericClient, extension_id: Uuid, role: &st
     Ok(())
 }
 
+/// Forgets an extension, its revisions and what was set for it, and tells every gateway.
+pub async fn delete_extension(client: &impl GenericClient, id: Uuid) -> Result<(), Error> {
+    client
+        .execute(
+            "WITH deleted AS (DELETE FROM rowgate.extensions WHERE id = $1 RETURNING id)
+             SELECT pg_notify('rowgate_registry', id::text) FROM deleted",
+            &[&id],
+        )
+        .await?;
+    Ok(())
+}
+
 /// The hash two equal definitions share: of the document they serialise to.
 pub fn definition_sha256(definition: &Definition) -> Vec<u8> {
     // A definition is made of text, numbers and lists alone; it always serialises.
@@ -223,12 +240,12 @@ pub fn definition_sha256(definition: &Definition) -> Vec<u8> {
     Sha256::digest(document).to_vec()
 }
 
-/// All installs, disabled ones too.
+/// All installs but those that were uninstalled; disabled ones too.
 pub async fn installs(client: &impl GenericClient) -> Result<Vec<Install>, Error> {
     let rows = client
         .query(
             "SELECT id, extension_id, account_id, overlay_id, disabled_at IS NOT NULL
-             FROM rowgate.installs ORDER BY id",
+             FROM rowgate.installs WHERE uninstalled_at IS NULL ORDER BY id",
             &[],
         )
         .await?;

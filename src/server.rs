@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
 
 use crate::admin::{self, Admin};
@@ -19,6 +19,7 @@ use crate::db::{migrate, pool, wall};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::http::worker::{self, Workers};
+use crate::lifecycle;
 use crate::record;
 use crate::registry::listen;
 use crate::telemetry::Metrics;
@@ -31,6 +32,9 @@ const RENEW_AGAIN_MS: u64 = 100;
 
 /// Between two sweeps of the answers that are kept for callers who ask again.
 const SWEEP_ANSWERS_S: u64 = 60;
+
+/// Between two looks for installs whose rows may go.
+const ERASE_INSTALLS_S: u64 = 60;
 
 /// Between two writings of what handlers logged, and how many of them before the oldest lines go.
 const KEEP_LINES_MS: u64 = 250;
@@ -95,12 +99,15 @@ impl Server {
         let workers = worker::start(&gateway, &connector, listen_on, count, &stopped)
             .map_err(|error| listen_error(listen_on, &error))?;
         await_lanes(&workers, Duration::from_millis(gateway.config.database.connect_timeout_ms)).await;
-        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared: workers.shared.clone() };
+        let erase = Arc::new(Notify::new());
+        let shared = workers.shared.clone();
+        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared, erase: erase.clone() };
         let (admin_address, admin) =
             admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
         tokio::spawn(keep_signers_current(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep_answers(pool.clone(), stopped.clone()));
+        tokio::spawn(erase_installs(pool.clone(), erase, stopped.clone()));
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let address = workers.address;
@@ -219,6 +226,23 @@ async fn sweep_answers(pool: Pool, mut stopping: watch::Receiver<bool>) {
         match record::answers::sweep(&**client).await {
             Ok(swept) => tracing::debug!(swept, "answers that were kept long enough are dropped"),
             Err(error) => tracing::warn!(reason = %error, "the answers that were kept could not be swept"),
+        }
+    }
+}
+
+/// Erases installs that were uninstalled for long enough, now and then and when an operator asks for it.
+async fn erase_installs(pool: Pool, asked: Arc<Notify>, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(ERASE_INSTALLS_S));
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = asked.notified() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        match lifecycle::erase::round(&pool, || *stopping.borrow()).await {
+            Ok(0) => {}
+            Ok(receipts) => tracing::info!(receipts, "what was uninstalled for long enough is erased"),
+            Err(error) => tracing::warn!(reason = %error, "what is to be erased could not be; it is tried again"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/admin/v1`: extensions, installs and keys, for operators.
+//! `/admin/v1`: extensions and keys, for operators; installs and values are files of their own.
 
 use std::time::UNIX_EPOCH;
 
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, json_response, values};
+use crate::admin::{Admin, installs, json_response, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -30,14 +30,18 @@ const KEY_NAME_CHARS_MAX: usize = 200;
 pub fn router(admin: Admin) -> Router<Admin> {
     Router::new()
         .route("/extensions", get(extensions))
-        .route("/installs", get(installs).post(install))
         .route("/keys", post(mint))
         .route("/keys/{id}", delete(revoke))
+        .merge(installs::router())
         .merge(values::router())
         .layer(from_fn_with_state(admin, authorized))
 }
 
-async fn authorized(State(admin): State<Admin>, request: Request, next: Next) -> Response<Body> {
+/// Whose key a request came with, for what is recorded of it.
+#[derive(Debug, Clone)]
+pub(super) struct Operator(pub(super) String);
+
+async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next) -> Response<Body> {
     let snapshot = admin.gateway.snapshot();
     let mut presented = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
     let (authorization, second) = (presented.next(), presented.next());
@@ -46,7 +50,10 @@ async fn authorized(State(admin): State<Admin>, request: Request, next: Next) ->
         None => key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now),
     };
     match verified {
-        Ok(()) => next.run(request).await,
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
         Err(failure) => {
             let id = RequestId::of(request.headers());
             let mut response = problem::response(&failure, request.uri().path(), id.as_str());
@@ -58,13 +65,13 @@ async fn authorized(State(admin): State<Admin>, request: Request, next: Next) ->
     }
 }
 
-fn must_be_good_now(key: &AdminKey) -> Result<(), Failure> {
+fn must_be_good_now(key: &AdminKey) -> Result<Operator, Failure> {
     let now_s = UNIX_EPOCH.elapsed().map_or(i64::MAX, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     match key.expires_at_s {
         Some(expires_at_s) if expires_at_s <= now_s => {
             Err(Failure::new(Code::TokenExpired, format!("admin key `{}` expired; make a new one", key.name)))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(Operator(key.name.clone())),
     }
 }
 
@@ -81,64 +88,6 @@ async fn extensions(State(admin): State<Admin>) -> Response<Body> {
         })
         .collect();
     json_response(StatusCode::OK, &json!(list))
-}
-
-async fn installs(State(admin): State<Admin>) -> Response<Body> {
-    let snapshot = admin.gateway.snapshot();
-    let mut installs: Vec<_> = snapshot.installs.values().collect();
-    installs.sort_by_key(|install| install.id);
-    let list: Vec<_> = installs
-        .into_iter()
-        .map(|install| {
-            json!({
-                "id": install.id,
-                "extension_id": install.extension.id,
-                "account_id": install.account_id,
-                "overlay_id": install.overlay_id,
-            })
-        })
-        .collect();
-    json_response(StatusCode::OK, &json!(list))
-}
-
-/// The body of `POST /admin/v1/installs`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewInstall {
-    extension_id: Uuid,
-    account_id: Uuid,
-    overlay_id: Option<Uuid>,
-}
-
-async fn install(
-    State(admin): State<Admin>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response<Body> {
-    let done = async {
-        let new: NewInstall = read(body)?;
-        if !admin.gateway.snapshot().extensions.contains_key(&new.extension_id) {
-            return Err(Failure::new(Code::ArgumentsInvalid, "there is no extension with this `extension_id`"));
-        }
-        let install = record::Install {
-            id: Uuid::now_v7(),
-            extension_id: new.extension_id,
-            account_id: new.account_id,
-            overlay_id: new.overlay_id,
-            disabled: false,
-        };
-        let client = pool::take(&admin.pool).await?;
-        record::insert_install(&**client, &install).await.map_err(|error| not_written(&error))?;
-        drop(client);
-        admin.gateway.reload(&admin.pool).await?;
-        Ok(json!({
-            "id": install.id,
-            "extension_id": install.extension_id,
-            "account_id": install.account_id,
-            "overlay_id": install.overlay_id,
-        }))
-    };
-    respond(StatusCode::CREATED, "/admin/v1/installs", &headers, done.await)
 }
 
 /// The body of `POST /admin/v1/keys`.
@@ -207,7 +156,7 @@ async fn revoke(
     respond(StatusCode::OK, "/admin/v1/keys", &headers, done.await)
 }
 
-fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Failure> {
     let body = body.map_err(|rejection| {
         if let BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) = rejection {
             Failure::new(Code::BodyTooLarge, "the body is larger than the admin endpoints take")

@@ -4,6 +4,7 @@
 //! loopback unless told otherwise; everything under `/admin/v1` asks for an operator's key.
 
 pub mod api;
+mod installs;
 mod values;
 
 use std::io;
@@ -17,7 +18,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use deadpool_postgres::Pool;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Code, Failure};
@@ -33,6 +34,8 @@ pub struct Admin {
     pub pool: Pool,
     /// The workers, to ask how they are.
     pub shared: Vec<Arc<Shared>>,
+    /// Told when something is to be erased at once.
+    pub erase: Arc<Notify>,
 }
 
 /// Serves `admin` on `listener` until `stopping` turns true.

@@ -4,6 +4,7 @@
 //! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage. Results go to standard output,
 //! everything said about them to standard error. Each command is a file; nothing else uses these.
 
+mod admin;
 mod admin_key;
 mod apply;
 mod bundle;
@@ -14,7 +15,9 @@ mod database;
 mod dev;
 mod doctor;
 mod explain;
+mod extensions;
 mod init;
+mod installs;
 mod logs;
 mod output;
 mod role;
@@ -66,6 +69,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
+    Installs(installs::Installs),
+    Extensions(extensions::Extensions),
     Secrets(values::Secrets),
     Config(values::Configuration),
     Schema(schema::Schema),
@@ -121,6 +126,8 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Doctor(options) => doctor::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
+        Command::Installs(options) => installs::run(options).await,
+        Command::Extensions(options) => extensions::run(options).await,
         Command::Secrets(options) => values::secrets(options).await,
         Command::Config(options) => values::configuration(options).await,
         Command::Schema(_) => schema::run(),

@@ -4,12 +4,12 @@
 use std::io::{IsTerminal, Read};
 
 use clap::{Args, Subcommand};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::Failed;
-use crate::cli::output::{self, Style};
+use crate::cli::admin::{AdminAt, listed, text};
+use crate::cli::{Failed, output};
 
 /// Set, list and unset the secrets that an extension's actions read
 #[derive(Debug, Args)]
@@ -83,12 +83,8 @@ struct Of {
     /// Of an extension, for all of its installs
     #[arg(long, value_name = "ID")]
     extension: Option<Uuid>,
-    /// The gateway's admin listener
-    #[arg(long, value_name = "URL", env = "ROWGATE_ADMIN_URL", default_value = "http://127.0.0.1:8081")]
-    admin_url: String,
-    /// An operator's key, made by `rowgate admin-key`
-    #[arg(long, value_name = "KEY", env = "ROWGATE_ADMIN_KEY", hide_env_values = true)]
-    admin_key: Option<String>,
+    #[command(flatten)]
+    at: AdminAt,
 }
 
 pub(super) async fn secrets(options: Secrets) -> Result<(), Failed> {
@@ -154,62 +150,11 @@ fn from_stdin() -> Result<String, Failed> {
 }
 
 impl Of {
-    /// What the admin listener answers.
+    /// What the admin listener answers; whose values is said in the query where there is no body.
     async fn ask(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Value, Failed> {
-        let Some(key) = &self.admin_key else {
-            let message = "no operator's key is given; set ROWGATE_ADMIN_KEY to one that `rowgate admin-key` made";
-            return Err(Failed::Usage(message.to_owned()));
-        };
-        let wrong =
-            |reason: &str| Failed::Usage(format!("`{}` is not the URL of an admin listener: {reason}", self.admin_url));
-        let mut url = Url::parse(&self.admin_url).map_err(|error| wrong(&error.to_string()))?;
-        match url.path_segments_mut() {
-            // Segment by segment, so that no name reaches another path.
-            Ok(mut segments) => segments.pop_if_empty().extend(["admin", "v1"].iter().chain(path)),
-            Err(()) => return Err(wrong("expected one such as http://127.0.0.1:8081")),
-        };
-        if body.is_none() {
-            let of = [("install_id", self.install), ("extension_id", self.extension)];
-            let given = of.iter().filter_map(|(name, id)| Some((*name, (*id)?.to_string())));
-            url.query_pairs_mut().extend_pairs(given);
-        }
-        let local = url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
-        let builder = Client::builder().user_agent(concat!("rowgate/", env!("CARGO_PKG_VERSION")));
-        let client = if local { builder.no_proxy() } else { builder }.build()?;
-        let mut request = client.request(method, url).bearer_auth(key);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(|error| {
-            let reason =
-                if error.is_connect() { "nobody answers there".to_owned() } else { error.without_url().to_string() };
-            Failed::Because(format!("the admin listener at {} cannot be reached: {reason}", self.admin_url))
-        })?;
-        answer(response).await
+        let of = [("install_id", self.install), ("extension_id", self.extension)];
+        let given = of.iter().filter_map(|(name, id)| Some((*name, (*id)?.to_string())));
+        let query: Vec<_> = if body.is_none() { given.collect() } else { Vec::new() };
+        self.at.ask(method, path, &query, body).await
     }
-}
-
-async fn answer(response: Response) -> Result<Value, Failed> {
-    let status = response.status();
-    let body: Value = serde_json::from_str(&response.text().await?).unwrap_or_default();
-    if status.is_success() {
-        return Ok(body);
-    }
-    let Some(detail) = body.get("detail").and_then(Value::as_str) else {
-        return Err(Failed::Because(format!("the admin listener answered {status}")));
-    };
-    let label = format!("error[{}]:", text(&body, "code"));
-    output::note(&format!("{} {detail}", Style::of_stderr().bad(&label)));
-    Err(Failed::Said)
-}
-
-fn listed(answer: Value) -> Vec<Value> {
-    match answer {
-        Value::Array(list) => list,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Vec::new(),
-    }
-}
-
-fn text<'a>(value: &'a Value, member: &str) -> &'a str {
-    value.get(member).and_then(Value::as_str).unwrap_or_default()
 }

@@ -162,6 +162,19 @@ impl Wall {
     }
 }
 
+/// From here to [`leave`] the transaction has the rights of an extension's role, where it has one.
+pub async fn take(transaction: &Transaction<'_>, role: Option<&str>) -> Result<(), tokio_postgres::Error> {
+    match role {
+        Some(role) => transaction.batch_execute(&format!("SET LOCAL ROLE {}", quoted(role))).await,
+        None => Ok(()),
+    }
+}
+
+/// Back to the gateway's own role.
+pub async fn leave(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    transaction.batch_execute("SET LOCAL ROLE NONE").await
+}
+
 /// Those of `roles` that this server does not have, or that the gateway may not take.
 pub async fn not_takeable(client: &Client, roles: &[&str]) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client.query(NOT_TAKEABLE, &[&roles]).await?;

@@ -32,6 +32,7 @@ pub(super) struct Ticket {
     key: [u8; 32],
     payload: [u8; 32],
     lock: i64,
+    install_id: Uuid,
 }
 
 /// What became of a named call.
@@ -55,7 +56,7 @@ impl Ticket {
         }
         let key: [u8; 32] = hash.finalize().into();
         let lock = key.first_chunk::<8>().map_or(0, |first| i64::from_be_bytes(*first));
-        Ticket { key, payload: Sha256::digest(named.payload).into(), lock }
+        Ticket { key, payload: Sha256::digest(named.payload).into(), lock, install_id }
     }
 
     /// Claims the key for this transaction, and looks for the answer that is kept under it.
@@ -103,8 +104,13 @@ impl Ticket {
         }
         let kept_s = settings.idempotency_kept_s as f64;
         let (key, payload) = (&self.key[..], &self.payload[..]);
-        let parameters: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&key, Type::BYTEA), (&payload, Type::BYTEA), (&answer, Type::BYTEA), (&kept_s, Type::FLOAT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&key, Type::BYTEA),
+            (&payload, Type::BYTEA),
+            (&answer, Type::BYTEA),
+            (&kept_s, Type::FLOAT8),
+            (&self.install_id, Type::UUID),
+        ];
         let [kept] = open.own([Own { sql: KEEP, parameters: &parameters }]).await?;
         // INVARIANT: whoever else has the key waits for our lock.
         if kept.is_empty() {

@@ -21,6 +21,7 @@ pub mod cursor;
 pub mod filter;
 pub mod page;
 pub mod proof;
+pub mod slice;
 pub mod statement;
 #[cfg(test)]
 mod tests;

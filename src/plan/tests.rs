@@ -8,6 +8,7 @@ mod cursors;
 mod hostile;
 mod owners;
 mod properties;
+mod slices;
 mod snapshots;
 mod writes;
 

@@ -11,11 +11,12 @@ pub const CLAIM: &str = "SELECT pg_try_advisory_xact_lock($1)";
 pub const LOOK: &str = "SELECT payload, answer FROM rowgate.kept_answers WHERE key = $1 AND expires_at > now()";
 
 /// Keeps an answer, in place of one that has expired; answers nothing where a living one is kept.
-/// Key, payload, answer, seconds.
-pub const KEEP: &str = "INSERT INTO rowgate.kept_answers AS a (key, payload, answer, expires_at)
-     VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+/// Key, payload, answer, seconds, install.
+pub const KEEP: &str = "INSERT INTO rowgate.kept_answers AS a (key, payload, answer, expires_at, install_id)
+     VALUES ($1, $2, $3, now() + make_interval(secs => $4), $5)
      ON CONFLICT (key) DO UPDATE
-     SET payload = excluded.payload, answer = excluded.answer, expires_at = excluded.expires_at
+     SET payload = excluded.payload, answer = excluded.answer, expires_at = excluded.expires_at,
+         install_id = excluded.install_id
      WHERE a.expires_at <= now()
      RETURNING a.key";
 

@@ -8,7 +8,7 @@ pub mod listen;
 pub mod renewal;
 pub mod shape;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,6 +43,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub struct Snapshot {
     pub extensions: HashMap<Uuid, Arc<Extension>>,
     pub installs: HashMap<Uuid, Install>,
+    /// Those that were uninstalled and may come back.
+    pub uninstalled: HashSet<Uuid>,
     /// By the SHA-256 of the key.
     pub keys: HashMap<[u8; 32], ApiKey>,
     /// The operators' keys by their SHA-256.
@@ -151,6 +153,7 @@ impl Snapshot {
                 }
             }
         }
+        snapshot.uninstalled = records.uninstalled.into_iter().collect();
         for record in records.installs.into_iter().filter(|record| !record.disabled) {
             if let Some(extension) = snapshot.extensions.get(&record.extension_id) {
                 let install = Install {

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("db", &["config", "error", "plan"]),
     ("deploy", &["config", "db", "plan", "record", "script"]),
     ("registry", &["auth", "db", "error", "limit", "plan", "record", "script", "telemetry"]),
+    ("lifecycle", &["db", "plan", "record", "registry"]),
     (
         "gateway",
         &[
@@ -40,8 +41,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["auth", "db", "error", "gateway", "limit", "problem"]),
-    ("admin", &["auth", "config", "db", "error", "gateway", "http", "problem", "record", "registry", "vault"]),
-    ("server", &["admin", "auth", "config", "db", "error", "gateway", "http", "record", "registry", "telemetry"]),
+    (
+        "admin",
+        &["auth", "config", "db", "error", "gateway", "http", "lifecycle", "problem", "record", "registry", "vault"],
+    ),
+    (
+        "server",
+        &["admin", "auth", "config", "db", "error", "gateway", "http", "lifecycle", "record", "registry", "telemetry"],
+    ),
     ("cli", &["auth", "config", "db", "deploy", "plan", "record", "registry", "script", "server", "telemetry"]),
 ];
 

@@ -6,6 +6,7 @@ mod certificate;
 mod dev;
 mod doctor;
 mod handlers;
+mod installs;
 mod process;
 mod secrets;
 

@@ -23,6 +23,7 @@ mod fuzz;
 mod handlers;
 mod hostile;
 mod http;
+mod lifecycle;
 mod limits;
 mod once;
 mod owned;

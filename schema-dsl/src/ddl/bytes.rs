@@ -14,7 +14,8 @@ use crate::model::Table;
 /// What a trigger raises when a scope holds more bytes than it may.
 pub const BYTES_EXCEEDED_SQLSTATE: &str = "RG508";
 
-const COUNTS: &str = "_bytes";
+/// The table of the counts, in the extension's Postgres schema.
+pub const COUNTS: &str = "_bytes";
 const FUNCTION: &str = "_count_bytes";
 /// Each trigger with what makes it fire, and the rows it is given.
 const TRIGGERS: [(&str, &str, &str); 3] = [

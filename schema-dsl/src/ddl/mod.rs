@@ -20,7 +20,7 @@ use sea_query::{
 
 use crate::column_type::{OnDelete, PostgresType};
 use crate::diff::Change;
-use crate::model::{Column, DefaultValue, Index, Model, Origin, Table};
+use crate::model::{Column, DefaultValue, Index, Model, Origin, Table, postgres_schema};
 use crate::name::{OWNER_COLUMN, SCOPE_COLUMN};
 
 /// What to run, in this order, in one transaction.
@@ -48,6 +48,11 @@ pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
         statements.into_iter().map(of_change)
     });
     DdlPlan { statements: statements.collect() }
+}
+
+/// What removes an extension's Postgres schema with all of its tables.
+pub fn drop_postgres_schema(extension: uuid::Uuid) -> String {
+    raw::drop_schema(&postgres_schema(extension))
 }
 
 /// The statements of a change and what they make.

@@ -12,7 +12,8 @@ use crate::model::Table;
 /// What a trigger raises when a scope holds more rows than it may.
 pub const ROWS_EXCEEDED_SQLSTATE: &str = "RG507";
 
-const COUNTS: &str = "_rows";
+/// The table of the counts, in the extension's Postgres schema.
+pub const COUNTS: &str = "_rows";
 const FUNCTION: &str = "_count_rows";
 const INSERTED: &str = "_rows_inserted";
 const DELETED: &str = "_rows_deleted";

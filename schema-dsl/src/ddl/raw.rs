@@ -7,6 +7,11 @@ pub(super) fn create_schema(name: &str) -> String {
     format!("CREATE SCHEMA {}", quoted(name))
 }
 
+/// `DROP SCHEMA`, with all that is in it.
+pub(super) fn drop_schema(name: &str) -> String {
+    format!("DROP SCHEMA {} CASCADE", quoted(name))
+}
+
 /// `foreign_key`, which ends in `ON DELETE SET NULL`, made to clear this column alone: the scope
 /// is part of the key and is never null.
 pub(super) fn set_null_only(foreign_key: String, column: &str) -> String {

@@ -1,0 +1,84 @@
+//! Installs and extensions by the command line, on a gateway that is being served.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::cli::process::{Done, Running, example, rowgate, run};
+use crate::cli::{SECRET, address};
+use crate::support::TestDatabase;
+
+const LIVE_POLL: &str = "6f1c2a54-3c2f-4d7e-9a0b-5b1d7c3e8f10";
+
+/// Runs a command that is given `input`.
+fn run_with(command: &mut Command, input: &str) -> Done {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn installs_come_and_go_by_commands() {
+    let database = TestDatabase::new().await;
+    let with_database = |mut command: Command| {
+        command.env("DATABASE_URL", database.url());
+        command
+    };
+    run(with_database(rowgate(["apply"])).arg(example("live-poll"))).ok();
+    let key = run(&mut with_database(rowgate(["admin-key", "alice"]))).ok();
+    let mut serve = with_database(rowgate(["serve", "--port", "0", "--admin-port", "0"]));
+    let mut serving = Running::start(serve.env("ROWGATE_AUTH__HS256_SECRET", SECRET));
+    let admin_url = address(&serving.stderr.until("admin listener at"));
+    let with_admin = |mut command: Command| {
+        command.env("ROWGATE_ADMIN_URL", &admin_url).env("ROWGATE_ADMIN_KEY", key.trim());
+        command
+    };
+
+    let account = Uuid::now_v7().to_string();
+    let added = run(&mut with_admin(rowgate(["installs", "add", LIVE_POLL, "--account", &account]))).ok();
+    let id = added.trim();
+    let listed = || run(&mut with_admin(rowgate(["installs", "list"]))).ok();
+    assert_eq!(listed().trim(), format!("{id}\textension {LIVE_POLL}\taccount {account}\tactive"));
+
+    let done = run(&mut with_admin(rowgate(["installs", "uninstall", id])));
+    assert!(done.code == Some(0) && done.stderr.contains(&format!("installs reinstall {id}")), "{done:?}");
+    assert!(listed().contains("\tuninstalled, erased from 2"), "{}", listed());
+    let done = run(&mut with_admin(rowgate(["installs", "uninstall", id])));
+    assert!(done.code == Some(1) && done.stderr.contains("error[state_conflict]"), "{done:?}");
+    run(&mut with_admin(rowgate(["installs", "reinstall", id]))).ok();
+    assert!(listed().trim().ends_with("\tactive"));
+
+    // What cannot be undone is asked about.
+    let done = run_with(&mut with_admin(rowgate(["installs", "uninstall", id, "--now"])), "yes\n");
+    assert!(
+        done.code == Some(2) && done.stderr.contains("type") && done.stderr.contains("nothing was done"),
+        "{done:?}"
+    );
+    assert!(listed().trim().ends_with("\tactive"));
+    let removed = run(&mut with_admin(rowgate(["extensions", "remove", LIVE_POLL, "--yes"])));
+    assert!(removed.code == Some(1) && removed.stderr.contains("1 installs"), "{removed:?}");
+    let done = run_with(&mut with_admin(rowgate(["installs", "uninstall", id, "--now"])), &format!("{id}\n"));
+    assert!(done.code == Some(0), "{done:?}");
+    assert!(done.stdout.contains(&format!("install {id} of live-poll, asked for by alice at 2")), "{done:?}");
+    assert_eq!(listed(), "");
+    let receipts = run(&mut with_admin(rowgate(["installs", "receipts", "--install", id]))).ok();
+    assert_eq!(receipts, done.stdout);
+    let receipts = run(&mut with_admin(rowgate(["installs", "receipts", "--json"]))).ok();
+    let receipt: Value = serde_json::from_str(receipts.trim()).unwrap();
+    assert_eq!((receipt["kind"].as_str(), receipt["asked_by"].as_str()), (Some("install"), Some("alice")));
+
+    let extensions = || run(&mut with_admin(rowgate(["extensions", "list"]))).ok();
+    assert_eq!(extensions().trim(), format!("{LIVE_POLL}\tlive-poll\trevision 1\t12 functions"));
+    let done = run_with(&mut with_admin(rowgate(["extensions", "remove", LIVE_POLL])), "live-pool\n");
+    assert_eq!(done.code, Some(2), "{done:?}");
+    let done = run_with(&mut with_admin(rowgate(["extensions", "remove", LIVE_POLL])), "live-poll\n");
+    assert!(done.code == Some(0) && done.stdout.contains("extension of live-poll"), "{done:?}");
+    assert_eq!(extensions(), "");
+    let gone = run(&mut with_admin(rowgate(["extensions", "remove", LIVE_POLL, "--yes"])));
+    assert!(gone.code == Some(1) && gone.stderr.contains("extensions list"), "{gone:?}");
+    assert!(serving.terminate().success());
+}
