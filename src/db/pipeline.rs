@@ -32,7 +32,7 @@ use tokio::time::{Instant, Sleep};
 use crate::db::handshake::Stream;
 use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
@@ -251,7 +251,7 @@ impl Connection {
             pipe.out.truncate(before);
             // Whether the statement was prepared is no longer known.
             pipe.prepared.pop(&request.statement.key);
-            let failure = Failure::new(crate::error::Code::Internal, "the gateway could not bind the arguments");
+            let failure = Failure::new(Code::Internal, "the gateway could not bind the arguments");
             return Err(Trouble::Answer(failure.with_log(error.to_string())));
         }
         // What writes was described a moment ago, also where it has been closed since.
@@ -396,10 +396,13 @@ impl Pipe {
         }
         // Who was sent behind it, to be answered by the same statement, cannot read it either.
         for awaited in &mut self.awaited {
-            if let Awaited::Call(call) = awaited
-                && call.key == key
-            {
-                call.trouble.get_or_insert(Trouble::Outdated);
+            let Awaited::Call(call) = awaited else { continue };
+            if call.key == key {
+                // One that was described just before, and forgotten since, has written.
+                let has_written = !self.shares && !call.only_describes;
+                let unread = || Failure::new(Code::Internal, "the write has happened, and its answer cannot be read");
+                call.trouble
+                    .get_or_insert_with(|| if has_written { Trouble::Answer(unread()) } else { Trouble::Outdated });
             }
         }
     }

@@ -12,6 +12,7 @@ use rowgate::config::{Config, LimitMode, Quota};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::record;
 use rowgate::server::Server;
+use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::definition::Role;
 use rowgate_schema_dsl::read::read;
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ functions.make = mutation({ args = { name = v.string() }, handler = function(ctx
   return row.score
 end })
 functions.through = action({ args = { name = v.string() }, handler = function(ctx, args)
-  return { ctx.run("make", { name = args.name }), ctx.run("look") }
+  return { ctx.run("add", { name = args.name }).score, ctx.run("look") }
 end })
 return functions
 "#;
@@ -114,6 +115,7 @@ pub(crate) const RENAME_BACK: &str = "ALTER TABLE {s}.things RENAME COLUMN title
 pub(crate) async fn swap(client: &mut Client, statements: &str, document: &Value, is_told: bool) {
     let (definition, complaints) = read(document);
     assert_eq!(complaints, []);
+    check(&definition).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
     let id = definition.extension.id;
     loop {
         let transaction = client.transaction().await.unwrap();
@@ -295,6 +297,8 @@ const CASES: &[Case] = &[
         edits: &[
             ("name = v.string():max(100)", "name = v.uuid()"),
             ("filter(\"name\", \"!=\", \"nobody\")", "filter(\"score\", \">=\", 0)"),
+            ("arg(\"name\", v.string():optional())", "arg(\"name\")"),
+            ("arg(\"was\", v.string())", "arg(\"was\")"),
         ],
         is_warm: false,
         function: "count",
@@ -557,7 +561,7 @@ async fn a_registry_that_cannot_be_read_is_waited_for_until_the_deadline() {
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
         let watcher = test.database.superuser().await;
         while watcher.query_one(asks, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         transaction.rollback().await.unwrap();
     };
@@ -573,6 +577,8 @@ async fn a_deadlock_with_who_changes_the_tables_is_no_failure() {
     test.call("add", json!({ "name": "warm", "owner": owner })).await.ok();
     let mut client = test.database.superuser().await;
     let watcher = test.database.superuser().await;
+    // So that it is the call that finds the deadlock, and is undone for it.
+    client.batch_execute("SET deadlock_timeout = '60s'").await.unwrap();
     let transaction = client.transaction().await.unwrap();
     transaction.batch_execute(&format!("LOCK TABLE {SCHEMA}.owners IN ACCESS EXCLUSIVE MODE")).await.unwrap();
     let adding = test.call("add", json!({ "name": "second", "owner": owner }));
@@ -580,7 +586,7 @@ async fn a_deadlock_with_who_changes_the_tables_is_no_failure() {
         let waits = "SELECT count(*) FROM pg_stat_activity
                      WHERE wait_event_type = 'Lock' AND application_name = 'rowgate' AND datname = current_database()";
         while watcher.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         // It has things and waits for owners; now the other way round as well.
         transaction.batch_execute(&RENAME.replace("{s}", SCHEMA)).await.unwrap();
