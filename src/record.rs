@@ -100,6 +100,10 @@ pub struct Everything {
     pub installs: Vec<Install>,
     /// Installs that were uninstalled and may come back.
     pub uninstalled: Vec<Uuid>,
+    /// The revision of each install that is pinned to one.
+    pub pins: Vec<(Uuid, i64)>,
+    /// Those of these revisions that are not current, as extensions.
+    pub pinned: Vec<Extension>,
     pub api_keys: Vec<ApiKey>,
     pub admin_keys: Vec<AdminKey>,
     /// The secret that every gateway of the database seals cursors with.
@@ -118,15 +122,17 @@ impl std::fmt::Debug for CursorSecret {
 
 /// Everything deployed, in queries sent at once; each list is ordered by id.
 pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> {
-    let (extensions, installs, uninstalled, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
+    let (extensions, installs, uninstalled, pins, pinned, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
         extensions(client),
         installs(client),
         installs::uninstalled(client),
+        installs::pins(client),
+        pinned(client),
         api_keys(client),
         admin_keys(client),
         cursor_key(client)
     )?;
-    Ok(Everything { extensions, installs, uninstalled, api_keys, admin_keys, cursor_key })
+    Ok(Everything { extensions, installs, uninstalled, pins, pinned, api_keys, admin_keys, cursor_key })
 }
 
 /// All extensions with their current definition.
@@ -148,6 +154,33 @@ pub async fn stamps(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<(Uu
     let rows =
         client.query("SELECT id, revision, database_role FROM rowgate.extensions WHERE id = ANY($1)", &[&ids]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, Stamp { revision: row.try_get(1)?, role: row.try_get(2)? }))).collect()
+}
+
+/// The revisions that installs are pinned to and that are not current, as extensions.
+pub async fn pinned(client: &impl GenericClient) -> Result<Vec<Extension>, Error> {
+    let rows = client
+        .query(
+            "SELECT e.id, e.name, r.revision, r.definition, r.definition_sha256, e.database_role
+             FROM rowgate.extensions e
+             JOIN rowgate.revisions r ON r.extension_id = e.id AND r.revision <> e.revision
+             WHERE EXISTS (SELECT FROM rowgate.installs i WHERE i.extension_id = e.id
+                              AND i.pinned_revision = r.revision AND i.uninstalled_at IS NULL)
+             ORDER BY e.id, r.revision",
+            &[],
+        )
+        .await?;
+    rows.iter().map(extension_of).collect()
+}
+
+/// The definition of one revision.
+pub async fn revision_definition(
+    client: &impl GenericClient,
+    extension_id: Uuid,
+    revision: i64,
+) -> Result<Option<Value>, Error> {
+    let sql = "SELECT definition FROM rowgate.revisions WHERE extension_id = $1 AND revision = $2";
+    let row = client.query_opt(sql, &[&extension_id, &revision]).await?;
+    row.map(|row| row.try_get(0).map(|Json(definition)| definition)).transpose()
 }
 
 /// One extension with its current definition.

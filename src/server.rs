@@ -232,7 +232,8 @@ async fn sweep_answers(pool: Pool, mut stopping: watch::Receiver<bool>) {
 
 /// Erases installs that were uninstalled for long enough, now and then and when an operator asks for it.
 async fn erase_installs(pool: Pool, asked: Arc<Notify>, mut stopping: watch::Receiver<bool>) {
-    let mut interval = tokio::time::interval(Duration::from_secs(ERASE_INSTALLS_S));
+    let period = Duration::from_secs(ERASE_INSTALLS_S);
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     loop {
         tokio::select! {
             _ = interval.tick() => {}

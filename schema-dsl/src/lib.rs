@@ -19,6 +19,7 @@ mod definition_schema;
 pub mod diagnostic;
 pub mod diff;
 pub mod egress;
+pub mod fit;
 pub mod function;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;

@@ -1,4 +1,4 @@
-//! `/admin/v1/installs` and what becomes of them: uninstalled, brought back, erased with a receipt; and
+//! `/admin/v1/installs` and what becomes of them: uninstalled, brought back, pinned, erased with a receipt; and
 //! extensions that nobody has installed, removed.
 
 use std::time::SystemTime;
@@ -9,6 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
+use rowgate_schema_dsl::diagnostic::Diagnostic;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,7 +17,8 @@ use uuid::Uuid;
 use crate::admin::Admin;
 use crate::admin::api::{Operator, not_written, read, respond};
 use crate::db::pool;
-use crate::error::{Code, Failure};
+use crate::error::{Code, Complaint, Failure};
+use crate::lifecycle::pin::{PinError, pin};
 use crate::lifecycle::remove::{RemoveError, remove_extension};
 use crate::record;
 use crate::record::installs::{self, Life, Listed, Which};
@@ -32,6 +34,8 @@ pub(super) fn router() -> Router<Admin> {
         .route("/installs/{id}", get(show))
         .route("/installs/{id}/uninstall", post(uninstall))
         .route("/installs/{id}/reinstall", post(reinstall))
+        .route("/installs/{id}/pin", post(pin_to))
+        .route("/installs/{id}/unpin", post(unpin))
         .route("/receipts", get(list_receipts))
         .route("/extensions/{id}", delete(remove))
 }
@@ -163,6 +167,63 @@ async fn reinstall(
     respond(StatusCode::OK, INSTALLS, &headers, done.await)
 }
 
+/// The body of `POST /admin/v1/installs/{id}/pin`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    revision: i64,
+}
+
+async fn pin_to(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
+    let done = async {
+        let id = install_id(id)?;
+        let Pin { revision } = read(body)?;
+        pinned(&admin, id, Some(revision)).await
+    };
+    respond(StatusCode::OK, INSTALLS, &headers, done.await)
+}
+
+async fn unpin(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Response<Body> {
+    let done = async { pinned(&admin, install_id(id)?, None).await };
+    respond(StatusCode::OK, INSTALLS, &headers, done.await)
+}
+
+/// Pins an install, or unpins it; answers how it stands then.
+async fn pinned(admin: &Admin, id: Uuid, revision: Option<i64>) -> Result<Value, Failure> {
+    let mut client = pool::take(&admin.pool).await?;
+    pin(&mut client, id, revision).await.map_err(not_pinned)?;
+    let listed = installs::one(&**client, id).await.map_err(|error| not_read(&error))?;
+    drop(client);
+    admin.gateway.reload(&admin.pool).await?;
+    Ok(document(&listed.ok_or_else(unknown)?))
+}
+
+fn not_pinned(error: PinError) -> Failure {
+    let text = error.to_string();
+    match error {
+        PinError::Unknown => unknown(),
+        PinError::NoRevision { .. } => Failure::new(Code::ArgumentsInvalid, text),
+        PinError::Uninstalled => Failure::new(Code::StateConflict, text),
+        PinError::Unfit { reasons, .. } => {
+            let complaint =
+                |reason: Diagnostic| Complaint { pointer: reason.pointer, code: reason.code, message: reason.message };
+            Failure::new(Code::StateConflict, text).with_complaints(reasons.into_iter().map(complaint).collect())
+        }
+        PinError::Database(_) => {
+            Failure::new(Code::DatabaseUnavailable, "the install could not be pinned").with_log(text)
+        }
+    }
+}
+
 async fn list_receipts(State(admin): State<Admin>, headers: HeaderMap, RawQuery(asked): RawQuery) -> Response<Body> {
     let done = async {
         let [install_id, extension_id] = ids(asked.as_deref(), ["install_id", "extension_id"])?;
@@ -218,6 +279,7 @@ fn document(listed: &Listed) -> Value {
         "uninstalled_at": time(listed.uninstalled_at),
         "uninstalled_by": listed.uninstalled_by,
         "erase_at": time(listed.erase_at),
+        "pinned_revision": listed.pinned_revision,
     })
 }
 

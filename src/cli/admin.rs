@@ -69,6 +69,9 @@ async fn answer(response: Response) -> Result<Value, Failed> {
     };
     let label = format!("error[{}]:", text(&body, "code"));
     output::note(&format!("{} {detail}", Style::of_stderr().bad(&label)));
+    for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        output::note(&format!("  {}: {}", text(error, "pointer"), text(error, "message")));
+    }
     Err(Failed::Said)
 }
 

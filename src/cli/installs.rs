@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// After so many looks it is left to the gateway.
 const LOOKS_MAX: u32 = 3_000;
 
-/// Add, list, uninstall and bring back the installs of extensions
+/// Add, list, uninstall, bring back and pin the installs of extensions
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   rowgate installs add 6f1c2a54-… --account 0190a5c8-…
@@ -26,6 +26,7 @@ const LOOKS_MAX: u32 = 3_000;
   rowgate installs reinstall 0190a5c8-…          # as it was, while its rows are kept
   rowgate installs uninstall 0190a5c8-… --now    # rows go at once
   rowgate installs receipts --install 0190a5c8-…
+  rowgate installs pin 0190a5c8-… 3              # runs the functions of revision 3, whatever is deployed
 
 How long rows are kept is the gateway's `installs.uninstalled_kept_days`, 30 by default.
 The gateway is found by ROWGATE_ADMIN_URL and ROWGATE_ADMIN_KEY.")]
@@ -44,6 +45,10 @@ enum Command {
     Uninstall(Uninstall),
     /// Bring back an install that was uninstalled, as it was
     Reinstall(One),
+    /// Have an install's calls run the functions of this revision from now on, whatever is deployed
+    Pin(Pin),
+    /// Have its calls run what is deployed again
+    Unpin(One),
     /// List what was erased, for whom and by whom
     Receipts(Receipts),
 }
@@ -97,6 +102,15 @@ struct Uninstall {
 }
 
 #[derive(Debug, Args)]
+struct Pin {
+    #[command(flatten)]
+    one: One,
+    /// The revision of its extension
+    #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    revision: i64,
+}
+
+#[derive(Debug, Args)]
 struct Receipts {
     /// Of this install alone
     #[arg(long, value_name = "ID")]
@@ -120,6 +134,17 @@ pub(super) async fn run(options: Installs) -> Result<(), Failed> {
             let path = ["installs", &install.to_string(), "reinstall"];
             at.ask(Method::POST, &path, &[], None).await?;
             output::note(&format!("install {install} is back as it was"));
+            Ok(())
+        }
+        Command::Pin(Pin { one: One { install, at }, revision }) => {
+            let path = ["installs", &install.to_string(), "pin"];
+            at.ask(Method::POST, &path, &[], Some(&json!({ "revision": revision }))).await?;
+            output::note(&format!("install {install} runs the functions of revision {revision}"));
+            Ok(())
+        }
+        Command::Unpin(One { install, at }) => {
+            at.ask(Method::POST, &["installs", &install.to_string(), "unpin"], &[], None).await?;
+            output::note(&format!("install {install} runs what is deployed"));
             Ok(())
         }
         Command::Receipts(options) => receipts(&options).await,
@@ -150,7 +175,9 @@ fn shown(install: &Value) -> String {
         overlay => format!("\toverlay {overlay}"),
     };
     let [id, extension, account] = ["id", "extension_id", "account_id"].map(|member| text(install, member));
-    format!("{id}\textension {extension}\taccount {account}{overlay}\t{state}")
+    let pinned = install.get("pinned_revision").and_then(Value::as_i64);
+    let pinned = pinned.map_or_else(String::new, |revision| format!("\tpinned to revision {revision}"));
+    format!("{id}\textension {extension}\taccount {account}{overlay}\t{state}{pinned}")
 }
 
 async fn add(options: &Add) -> Result<(), Failed> {

@@ -26,6 +26,7 @@ use crate::config::Roles;
 use crate::db::sqlstate::{self, Contradiction};
 use crate::db::wall::{Wall, WallError};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
+use crate::deploy::pins;
 use crate::record;
 
 /// On what terms a deploy is made.
@@ -198,6 +199,10 @@ async fn attempt(
         Some(current) => Some(recall(&current.definition).map_err(ApplyError::Recorded)?),
         None => None,
     };
+    let broken = pins::broken(&transaction, model, recall).await?;
+    if !broken.is_empty() {
+        return Err(ApplyError::Refused(pins::refusals(&broken)));
+    }
     let plan = plan(before.as_ref(), model).map_err(ApplyError::Refused)?;
     let mut statements = plan.statements.as_slice();
     if before.is_none()

@@ -5,3 +5,4 @@ pub mod bundle;
 pub mod certify;
 pub mod drift;
 pub mod notation;
+pub mod pins;

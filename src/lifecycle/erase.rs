@@ -81,7 +81,10 @@ pub async fn round(pool: &Pool, is_stopping: impl Fn() -> bool) -> Result<usize,
             Err(error) => {
                 // What cannot be erased now must not keep the others waiting.
                 match work.take() {
-                    Some(Work { install_id, .. }) => failed.push(install_id),
+                    Some(Work { install_id, .. }) => {
+                        tracing::warn!(%install_id, reason = %error, "an install could not be erased; it is tried again");
+                        failed.push(install_id);
+                    }
                     None => return Err(error),
                 }
                 first_error.get_or_insert(error);

@@ -5,6 +5,7 @@
 //! reaches another extension's, and each statement is bound to one scope.
 
 pub mod erase;
+pub mod pin;
 pub mod remove;
 
 /// What each transaction here begins with: no name resolves but a qualified one, and nothing waits long.

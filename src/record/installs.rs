@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use serde_json::Value;
+use tokio_postgres::types::Json;
 use tokio_postgres::{Error, GenericClient, Row};
 use uuid::Uuid;
 
@@ -112,6 +114,65 @@ pub async fn due(client: &impl GenericClient, but: &[Uuid]) -> Result<Option<Uui
     let sql = "SELECT id FROM rowgate.installs WHERE erase_at <= now() AND id <> ALL ($1)
                 ORDER BY erase_at, id LIMIT 1";
     client.query_opt(sql, &[&but]).await?.map(|row| row.try_get(0)).transpose()
+}
+
+/// The installs that are pinned, and to which revision of their extension.
+pub async fn pins(client: &impl GenericClient) -> Result<Vec<(Uuid, i64)>, Error> {
+    let sql = "SELECT id, pinned_revision FROM rowgate.installs
+                WHERE pinned_revision IS NOT NULL AND uninstalled_at IS NULL ORDER BY id";
+    client.query(sql, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Pins an install to a revision, or to none; tells every gateway, and answers whether it was there to be pinned.
+pub async fn set_pin(client: &impl GenericClient, id: Uuid, revision: Option<i64>) -> Result<bool, Error> {
+    let sql = "WITH updated AS (
+                   UPDATE rowgate.installs SET pinned_revision = $2 WHERE id = $1 AND uninstalled_at IS NULL
+                   RETURNING extension_id
+               )
+               SELECT pg_notify('rowgate_registry', extension_id::text) FROM updated";
+    client.execute(sql, &[&id, &revision]).await.map(|changed| changed > 0)
+}
+
+/// A revision that installs are pinned to, those that may come back too.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pinned {
+    pub revision: i64,
+    pub definition: Value,
+    /// The first of them.
+    pub installs: Vec<Uuid>,
+    pub installs_count: i64,
+}
+
+/// The revisions of an extension that installs are pinned to, with up to `named` of these.
+pub async fn pinned_revisions(
+    client: &impl GenericClient,
+    extension_id: Uuid,
+    named: usize,
+) -> Result<Vec<Pinned>, Error> {
+    let sql = "SELECT r.revision, r.definition, i.ids[1:$2], cardinality(i.ids)::bigint
+                 FROM (SELECT pinned_revision, array_agg(id ORDER BY id) AS ids FROM rowgate.installs
+                        WHERE extension_id = $1 AND pinned_revision IS NOT NULL GROUP BY pinned_revision) i
+                 JOIN rowgate.revisions r ON r.extension_id = $1 AND r.revision = i.pinned_revision
+                ORDER BY r.revision";
+    let named = i32::try_from(named).unwrap_or(i32::MAX);
+    let rows = client.query(sql, &[&extension_id, &named]).await?;
+    rows.iter()
+        .map(|row| {
+            let Json(definition) = row.try_get(1)?;
+            Ok(Pinned {
+                revision: row.try_get(0)?,
+                definition,
+                installs: row.try_get(2)?,
+                installs_count: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+/// Keeps installs of the extension from being pinned until the transaction ends.
+pub async fn hold_pins(client: &impl GenericClient, extension_id: Uuid) -> Result<(), Error> {
+    let sql = "SELECT FROM rowgate.extensions WHERE id = $1 FOR NO KEY UPDATE";
+    client.query_opt(sql, &[&extension_id]).await.map(drop)
 }
 
 /// How many installs of the extension there are, and how many of these were uninstalled.

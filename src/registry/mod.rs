@@ -2,7 +2,8 @@
 //!
 //! A snapshot is built from the gateway's own tables: each extension's current definition is read,
 //! checked and compiled anew, so what is served has always passed this version's checks. An
-//! extension that no longer passes keeps the functions it had and is named in the log.
+//! extension that no longer passes keeps the functions it had and is named in the log. Besides the
+//! current revisions it holds those that installs are pinned to; a call knows its install's alone.
 
 pub mod listen;
 pub mod renewal;
@@ -42,6 +43,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub extensions: HashMap<Uuid, Arc<Extension>>,
+    /// Revisions that are not current and that installs are pinned to.
+    pub pinned: HashMap<(Uuid, i64), Arc<Extension>>,
     pub installs: HashMap<Uuid, Install>,
     /// Those that were uninstalled and may come back.
     pub uninstalled: HashSet<Uuid>,
@@ -134,28 +137,29 @@ impl Snapshot {
         }
         for record in records.extensions {
             let known = before.extensions.get(&record.id);
-            if let Some(known) = known
-                && known.revision == record.revision
-                && known.role.as_deref() == record.role.as_deref()
-            {
-                snapshot.extensions.insert(record.id, known.clone());
-                continue;
-            }
-            match extension(&record, metrics) {
-                Ok(extension) => {
-                    snapshot.extensions.insert(record.id, Arc::new(extension));
-                }
-                Err(reason) => {
-                    tracing::error!(extension = %record.id, revision = record.revision, %reason, "a revision cannot be served");
-                    if let Some(known) = known {
-                        snapshot.extensions.insert(record.id, known.clone());
-                    }
-                }
+            let same = known.filter(|known| is_same(known, &record)).or_else(|| before.pinned(&record));
+            if let Some(extension) = same.cloned().or_else(|| built(&record, metrics)).or_else(|| known.cloned()) {
+                snapshot.extensions.insert(record.id, extension);
             }
         }
+        for record in records.pinned {
+            let known = before.extensions.get(&record.id).filter(|known| is_same(known, &record));
+            let same = known.or_else(|| before.pinned(&record)).cloned();
+            if let Some(extension) = same.or_else(|| built(&record, metrics)) {
+                snapshot.pinned.insert((record.id, record.revision), extension);
+            }
+        }
+        let pins: HashMap<Uuid, i64> = records.pins.into_iter().collect();
         snapshot.uninstalled = records.uninstalled.into_iter().collect();
         for record in records.installs.into_iter().filter(|record| !record.disabled) {
-            if let Some(extension) = snapshot.extensions.get(&record.extension_id) {
+            let current = snapshot.extensions.get(&record.extension_id);
+            let extension = match pins.get(&record.id) {
+                Some(revision) if current.is_none_or(|current| current.revision != *revision) => {
+                    snapshot.pinned.get(&(record.extension_id, *revision))
+                }
+                Some(_) | None => current,
+            };
+            if let Some(extension) = extension {
                 let install = Install {
                     id: record.id,
                     extension: extension.clone(),
@@ -186,6 +190,26 @@ impl Snapshot {
             .map(|key| (key.hash, AdminKey { name: key.name, expires_at_s: key.expires_at.map(seconds) }))
             .collect();
         snapshot
+    }
+
+    /// The revision of `record`, where it was among the pinned ones.
+    fn pinned(&self, record: &record::Extension) -> Option<&Arc<Extension>> {
+        self.pinned.get(&(record.id, record.revision)).filter(|known| is_same(known, record))
+    }
+}
+
+fn is_same(known: &Extension, record: &record::Extension) -> bool {
+    known.revision == record.revision && known.role.as_deref() == record.role.as_deref()
+}
+
+/// The extension of `record`; where it cannot be served, the log says why.
+fn built(record: &record::Extension, metrics: &Metrics) -> Option<Arc<Extension>> {
+    match extension(record, metrics) {
+        Ok(extension) => Some(Arc::new(extension)),
+        Err(reason) => {
+            tracing::error!(extension = %record.id, revision = record.revision, %reason, "a revision cannot be served");
+            None
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! How installs come and go: uninstalled, brought back, erased with a receipt; and extensions removed.
+//! How installs come and go: uninstalled, brought back, pinned, erased with a receipt; and extensions
+//! removed.
 
 mod erase;
+mod pins;
 
 use rowgate::auth::key;
 use rowgate::record::{self, AdminKey, Install};
@@ -130,6 +132,11 @@ async fn what_operators_ask_wrongly_is_refused() {
         ("POST", format!("installs/{id}/uninstall"), Some(json!({ "later": true })), (422, "arguments_invalid")),
         ("POST", format!("installs/{id}/uninstall"), Some(json!({ "now": 1 })), (422, "arguments_invalid")),
         ("POST", format!("installs/{other}/reinstall"), None, (404, "install_unknown")),
+        ("POST", format!("installs/{other}/pin"), Some(json!({ "revision": 1 })), (404, "install_unknown")),
+        ("POST", format!("installs/{id}/pin"), Some(json!({ "revision": 2 })), (422, "arguments_invalid")),
+        ("POST", format!("installs/{id}/pin"), Some(json!({ "revision": "1" })), (422, "arguments_invalid")),
+        ("POST", format!("installs/{id}/pin"), None, (422, "arguments_invalid")),
+        ("POST", format!("installs/{other}/unpin"), None, (404, "install_unknown")),
         ("GET", "receipts?install_id=".to_owned(), None, (422, "arguments_invalid")),
         ("DELETE", "extensions/x".to_owned(), None, (422, "arguments_invalid")),
         ("DELETE", format!("extensions/{extension}"), None, (422, "arguments_invalid")),

@@ -44,6 +44,12 @@ async fn installs_come_and_go_by_commands() {
     let listed = || run(&mut with_admin(rowgate(["installs", "list"]))).ok();
     assert_eq!(listed().trim(), format!("{id}\textension {LIVE_POLL}\taccount {account}\tactive"));
 
+    run(&mut with_admin(rowgate(["installs", "pin", id, "1"]))).ok();
+    assert!(listed().trim().ends_with("\tactive\tpinned to revision 1"), "{}", listed());
+    let done = run(&mut with_admin(rowgate(["installs", "pin", id, "2"])));
+    assert!(done.code == Some(1) && done.stderr.contains("no revision 2; its current one is 1"), "{done:?}");
+    run(&mut with_admin(rowgate(["installs", "unpin", id]))).ok();
+
     let done = run(&mut with_admin(rowgate(["installs", "uninstall", id])));
     assert!(done.code == Some(0) && done.stderr.contains(&format!("installs reinstall {id}")), "{done:?}");
     assert!(listed().contains("\tuninstalled, erased from 2"), "{}", listed());
