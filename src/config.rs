@@ -240,6 +240,12 @@ pub struct Script {
     pub host_calls_max: u32,
     /// Of a handler's answer, and of what one call of `ctx` carries, as JSON.
     pub answer_bytes_max: usize,
+    /// How long one query of `ctx.sql` may run.
+    pub sql_timeout_ms: u64,
+    /// Rows that it may answer.
+    pub sql_rows_max: usize,
+    /// All of them together, as JSON.
+    pub sql_answer_bytes_max: usize,
     /// Handlers under way on each worker thread; more are refused with `overloaded`.
     pub machines_max: usize,
     /// After so many calls a worker process is replaced.
@@ -262,6 +268,9 @@ impl Default for Script {
             allocated_bytes_max: 24 << 20,
             host_calls_max: 100,
             answer_bytes_max: 1 << 20,
+            sql_timeout_ms: 2_000,
+            sql_rows_max: 1_000,
+            sql_answer_bytes_max: 1 << 20,
             machines_max: 256,
             calls_per_worker_max: 10_000,
             worker_memory_bytes_max: 2 << 30,
@@ -390,6 +399,8 @@ impl Config {
             ("script.memory_bytes_max", self.script.memory_bytes_max),
             ("script.allocated_bytes_max", self.script.allocated_bytes_max),
             ("script.answer_bytes_max", self.script.answer_bytes_max),
+            ("script.sql_rows_max", self.script.sql_rows_max),
+            ("script.sql_answer_bytes_max", self.script.sql_answer_bytes_max),
             ("script.machines_max", self.script.machines_max),
             ("script.calls_per_worker_max", self.script.calls_per_worker_max as usize),
             ("cache.bytes_max", self.cache.bytes_max),
@@ -416,6 +427,7 @@ impl Config {
             ("script.mutation_timeout_ms", self.script.mutation_timeout_ms),
             ("script.action_timeout_ms", self.script.action_timeout_ms),
             ("script.cpu_ms_max", self.script.cpu_ms_max),
+            ("script.sql_timeout_ms", self.script.sql_timeout_ms),
             ("script.cancel_timeout_ms", self.script.cancel_timeout_ms),
             ("fetch.timeout_ms", self.fetch.timeout_ms),
         ] {

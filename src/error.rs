@@ -78,13 +78,14 @@ pub enum Code {
     ScriptHostCallsExceeded,
     ScriptWorkerLost,
     SecretsUnavailable,
+    SqlUnavailable,
     // The gateway's own fault.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the stages.
-    pub const ALL: [Code; 58] = [
+    pub const ALL: [Code; 59] = [
         Code::EndpointUnknown,
         Code::MethodNotAllowed,
         Code::ContentTypeUnsupported,
@@ -142,6 +143,7 @@ impl Code {
         Code::ScriptHostCallsExceeded,
         Code::ScriptWorkerLost,
         Code::SecretsUnavailable,
+        Code::SqlUnavailable,
         Code::Internal,
     ];
 
@@ -205,6 +207,7 @@ impl Code {
             Code::ScriptHostCallsExceeded => "script_host_calls_exceeded",
             Code::ScriptWorkerLost => "script_worker_lost",
             Code::SecretsUnavailable => "secrets_unavailable",
+            Code::SqlUnavailable => "sql_unavailable",
             Code::Internal => "internal",
         }
     }

@@ -102,6 +102,7 @@ pub const fn status(code: Code) -> (StatusCode, &'static str) {
         Code::ScriptMemoryExceeded => (StatusCode::INTERNAL_SERVER_ERROR, "function out of memory"),
         Code::ScriptHostCallsExceeded => (StatusCode::INTERNAL_SERVER_ERROR, "function asked too often"),
         Code::SecretsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "secrets unavailable"),
+        Code::SqlUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "SQL unavailable"),
         Code::ScriptWorkerLost => (StatusCode::SERVICE_UNAVAILABLE, "function interrupted"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }

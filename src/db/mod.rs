@@ -3,7 +3,8 @@
 //! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
 //! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
 //! [`transaction`] does the same with several plans, all or nothing.
-//! [`wall`] makes a role for each extension, [`rights`] what these must not have.
+//! [`wall`] makes a role for each extension, [`reader`] one for the SQL of its handlers, [`rights`] says
+//! what these must not have.
 //! [`catalog`] reads what Postgres has of an extension's tables, as plain data.
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
@@ -18,6 +19,7 @@ pub mod migrate;
 pub mod parameter;
 pub mod pipeline;
 pub mod pool;
+pub mod reader;
 pub mod rights;
 pub mod run;
 pub mod session;

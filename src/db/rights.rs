@@ -28,6 +28,16 @@ const GATEWAY_ONLY: &[&str] = &[
     "pg_try_advisory_xact_lock_shared",
 ];
 
+/// Fails where the current role could change whose rows it sees, or keep something. Sent in front of
+/// SQL that a handler wrote, so that it fails with it.
+pub const GUARD: &str = "SELECT 1 / CASE WHEN EXISTS (\
+SELECT FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace \
+AND proname IN ('set_config', 'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import', 'pg_prepared_statement', \
+'pg_notify', 'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_advisory_unlock', 'pg_advisory_unlock_all', \
+'pg_advisory_unlock_shared', 'pg_advisory_xact_lock', 'pg_advisory_xact_lock_shared', 'pg_try_advisory_lock', \
+'pg_try_advisory_lock_shared', 'pg_try_advisory_xact_lock', 'pg_try_advisory_xact_lock_shared') \
+AND has_function_privilege(oid, 'EXECUTE')) THEN 0 ELSE 1 END";
+
 /// What a superuser, connected to this database, has to run before the wall holds for the role this
 /// connection is logged in as; nothing where nothing is missing.
 pub async fn missing(client: &Client) -> Result<Vec<String>, Error> {
@@ -102,3 +112,15 @@ UNION ALL
 SELECT format('REVOKE USAGE ON LANGUAGE %I FROM PUBLIC', lanname), pg_has_role(lanowner, 'USAGE')
   FROM pg_catalog.pg_language
  WHERE lanpltrusted AND lanname <> 'sql' AND has_language_privilege('public', oid, 'USAGE')";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_asks_for_each_right() {
+        for name in NEVER_NEEDED.iter().chain(GATEWAY_ONLY) {
+            assert!(GUARD.contains(&format!("'{name}'")), "{name}");
+        }
+    }
+}

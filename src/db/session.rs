@@ -21,7 +21,7 @@ use crate::plan::statement::Statement;
 
 /// The least recently used statement is closed when there are too many.
 pub(super) struct Session {
-    client: Client,
+    pub(super) client: Client,
     prepared: Mutex<LruCache<u128, tokio_postgres::Statement>>,
 }
 
@@ -112,16 +112,28 @@ impl Session {
     /// The statement, prepared once; that its answer would be of other types than its plan reads is a
     /// failure before it is run.
     pub(super) async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, Trouble> {
-        let known = self.cache().get(&statement.key).cloned();
+        let preparing = self.prepared_as(statement.key, &statement.sql, &statement.types);
+        let prepared = preparing.await.map_err(Trouble::Database)?;
+        if statement.reads(prepared.columns().iter().map(|column| column.type_().oid())) {
+            return Ok(prepared);
+        }
+        self.cache().pop(&statement.key);
+        Err(Trouble::Answer(sqlstate::outdated()))
+    }
+
+    /// `key` is equal for equal text and types.
+    pub(super) async fn prepared_as(
+        &self,
+        key: u128,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let known = self.cache().get(&key).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let preparing = self.client.prepare_typed(&statement.sql, &statement.types);
-        let prepared = preparing.await.map_err(Trouble::Database)?;
-        if !statement.reads(prepared.columns().iter().map(|column| column.type_().oid())) {
-            return Err(Trouble::Answer(sqlstate::outdated()));
-        }
-        self.cache().push(statement.key, prepared.clone());
+        let prepared = self.client.prepare_typed(sql, types).await?;
+        self.cache().push(key, prepared.clone());
         Ok(prepared)
     }
 

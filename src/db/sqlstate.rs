@@ -8,7 +8,7 @@ use std::error::Error;
 use rowgate_schema_dsl::ddl::bytes::BYTES_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::ddl::quota::ROWS_EXCEEDED_SQLSTATE;
 use rowgate_schema_dsl::definition::Scope;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::error::{Code, Complaint, Failure};
 use crate::plan::{Constraint, Plan, Unmet};
@@ -20,13 +20,20 @@ pub struct Refusal {
     pub message: String,
     pub constraint: Option<String>,
     pub column: Option<String>,
+    /// Where in the statement, in characters from 1.
+    pub position: Option<usize>,
 }
 
 impl Refusal {
     /// Reads the body of an `ErrorResponse` message: fields of a letter and a text each.
     pub fn read(body: &[u8]) -> Refusal {
-        let mut refusal =
-            Refusal { code: SqlState::INTERNAL_ERROR, message: String::new(), constraint: None, column: None };
+        let mut refusal = Refusal {
+            code: SqlState::INTERNAL_ERROR,
+            message: String::new(),
+            constraint: None,
+            column: None,
+            position: None,
+        };
         for field in body.split(|byte| *byte == 0) {
             let Some((letter, text)) = field.split_first() else { continue };
             let text = || String::from_utf8_lossy(text).into_owned();
@@ -35,6 +42,7 @@ impl Refusal {
                 b'M' => refusal.message = text(),
                 b'n' => refusal.constraint = Some(text()),
                 b'c' => refusal.column = Some(text()),
+                b'P' => refusal.position = text().parse().ok(),
                 _ => {}
             }
         }
@@ -48,6 +56,10 @@ impl Refusal {
             message: refusal.message().to_owned(),
             constraint: refusal.constraint().map(str::to_owned),
             column: refusal.column().map(str::to_owned),
+            position: match refusal.position() {
+                Some(ErrorPosition::Original(position)) => usize::try_from(*position).ok(),
+                Some(ErrorPosition::Internal { .. }) | None => None,
+            },
         })
     }
 
@@ -110,6 +122,53 @@ impl Refusal {
     /// Whether the connection is about to go: whatever is sent on it next is lost.
     pub fn ends_session(&self) -> bool {
         [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(&self.code)
+    }
+
+    /// Whether it is our own guard in front of SQL that a handler wrote.
+    pub fn is_guard(&self) -> bool {
+        self.code == SqlState::DIVISION_BY_ZERO
+    }
+
+    /// What this, got while SQL that a handler wrote was read or run, means to its author; none where
+    /// it is not about the text. `named` is what the text has at [`Refusal::position`].
+    pub fn of_foreign(&self, named: Option<&str>) -> Option<(&'static str, String)> {
+        let code = &self.code;
+        let what = |otherwise: &str| named.map_or_else(|| otherwise.to_owned(), |named| format!("`{named}`"));
+        let (code, message) = if *code == SqlState::QUERY_CANCELED {
+            ("sql_timeout", "the query took longer than it may".to_owned())
+        } else if *code == SqlState::UNDEFINED_COLUMN {
+            ("sql_invalid", format!("there is no column {} here", what("of that name")))
+        } else if *code == SqlState::UNDEFINED_TABLE {
+            ("sql_invalid", format!("{} is no table that FROM has here", what("a name")))
+        } else if *code == SqlState::AMBIGUOUS_COLUMN {
+            ("sql_invalid", format!("more than one table has a column {}; write `table.column`", what("of that name")))
+        } else if *code == SqlState::UNDEFINED_FUNCTION || *code == SqlState::AMBIGUOUS_FUNCTION {
+            let message = format!("{} takes no values of these types; cast them", what("a function or an operator"));
+            ("sql_invalid", message)
+        } else if *code == SqlState::INDETERMINATE_DATATYPE {
+            ("sql_invalid", "the type of a parameter is not known; cast it, such as `$1::text`".to_owned())
+        } else if *code == SqlState::GROUPING_ERROR {
+            ("sql_invalid", format!("{} has to be in GROUP BY, or in an aggregate", what("a column")))
+        } else if *code == SqlState::WINDOWING_ERROR {
+            ("sql_invalid", "a function over a window stands where none can".to_owned())
+        } else if *code == SqlState::DATATYPE_MISMATCH {
+            ("sql_invalid", format!("{} is of a type that does not fit there; cast it", what("a value")))
+        } else if *code == SqlState::PROGRAM_LIMIT_EXCEEDED || code.code().starts_with("54") {
+            ("sql_failed", "the query makes what is too large or too complex".to_owned())
+        } else if *code == SqlState::DIVISION_BY_ZERO {
+            ("sql_failed", "the query divides by zero".to_owned())
+        } else if *code == SqlState::CARDINALITY_VIOLATION {
+            ("sql_failed", "a query that stands for one value has more than one row".to_owned())
+        } else if code.code().starts_with("22") {
+            ("sql_failed", "a value, or a parameter, is not one that its place takes".to_owned())
+        } else if ["42501", "25006", "55000"].contains(&code.code()) {
+            ("sql_not_allowed", "the query asks for what SQL of handlers may not".to_owned())
+        } else if code.code().starts_with("42") || code.code().starts_with("0A") {
+            ("sql_invalid", format!("the query is not one that can be run, at {}", what("an unknown place")))
+        } else {
+            return None;
+        };
+        Some((code, message))
     }
 
     fn log(&self) -> String {

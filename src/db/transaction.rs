@@ -17,6 +17,8 @@
 //! A connection goes back only when its transaction has ended by a word of the database. One whose
 //! caller went away in between is closed, and the server rolls back.
 
+pub mod foreign;
+
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;

@@ -84,6 +84,12 @@ impl Wall {
         Ok(wall)
     }
 
+    /// Makes `role`, which reads for the extension's handlers, where it is missing.
+    pub(super) async fn prepare_reader(&self, transaction: &Transaction<'_>, role: &str) -> Result<(), WallError> {
+        let row = transaction.query_one(GATEWAY, &[]).await?;
+        self.prepare_role(transaction, role, row.try_get(1)?, row.try_get(2)?).await
+    }
+
     async fn prepare_role(
         &self,
         transaction: &Transaction<'_>,
@@ -252,7 +258,7 @@ fn prefix(gateway: &str) -> String {
     format!("rowgate_{}", name.get(..12).unwrap_or_default())
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -23,6 +23,7 @@ use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
 use crate::config::Roles;
+use crate::db::reader;
 use crate::db::sqlstate::{self, Contradiction};
 use crate::db::wall::{Wall, WallError};
 use crate::deploy::certify::{CertifyError, certify, must_exist, refusals};
@@ -236,11 +237,15 @@ async fn build(
     statements: &[DdlStatement],
 ) -> Result<bool, ApplyError> {
     let owned = wall.own(transaction, &model.postgres_schema).await?;
+    if !statements.is_empty() {
+        reader::stand_aside(transaction, wall, model).await?;
+    }
     wall.step_forward(transaction).await?;
     run(transaction, statements).await?;
     let granted = wall.grant(transaction, &model.postgres_schema).await?;
     wall.step_back(transaction).await?;
-    Ok(owned || granted)
+    let read = reader::build(transaction, wall, model).await?;
+    Ok(owned || granted || read)
 }
 
 async fn run(transaction: &Transaction<'_>, statements: &[DdlStatement]) -> Result<(), ApplyError> {

@@ -12,6 +12,7 @@ mod memory;
 mod operation;
 mod question;
 mod run;
+mod sql;
 mod store;
 mod turn;
 mod values;

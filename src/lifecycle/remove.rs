@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rowgate_schema_dsl::ddl::drop_postgres_schema;
+use rowgate_schema_dsl::ddl::{drop_postgres_schema, views};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ pub async fn remove_extension(client: &mut Client, id: Uuid, name: &str, by: &st
         Some(_) => {
             let wall = Wall::prepare(&transaction, id).await?;
             wall.step_forward(&transaction).await?;
+            transaction.batch_execute(&views::drop_schema(id)).await?;
             transaction.batch_execute(&drop).await?;
             wall.step_back(&transaction).await?;
         }

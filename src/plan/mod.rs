@@ -19,6 +19,7 @@ pub mod compile;
 pub mod cost;
 pub mod cursor;
 pub mod filter;
+pub mod foreign;
 pub mod page;
 pub mod proof;
 pub mod slice;

@@ -168,7 +168,8 @@ pub fn wire_type(storage: Storage) -> Type {
     }
 }
 
-fn key(sql: &str, types: &[Type], results: &[Type]) -> u128 {
+/// What names a statement of this text, whose parameters and columns have these types, wherever it is prepared.
+pub fn key(sql: &str, types: &[Type], results: &[Type]) -> u128 {
     let mut hash = Sha256::new();
     hash.update(sql.as_bytes());
     // A length before each list, so that no two pairs of them are one.

@@ -8,6 +8,7 @@
 pub mod listen;
 pub mod renewal;
 pub mod shape;
+pub mod texts;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::plan::compile::{CompileError, compile};
 use crate::plan::cursor::CursorKey;
 use crate::record::{self, CursorSecret, Everything};
 use crate::registry::shape::Shapes;
+use crate::registry::texts::Texts;
 use crate::script::pool::Bundle;
 use crate::telemetry::{FunctionMetrics, Metrics};
 
@@ -71,6 +73,8 @@ pub struct Extension {
     pub bundle: Bundle,
     /// What its handlers have asked of the database.
     pub shapes: Shapes,
+    /// What they have asked of it by SQL.
+    pub texts: Texts,
 }
 
 /// An extension installed by an account.
@@ -278,7 +282,8 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
     let bundle = Bundle::new(model.sources.clone());
     let shapes = Shapes::new(&definition);
     let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
-    Ok(Extension { id, name, revision: record.revision, role, model, functions, handlers, bundle, shapes })
+    let (revision, texts) = (record.revision, Texts::default());
+    Ok(Extension { id, name, revision, role, model, functions, handlers, bundle, shapes, texts })
 }
 
 /// The defaults of the handler's arguments, as their author wrote them.

@@ -19,7 +19,7 @@ const ACTIONS: &[HandlerKind] = &[HandlerKind::Action];
 const WRITING: &[HandlerKind] = &[HandlerKind::Mutation, HandlerKind::Action];
 
 /// Every operation that any handler has.
-pub const OPERATIONS: [Operation; 26] = [
+pub const OPERATIONS: [Operation; 27] = [
     Operation { name: "db.query", kinds: IN_TRANSACTIONS },
     Operation { name: "db.get", kinds: IN_TRANSACTIONS },
     Operation { name: "db.count", kinds: IN_TRANSACTIONS },
@@ -29,6 +29,7 @@ pub const OPERATIONS: [Operation; 26] = [
     Operation { name: "db.patch", kinds: MUTATIONS },
     Operation { name: "db.upsert", kinds: MUTATIONS },
     Operation { name: "db.delete", kinds: MUTATIONS },
+    Operation { name: "sql.query", kinds: ALL },
     Operation { name: "run", kinds: ACTIONS },
     Operation { name: "kv.get", kinds: ALL },
     Operation { name: "kv.entry", kinds: ALL },

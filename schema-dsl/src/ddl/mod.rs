@@ -12,6 +12,7 @@ mod literal;
 pub mod quota;
 mod raw;
 mod shape;
+pub mod views;
 
 use sea_query::{
     Alias, Check, ColumnDef, Expr, ForeignKey, ForeignKeyAction, Index as IndexStatement, IntoTableRef,

@@ -45,6 +45,13 @@ pub(in crate::gateway) fn count(
     }
 }
 
+impl Asking<'_> {
+    /// Keeps a line of the gateway's own, at no place of the script.
+    pub(super) fn log_line(&self, level: &str, message: &str) {
+        self.gateway.lines.push(line(self.call, level, message));
+    }
+}
+
 /// Keeps why a call of a handler failed, where that is not what the handler meant to say; what the
 /// author wrote is taken out of `failure`.
 fn failed(gateway: &Gateway, call: &Call<'_>, failure: &mut Failure) {

@@ -51,6 +51,7 @@ impl Asking<'_> {
         let (family, member) = operation.split_once('.').unwrap_or((operation, ""));
         match (family, open) {
             ("db", Some(open)) => self.query(operation, arguments, open).await,
+            ("sql", open) => self.sql(arguments, open).await,
             ("kv", open) => self.kv(member, arguments, open).await,
             ("cache", _) => self.cache(member, arguments),
             ("config", open) => self.config(arguments, open).await,

@@ -26,6 +26,11 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// The refusal of a question that is asked in another way.
+    pub(super) fn misused(&self) -> Unanswered {
+        misused(self.usage)
+    }
+
     /// What stands at `place`; null is nothing.
     pub(super) fn at(&self, place: usize) -> Option<&'a RawValue> {
         self.given.get(place).copied().filter(|value| value.get() != "null")

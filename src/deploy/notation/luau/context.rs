@@ -260,7 +260,7 @@ f.a = query({ args = {}, handler = function(ctx, args)
   return ctx.fetch('https://example.org'), ctx.auth, ctx.time.now, ctx.db
 end })
 f.b = action { handler = function(c) pcall(c.run, 'a') return function() return c.db.get('notes', c.auth.userId) end end }
-f.c = mutation({ handler = function(ctx) ctx.log.infos('a') ctx.db.insertMany('notes', {}) ctx.sql.query('') end })
+f.c = mutation({ handler = function(ctx) ctx.log.infos('a') ctx.db.insertMany('notes', {}) ctx.sql.qery('') end })
 return f"
         ), @r"
         3: `ctx.db.qery` is not there in a query; did you mean `ctx.db.query`?
@@ -269,7 +269,7 @@ return f"
         5: `ctx.fetch` is not there in a query; an action has it
         7: `ctx.db.get` is not there in an action; a query or a mutation has it
         8: `ctx.log.infos` is not there in a mutation; did you mean `ctx.log.info`?
-        8: `ctx.sql.query` is not there in a mutation; did you mean `ctx.db.query`?
+        8: `ctx.sql.qery` is not there in a mutation; did you mean `ctx.sql.query`?
         ");
     }
 
