@@ -77,7 +77,7 @@ impl Text {
     pub fn describe(&self, types: Vec<Type>, columns: &[(String, Type)], room: Room) -> Result<&Ready, Refused> {
         let columns: Vec<(&str, &Type)> = columns.iter().map(|(name, of_type)| (name.as_str(), of_type)).collect();
         let sql = statement(&self.query, &columns, room)?;
-        Ok(self.ready.get_or_init(|| Ready { key: key(&sql, &types), sql, types }))
+        Ok(self.ready.get_or_init(|| Ready { key: key(&sql, &types, &[]), sql, types }))
     }
 }
 
