@@ -13,10 +13,12 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion};
-use rowgate::deploy::apply;
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::registry::compile_all;
 use rowgate_schema_dsl::check::check;
+use rowgate_schema_dsl::ddl::build;
+use rowgate_schema_dsl::diff::align::align;
+use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
 use serde_json::{Map, Value, json};
@@ -45,10 +47,10 @@ fn compile(criterion: &mut Criterion<Cpu>) {
     group.bench_function("check/100", |bencher| bencher.iter(|| check(black_box(&definition)).unwrap()));
     group.bench_function("plans/100", |bencher| bencher.iter(|| compile_all(black_box(&model)).unwrap()));
     group.bench_function("statements/100", |bencher| {
-        bencher.iter(|| apply::plan(None, black_box(&model)).unwrap());
+        bencher.iter(|| build(black_box(&model)));
     });
     group.bench_function("no_change/100", |bencher| {
-        bencher.iter(|| apply::plan(Some(black_box(&model)), black_box(&model)).unwrap());
+        bencher.iter(|| diff(Some(&align(black_box(&model), black_box(&model))), black_box(&model)).len());
     });
     group.finish();
 }

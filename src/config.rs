@@ -143,11 +143,19 @@ pub enum Roles {
 }
 
 /// What deploys are held to.
-#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Deploy {
     /// How many bytes each scope of any extension may hold; an extension may ask for less.
     pub scope_bytes_max: Option<u64>,
+    /// A table with more rows than this is changed while its callers go on; one with fewer, at once.
+    pub blocking_rows_max: u64,
+}
+
+impl Default for Deploy {
+    fn default() -> Self {
+        Deploy { scope_bytes_max: None, blocking_rows_max: BLOCKING_ROWS_MAX }
+    }
 }
 
 /// What becomes of installs that were uninstalled.
@@ -315,6 +323,8 @@ impl std::fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// A worker with a few machines fits.
+/// Rows that Postgres reads, and puts into an index, faster than anybody notices.
+pub const BLOCKING_ROWS_MAX: u64 = 10_000;
 const WORKER_MEMORY_BYTES_MIN: u64 = 256 << 20;
 
 /// A token and the headers a browser sends fit; the HTTP library takes no less.

@@ -2,11 +2,14 @@
 //! installs, keys, and in [`answers`] what is kept for callers who ask again,
 //! in [`lines`] what handlers logged, in [`installs`] and [`receipts`] how installs come and go.
 //!
+//! [`changes`] is what a deploy that takes more than one transaction has come to.
+//!
 //! `deploy` writes revisions, `admin` installs and keys; `registry` reads everything at its start and
 //! after each notification on [`CHANNEL`], which carries the extension's id and is sent by the
 //! statement that changed something. Keys are known here by their SHA-256 alone.
 
 pub mod answers;
+pub mod changes;
 pub mod installs;
 pub mod kv;
 pub mod lines;

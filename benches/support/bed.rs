@@ -7,12 +7,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota, Roles};
+use rowgate::config::{Config, Quota};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
 use rowgate::db::parameter::Parameter;
-use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
+use rowgate::deploy::apply::{Scans, Terms, apply};
 use rowgate::deploy::notation::luau::{self, LuauFiles, Source};
 use rowgate::gateway::{Call, Gateway, Worker};
 use rowgate::http::Shared;
@@ -199,12 +199,7 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     assert!(diagnostics.is_empty() && notation.diagnostics.is_empty());
     let model = recall(&document).unwrap();
     migrate(&client).await.unwrap();
-    let terms = Terms {
-        patience: Patience::default(),
-        scans: Scans::Uncertified,
-        roles: Roles::PerExtension,
-        scope_bytes_max: None,
-    };
+    let terms = Terms { scans: Scans::Uncertified, ..Terms::default() };
     apply(&mut client, &definition, &model, recall, &terms).await.unwrap();
     let install = Install {
         id: install_id,

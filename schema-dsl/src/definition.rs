@@ -75,6 +75,9 @@ impl Limits {
 #[serde(rename_all = "camelCase")]
 pub struct Table {
     pub columns: IndexMap<String, Column>,
+    /// What the table was called before; its rows stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
     /// Whose rows they are.
     #[serde(default, skip_serializing_if = "Scope::is_instance")]
     pub storage: Scope,
@@ -153,6 +156,9 @@ pub struct Column {
     /// No two rows of a scope have the same value; short for a unique rule of one column.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unique: bool,
+    /// What the column was called before; its values stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
 }
 
 /// The ladder of roles; each may do what those before it may.

@@ -1,22 +1,57 @@
 //! Two models of one extension become the changes that lead from the first to the second.
 //!
-//! The order is fixed: what is refused first, then the Postgres schema, tables, columns, indexes,
-//! references, what a new index made superfluous, and last what counts rows; within each, by table and column.
-//! Functions, `private` and the order of columns or enum values concern no table: no change.
-//! `ddl` turns changes into statements; whoever runs them first asks each for its [`refusal`].
+//! [`align`] finds first what goes on under another name; the rest compares by name. The order is fixed:
+//! names, what goes, the Postgres schema, tables, columns, indexes, references, what a new index made
+//! superfluous, and last what counts rows and bytes; within each, by table and column. Functions, `private`
+//! and the order of columns or enum values concern no table: no change. `ddl` turns changes into
+//! steps, and says what rows may stand in their way; whoever runs them first asks each for its [`refusal`].
 //!
 //! [`refusal`]: Change::refusal
 
+pub mod align;
 mod complaint;
+pub mod conversion;
 
 use crate::column_type::ColumnType;
+use crate::ddl::constraint_text;
 use crate::diagnostic::pointer_to;
+use crate::diff::align::{Aligned, Rename};
+use crate::diff::conversion::Conversion;
 use crate::model::{Column, Index, Model, Origin, Table};
 
 /// One step from a model to the next. The later model's parts are `table`, `column`, `index`;
-/// the earlier one's are `before`.
+/// the earlier one's, under the later one's names, are `before`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change<'a> {
+    /// No row is touched. The pointer is to what has the name now.
+    Rename {
+        rename: &'a Rename,
+    },
+    DropTable {
+        before: &'a Table,
+    },
+    DropColumn {
+        table: &'a Table,
+        before: &'a Column,
+    },
+    /// Whose rows they are is forgotten.
+    DropOwner {
+        table: &'a Table,
+        before: &'a Table,
+    },
+    DropIndex {
+        table: &'a Table,
+        before: &'a Index,
+    },
+    DropReference {
+        table: &'a Table,
+        before: &'a Column,
+    },
+    /// Rows that are there belong to nobody under the new one.
+    ChangeScope {
+        table: &'a Table,
+        before: &'a Table,
+    },
     CreatePostgresSchema {
         name: &'a str,
     },
@@ -24,10 +59,30 @@ pub enum Change<'a> {
     CreateTable {
         table: &'a Table,
     },
-    /// Refused where rows may exist that it has no value for.
+    /// Where rows exist, it needs a value for them: null or a default.
     AddColumn {
         table: &'a Table,
         column: &'a Column,
+    },
+    /// The default, the constraint and whether it may be null are of the new type, too.
+    ChangeColumnType {
+        table: &'a Table,
+        column: &'a Column,
+        before: &'a Column,
+    },
+    ChangeOptional {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    ChangeDefault {
+        table: &'a Table,
+        column: &'a Column,
+    },
+    /// Lengths, bounds, pattern, enum values or the shape of an object.
+    ChangeConstraint {
+        table: &'a Table,
+        column: &'a Column,
+        before: &'a Column,
     },
     /// The column `owner_id`; rows that were there get the empty text, which is nobody's id.
     AddOwner {
@@ -45,13 +100,15 @@ pub enum Change<'a> {
     DropOwnerIndex {
         table: &'a Table,
     },
-    /// Whose rows they are would be forgotten.
-    DropOwner {
-        table: &'a Table,
-    },
     AddIndex {
         table: &'a Table,
         index: &'a Index,
+    },
+    /// Over other columns, or unique and not before, or the other way round.
+    ChangeIndex {
+        table: &'a Table,
+        index: &'a Index,
+        before: &'a Index,
     },
     /// The index that a delete of a referenced row needs to find the rows that refer to it.
     AddReferenceIndex {
@@ -77,7 +134,7 @@ pub enum Change<'a> {
         rows_max: u32,
         has_rows: bool,
     },
-    /// Another quota; rows beyond a lower one stay.
+    /// Another quota, or another name of the table; rows beyond a lower one stay.
     ChangeQuota {
         table: &'a Table,
         rows_max: u32,
@@ -99,11 +156,6 @@ pub enum Change<'a> {
         table: &'a Table,
         has_rows: bool,
     },
-    /// What a new column adds to rows that are there.
-    CountColumnBytes {
-        table: &'a Table,
-        column: &'a str,
-    },
     /// Another quota; rows beyond a lower one stay.
     ChangeByteQuota {
         bytes_max: u64,
@@ -113,232 +165,232 @@ pub enum Change<'a> {
         table: &'a Table,
     },
     DropByteCounts,
-    DropTable {
-        before: &'a Table,
-    },
-    ChangeScope {
-        table: &'a Table,
-        before: &'a Table,
-    },
-    DropColumn {
-        table: &'a Table,
-        before: &'a Column,
-    },
-    ChangeColumnType {
-        table: &'a Table,
-        column: &'a Column,
-        before: &'a Column,
-    },
-    ChangeOptional {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    ChangeDefault {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    /// Lengths, bounds, pattern, enum values or the shape of an object.
-    ChangeConstraint {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    /// What the column refers to, whether it refers at all, or what a delete does.
-    ChangeReference {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    DropIndex {
-        table: &'a Table,
-        before: &'a Index,
-    },
-    ChangeIndex {
-        table: &'a Table,
-        index: &'a Index,
-        before: &'a Index,
-    },
 }
 
 /// The changes from `before` (nothing is deployed where `None`) to `after`.
-pub fn diff<'a>(before: Option<&'a Model>, after: &'a Model) -> Vec<Change<'a>> {
-    let mut refused = Vec::new();
-    let mut schemas = Vec::new();
-    let mut columns = Vec::new();
-    let mut indexes = Vec::new();
-    let mut references = Vec::new();
-    let mut superfluous = Vec::new();
-
-    let counts = |model: &Model| model.tables.iter().any(|table| table.rows_max.is_some());
-    let mut quotas = Vec::new();
-    let mut bytes = Vec::new();
-    let bytes_before = before.and_then(|before| before.extension.limits.bytes);
-    let bytes_after = after.extension.limits.bytes;
-    match (bytes_before, bytes_after) {
-        (None, Some(bytes_max)) => bytes.push(Change::CreateByteCounts { bytes_max }),
-        (Some(before), Some(bytes_max)) if before != bytes_max => bytes.push(Change::ChangeByteQuota { bytes_max }),
-        (Some(_), Some(_) | None) | (None, None) => {}
+pub fn diff<'a>(before: Option<&'a Aligned>, after: &'a Model) -> Vec<Change<'a>> {
+    let mut found = Found::default();
+    for rename in before.iter().flat_map(|aligned| &aligned.renames) {
+        found.names.push(Change::Rename { rename });
     }
-    if counts(after) && !before.is_some_and(counts) {
-        quotas.push(Change::CreateCounts { name: &after.postgres_schema });
-    }
+    let before = before.map(|aligned| (aligned, &aligned.before));
+    let known = before.map_or(&[][..], |(_, before)| &before.tables);
+    let bytes = (before.and_then(|(_, before)| before.extension.limits.bytes), after.extension.limits.bytes);
+    found.counts(before.map(|(_, before)| before), after, bytes);
     if before.is_none() {
-        schemas.push(Change::CreatePostgresSchema { name: &after.postgres_schema });
+        found.tables.push(Change::CreatePostgresSchema { name: &after.postgres_schema });
     }
-    let known = before.map_or(&[][..], |before| &before.tables);
-    for old in known {
-        if after.table(old.name.as_str()).is_none() {
-            refused.push(Change::DropTable { before: old });
-        }
+    for old in known.iter().filter(|old| after.table(old.name.as_str()).is_none()) {
+        found.gone.push(Change::DropTable { before: old });
     }
     for table in &after.tables {
         let old = known.iter().find(|old| old.name == table.name);
+        let is_renamed = before.is_some_and(|(aligned, _)| {
+            aligned.deployed(&table.name).is_some_and(|deployed| deployed.name != table.name)
+        });
         match old {
-            None => schemas.push(Change::CreateTable { table }),
+            None => found.tables.push(Change::CreateTable { table }),
             Some(old) => {
                 if old.scope != table.scope {
-                    refused.push(Change::ChangeScope { table, before: old });
+                    found.gone.push(Change::ChangeScope { table, before: old });
                 }
-                diff_columns(old, table, &mut refused, &mut columns);
+                found.columns_of(old, table);
                 match (old.owner().is_some(), table.owner().is_some()) {
-                    (false, true) => columns.extend([Change::AddOwner { table }, Change::DropOwnerDefault { table }]),
-                    (true, false) => refused.push(Change::DropOwner { table }),
+                    (false, true) => {
+                        found.columns.extend([Change::AddOwner { table }, Change::DropOwnerDefault { table }]);
+                    }
+                    (true, false) => found.gone.push(Change::DropOwner { table, before: old }),
                     (true, true) | (false, false) => {}
                 }
-                diff_indexes(old, table, &mut refused);
             }
         }
+        found.indexes_of(old, table);
+        found.references_of(old, table);
+        found.quotas_of(old, table, is_renamed, bytes);
+    }
+    if before.is_some_and(|(_, before)| has_quota(before)) && !has_quota(after) {
+        found.quotas.push(Change::DropCounts { name: &after.postgres_schema });
+    }
+    if bytes.0.is_some() && bytes.1.is_none() {
+        found.bytes.push(Change::DropByteCounts);
+    }
+    found.in_order()
+}
+
+/// The changes by what they are about.
+#[derive(Default)]
+struct Found<'a> {
+    names: Vec<Change<'a>>,
+    gone: Vec<Change<'a>>,
+    tables: Vec<Change<'a>>,
+    columns: Vec<Change<'a>>,
+    indexes: Vec<Change<'a>>,
+    references: Vec<Change<'a>>,
+    superfluous: Vec<Change<'a>>,
+    quotas: Vec<Change<'a>>,
+    bytes: Vec<Change<'a>>,
+}
+
+impl<'a> Found<'a> {
+    fn in_order(self) -> Vec<Change<'a>> {
+        [
+            self.names,
+            self.gone,
+            self.tables,
+            self.columns,
+            self.indexes,
+            self.references,
+            self.superfluous,
+            self.quotas,
+            self.bytes,
+        ]
+        .concat()
+    }
+
+    fn counts(&mut self, before: Option<&'a Model>, after: &'a Model, bytes: (Option<u64>, Option<u64>)) {
+        match bytes {
+            (None, Some(bytes_max)) => self.bytes.push(Change::CreateByteCounts { bytes_max }),
+            (Some(before), Some(bytes_max)) if before != bytes_max => {
+                self.bytes.push(Change::ChangeByteQuota { bytes_max });
+            }
+            (Some(_), Some(_) | None) | (None, None) => {}
+        }
+        if has_quota(after) && !before.is_some_and(has_quota) {
+            self.quotas.push(Change::CreateCounts { name: &after.postgres_schema });
+        }
+    }
+
+    fn columns_of(&mut self, old_table: &'a Table, table: &'a Table) {
+        for before in authored(old_table).filter(|old| table.column(old.name.as_str()).is_none()) {
+            if before.reference().is_some() {
+                self.gone.push(Change::DropReference { table, before });
+            }
+            self.gone.push(Change::DropColumn { table, before });
+        }
+        for column in authored(table) {
+            let Some(before) = old_table.column(column.name.as_str()) else {
+                self.columns.push(Change::AddColumn { table, column });
+                continue;
+            };
+            if before.reference().is_some() && before.reference() != column.reference() {
+                self.gone.push(Change::DropReference { table, before });
+            }
+            if before.column_type.storage() != column.column_type.storage() {
+                self.columns.push(Change::ChangeColumnType { table, column, before });
+            } else {
+                if constraint_text(before) != constraint_text(column) {
+                    self.columns.push(Change::ChangeConstraint { table, column, before });
+                }
+                if before.default != column.default {
+                    self.columns.push(Change::ChangeDefault { table, column });
+                }
+            }
+            if before.optional != column.optional {
+                self.columns.push(Change::ChangeOptional { table, column });
+            }
+        }
+    }
+
+    fn indexes_of(&mut self, old: Option<&'a Table>, table: &'a Table) {
+        for before in old.into_iter().flat_map(|old| &old.indexes) {
+            match table.indexes.iter().find(|index| index.name == before.name) {
+                None => self.gone.push(Change::DropIndex { table, before }),
+                Some(index) if index != before => self.indexes.push(Change::ChangeIndex { table, index, before }),
+                Some(_) => {}
+            }
+        }
+        let had = |index: &&Index| old.is_some_and(|old| old.indexes.iter().any(|old| old.name == index.name));
+        let added = table.indexes.iter().filter(|index| !had(index));
+        self.indexes.extend(added.map(|index| Change::AddIndex { table, index }));
+        match (old.is_some_and(Table::needs_owner_index), table.needs_owner_index()) {
+            (false, true) => self.indexes.push(Change::AddOwnerIndex { table }),
+            // Of a table that is no longer owned it goes with the column.
+            (true, false) if table.owner().is_some() => self.superfluous.push(Change::DropOwnerIndex { table }),
+            (true, false) | (true, true) | (false, false) => {}
+        }
+    }
+
+    fn references_of(&mut self, old: Option<&'a Table>, table: &'a Table) {
+        for column in &table.columns {
+            let before = old.and_then(|old| old.column(column.name.as_str()));
+            if column.reference().is_some() && before.and_then(Column::reference) != column.reference() {
+                self.references.push(Change::AddReference { table, column });
+            }
+            let had = before.zip(old).is_some_and(|(before, old)| old.needs_reference_index(before));
+            match (had, table.needs_reference_index(column)) {
+                (false, true) => self.indexes.push(Change::AddReferenceIndex { table, column }),
+                (true, false) => self.superfluous.push(Change::DropReferenceIndex { table, column }),
+                (false, false) | (true, true) => {}
+            }
+        }
+    }
+
+    fn quotas_of(
+        &mut self,
+        old: Option<&'a Table>,
+        table: &'a Table,
+        is_renamed: bool,
+        bytes: (Option<u64>, Option<u64>),
+    ) {
         match (old.and_then(|old| old.rows_max), table.rows_max) {
-            (None, Some(rows_max)) => quotas.push(Change::CountRows { table, rows_max, has_rows: old.is_some() }),
-            (Some(_), None) => quotas.push(Change::ForgetCount { table }),
-            (Some(before), Some(rows_max)) if before != rows_max => {
-                quotas.push(Change::ChangeQuota { table, rows_max });
+            (None, Some(rows_max)) => self.quotas.push(Change::CountRows { table, rows_max, has_rows: old.is_some() }),
+            (Some(_), None) => self.quotas.push(Change::ForgetCount { table }),
+            (Some(before), Some(rows_max)) if before != rows_max || is_renamed => {
+                self.quotas.push(Change::ChangeQuota { table, rows_max });
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        match (old, bytes_before, bytes_after) {
+        let other_scope = old.is_some_and(|old| old.scope != table.scope);
+        match (old, bytes.0, bytes.1) {
             (_, None, Some(_)) | (None, Some(_), Some(_)) => {
-                bytes.push(Change::CountBytes { table, has_rows: old.is_some() });
+                self.bytes.push(Change::CountBytes { table, has_rows: old.is_some() });
             }
-            (Some(old), Some(_), Some(_)) => {
-                let added = table.columns.iter().map(|column| column.name.as_str());
-                let added = added.filter(|name| old.column(name).is_none());
-                bytes.extend(added.map(|column| Change::CountColumnBytes { table, column }));
+            (Some(_), Some(_), Some(_)) if other_scope => {
+                self.bytes.extend([Change::ForgetBytes { table }, Change::CountBytes { table, has_rows: false }]);
             }
-            (Some(_), Some(_), None) => bytes.push(Change::ForgetBytes { table }),
-            (None, Some(_), None) | (_, None, None) => {}
-        }
-        let old_index = |index: &Index| old.and_then(|old| old.indexes.iter().find(|old| old.name == index.name));
-        indexes.extend(
-            table
-                .indexes
-                .iter()
-                .filter(|index| old_index(index).is_none())
-                .map(|index| Change::AddIndex { table, index }),
-        );
-        match (old.is_some_and(Table::needs_owner_index), table.needs_owner_index()) {
-            (false, true) => indexes.push(Change::AddOwnerIndex { table }),
-            // Of a table that is no longer owned it is refused to forget the owners.
-            (true, false) if table.owner().is_some() => superfluous.push(Change::DropOwnerIndex { table }),
-            (true, false) | (true, true) | (false, false) => {}
-        }
-        for column in table.columns.iter().filter(|column| column.reference().is_some()) {
-            let old_column = old.and_then(|old| old.column(column.name.as_str()));
-            // A column that refers to something else than before was refused above.
-            if old_column.is_none() {
-                references.push(Change::AddReference { table, column });
-            }
-            let had = old_column.is_some() && old.is_some_and(|old| old.needs_reference_index(column));
-            match (had, table.needs_reference_index(column)) {
-                (false, true) if old_column.is_none() => indexes.push(Change::AddReferenceIndex { table, column }),
-                (true, false) => superfluous.push(Change::DropReferenceIndex { table, column }),
-                (false, true | false) | (true, true) => {}
-            }
-        }
-    }
-
-    if before.is_some_and(counts) && !counts(after) {
-        quotas.push(Change::DropCounts { name: &after.postgres_schema });
-    }
-
-    if bytes_before.is_some() && bytes_after.is_none() {
-        bytes.push(Change::DropByteCounts);
-    }
-
-    [refused, schemas, columns, indexes, references, superfluous, quotas, bytes].concat()
-}
-
-fn diff_columns<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>, added: &mut Vec<Change<'a>>) {
-    let authored = |table: &'a Table| table.columns.iter().filter(|column| column.origin == Origin::Author);
-    for old in authored(before) {
-        if table.column(old.name.as_str()).is_none() {
-            refused.push(Change::DropColumn { table, before: old });
-        }
-    }
-    for column in authored(table) {
-        let Some(old) = before.column(column.name.as_str()) else {
-            let change = Change::AddColumn { table, column };
-            if change.is_additive() {
-                added.push(change)
-            } else {
-                refused.push(change)
-            }
-            continue;
-        };
-        if old.column_type.storage() != column.column_type.storage() {
-            // The default changed with it.
-            refused.push(Change::ChangeColumnType { table, column, before: old });
-        } else {
-            if old.reference() != column.reference() {
-                refused.push(Change::ChangeReference { table, column });
-            } else if !same_constraint(&old.column_type, &column.column_type) {
-                refused.push(Change::ChangeConstraint { table, column });
-            }
-            if old.default != column.default {
-                refused.push(Change::ChangeDefault { table, column });
-            }
-        }
-        if old.optional != column.optional {
-            refused.push(Change::ChangeOptional { table, column });
+            (Some(_), Some(_), None) => self.bytes.push(Change::ForgetBytes { table }),
+            (Some(_), Some(_), Some(_)) | (None, Some(_), None) | (_, None, None) => {}
         }
     }
 }
 
-fn diff_indexes<'a>(before: &'a Table, table: &'a Table, refused: &mut Vec<Change<'a>>) {
-    for old in &before.indexes {
-        match table.indexes.iter().find(|index| index.name == old.name) {
-            None => refused.push(Change::DropIndex { table, before: old }),
-            Some(index) if index != old => refused.push(Change::ChangeIndex { table, index, before: old }),
-            Some(_) => {}
-        }
-    }
+fn has_quota(model: &Model) -> bool {
+    model.tables.iter().any(|table| table.rows_max.is_some())
 }
 
-/// Whether both allow the same values: the order of enum values and of fields means nothing.
-fn same_constraint(a: &ColumnType, b: &ColumnType) -> bool {
-    match (a, b) {
-        (ColumnType::Enum { values: a }, ColumnType::Enum { values: b }) => {
-            a.iter().all(|value| b.contains(value)) && b.iter().all(|value| a.contains(value))
-        }
-        (
-            ColumnType::Array { items: a, min: a_min, max: a_max },
-            ColumnType::Array { items: b, min: b_min, max: b_max },
-        ) => a_min == b_min && a_max == b_max && same_constraint(a, b),
-        (ColumnType::Object { fields: a }, ColumnType::Object { fields: b }) => {
-            a.len() == b.len()
-                && a.iter().all(|(name, a)| {
-                    b.get(name)
-                        .is_some_and(|b| a.optional == b.optional && same_constraint(&a.column_type, &b.column_type))
-                })
-        }
-        (a, b) => a == b,
-    }
+fn authored(table: &Table) -> impl Iterator<Item = &Column> {
+    table.columns.iter().filter(|column| column.origin == Origin::Author)
 }
 
-impl Change<'_> {
-    /// Whether it can be applied: it needs no value that rows lack and takes nothing away.
-    pub fn is_additive(&self) -> bool {
+impl<'a> Change<'a> {
+    /// How the values of a column whose type changed become those of the new one.
+    pub fn conversion(&self) -> Option<Conversion> {
         match self {
-            Change::CreatePostgresSchema { .. }
+            Change::ChangeColumnType { column, before, .. } => {
+                Conversion::between(before.column_type.storage(), column.column_type.storage())
+            }
+            Change::Rename { .. }
+            | Change::DropTable { .. }
+            | Change::DropColumn { .. }
+            | Change::DropOwner { .. }
+            | Change::DropIndex { .. }
+            | Change::DropReference { .. }
+            | Change::ChangeScope { .. }
+            | Change::CreatePostgresSchema { .. }
             | Change::CreateTable { .. }
+            | Change::AddColumn { .. }
+            | Change::ChangeOptional { .. }
+            | Change::ChangeDefault { .. }
+            | Change::ChangeConstraint { .. }
+            | Change::AddOwner { .. }
+            | Change::DropOwnerDefault { .. }
+            | Change::AddOwnerIndex { .. }
+            | Change::DropOwnerIndex { .. }
+            | Change::AddIndex { .. }
+            | Change::ChangeIndex { .. }
+            | Change::AddReferenceIndex { .. }
+            | Change::AddReference { .. }
+            | Change::DropReferenceIndex { .. }
             | Change::CreateCounts { .. }
             | Change::CountRows { .. }
             | Change::ChangeQuota { .. }
@@ -346,36 +398,24 @@ impl Change<'_> {
             | Change::DropCounts { .. }
             | Change::CreateByteCounts { .. }
             | Change::CountBytes { .. }
-            | Change::CountColumnBytes { .. }
             | Change::ChangeByteQuota { .. }
             | Change::ForgetBytes { .. }
-            | Change::DropByteCounts
-            | Change::AddOwner { .. }
-            | Change::DropOwnerDefault { .. }
-            | Change::AddOwnerIndex { .. }
-            | Change::DropOwnerIndex { .. }
-            | Change::AddIndex { .. }
-            | Change::AddReferenceIndex { .. }
-            | Change::AddReference { .. }
-            | Change::DropReferenceIndex { .. } => true,
-            Change::AddColumn { column, .. } => column.optional || column.default.is_some(),
-            Change::DropTable { .. }
-            | Change::ChangeScope { .. }
-            | Change::DropOwner { .. }
-            | Change::DropColumn { .. }
-            | Change::ChangeColumnType { .. }
-            | Change::ChangeOptional { .. }
-            | Change::ChangeDefault { .. }
-            | Change::ChangeConstraint { .. }
-            | Change::ChangeReference { .. }
-            | Change::DropIndex { .. }
-            | Change::ChangeIndex { .. } => false,
+            | Change::DropByteCounts => None,
         }
     }
 
     /// Where in the later definition the change was written, or would have been.
     pub fn pointer(&self) -> String {
         match self {
+            Change::Rename { rename } => match rename {
+                Rename::Table { to, .. } => pointer_to("/tables", to),
+                Rename::Column { table, to, .. } => {
+                    pointer_to(&pointer_to(&pointer_to("/tables", table), "columns"), to)
+                }
+                Rename::Index { table, unique, .. } => {
+                    pointer_to(&pointer_to("/tables", table), if *unique { "uniques" } else { "indexes" })
+                }
+            },
             Change::CreatePostgresSchema { .. } | Change::CreateCounts { .. } | Change::DropCounts { .. } => {
                 String::new()
             }
@@ -387,9 +427,8 @@ impl Change<'_> {
             | Change::ChangeByteQuota { .. }
             | Change::ForgetBytes { .. }
             | Change::DropByteCounts => "/extension/limits/bytes".to_owned(),
-            Change::CountColumnBytes { table, column } => column_pointer(table, column),
             Change::DropTable { .. } => "/tables".to_owned(),
-            Change::CreateTable { table } | Change::DropOwner { table } => table_pointer(table),
+            Change::CreateTable { table } | Change::DropOwner { table, .. } => table_pointer(table),
             Change::AddOwner { table }
             | Change::DropOwnerDefault { table }
             | Change::AddOwnerIndex { table }
@@ -402,8 +441,11 @@ impl Change<'_> {
             | Change::ChangeColumnType { table, column, .. }
             | Change::ChangeOptional { table, column }
             | Change::ChangeDefault { table, column }
-            | Change::ChangeConstraint { table, column }
-            | Change::ChangeReference { table, column } => column_pointer(table, column.name.as_str()),
+            | Change::ChangeConstraint { table, column, .. } => column_pointer(table, column.name.as_str()),
+            Change::DropReference { table, before } => match table.column(before.name.as_str()) {
+                Some(column) => column_pointer(table, column.name.as_str()),
+                None => pointer_to(&table_pointer(table), "columns"),
+            },
             Change::DropColumn { table, .. } => pointer_to(&table_pointer(table), "columns"),
             Change::AddIndex { table, index } | Change::ChangeIndex { table, index, .. } => index_pointer(table, index),
             Change::DropIndex { table, before } => {
@@ -428,4 +470,24 @@ fn index_pointer(table: &Table, index: &Index) -> String {
     }
     let member = if index.unique { "uniques" } else { "indexes" };
     pointer_to(&pointer_to(&table_pointer(table), member), &index.name)
+}
+
+/// The column's type as authors know it.
+pub(crate) fn type_words(column_type: &ColumnType) -> String {
+    match column_type {
+        ColumnType::Array { items, .. } => format!("`array` of `{}`", items.word()),
+        ColumnType::String { .. }
+        | ColumnType::Integer { .. }
+        | ColumnType::Number { .. }
+        | ColumnType::Boolean
+        | ColumnType::Decimal { .. }
+        | ColumnType::Timestamp
+        | ColumnType::Date
+        | ColumnType::Uuid
+        | ColumnType::Bytes { .. }
+        | ColumnType::Enum { .. }
+        | ColumnType::Id { .. }
+        | ColumnType::Object { .. }
+        | ColumnType::Json => format!("`{}`", column_type.word()),
+    }
 }

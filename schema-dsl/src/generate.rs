@@ -148,7 +148,8 @@ fn table(choices: &mut Choices<'_>, before: &IndexMap<String, Table>) -> Table {
         columns.iter().filter(|(_, column)| is_key(column)).map(|(name, _)| String::clone(name)).collect();
     let owned = choices.below(3) == 2;
     let rows = choices.some(1_000).filter(|_| choices.flag());
-    let mut table = Table { columns, storage, owned, rows, indexes: IndexMap::new(), uniques: IndexMap::new() };
+    let (indexes, uniques) = (IndexMap::new(), IndexMap::new());
+    let mut table = Table { columns, renamed_from: None, storage, owned, rows, indexes, uniques };
     for index in 0..choices.below(3) {
         if keys.is_empty() {
             break;
@@ -182,7 +183,8 @@ fn column(choices: &mut Choices<'_>, targets: &[&str]) -> Column {
         literal.filter(|_| choices.flag()).map(DefaultValue::Literal)
     };
     let private = choices.below(5) == 4;
-    let mut column = Column { validator: Validator { column_type, optional, default }, private, unique: false };
+    let mut column =
+        Column { validator: Validator { column_type, optional, default }, private, unique: false, renamed_from: None };
     column.unique = is_key(&column) && choices.below(5) == 4;
     column
 }

@@ -29,6 +29,8 @@ pub struct Model {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     pub name: Name,
+    /// What it may be called in what is deployed.
+    pub renamed_from: Option<Name>,
     pub scope: Scope,
     pub columns: Vec<Column>,
     /// How many rows each scope may hold, where that is said.
@@ -40,6 +42,8 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     pub name: Name,
+    /// What it may be called in what is deployed.
+    pub renamed_from: Option<Name>,
     pub column_type: ColumnType,
     /// Whether it may be null.
     pub optional: bool,

@@ -54,6 +54,11 @@ impl Name {
         Ok(Name(text.to_owned()))
     }
 
+    /// A name that the gateway makes for itself, which begins with `_` as no author's does.
+    pub(crate) fn of_the_gateway(text: String) -> Name {
+        Name(text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -25,7 +25,8 @@ impl AllowScan {
     pub(super) fn terms(&self, patience: Patience, config: &Config) -> Terms {
         let scans = Scans::Only(self.allow_scan.iter().cloned().collect());
         let (roles, scope_bytes_max) = (config.database.roles, config.deploy.scope_bytes_max);
-        Terms { patience, scans, roles, scope_bytes_max }
+        let (allowed, blocking_rows_max) = (BTreeSet::new(), config.deploy.blocking_rows_max);
+        Terms { patience, scans, roles, scope_bytes_max, allowed, blocking_rows_max }
     }
 
     /// Has every function explained over empty copies of its tables; answers what is refused, placed.

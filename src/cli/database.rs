@@ -1,8 +1,10 @@
 //! A connection of a command's own, and the gateway's tables brought up to date on it.
 
+use std::path::Path;
+
 use tokio_postgres::Client;
 
-use crate::cli::Failed;
+use crate::cli::{Failed, state};
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::{migrate, sqlstate};
@@ -14,6 +16,17 @@ pub(super) async fn open(settings: &config::Database) -> Result<Client, Failed> 
         .await
         .map_err(|error| Failed::Because(format!("the gateway's own tables could not be made: {error}")))?;
     Ok(client)
+}
+
+/// As [`open`]; where no database is given, that of the running `rowgate dev` that keeps its things in
+/// `data_dir`.
+pub(super) async fn open_here(settings: &config::Database, data_dir: &Path) -> Result<Client, Failed> {
+    if settings.url.is_none()
+        && let Some(running) = state::read_running(data_dir)?
+    {
+        return open(&config::Database { url: Some(running.database_url), ..settings.clone() }).await;
+    }
+    open(settings).await
 }
 
 /// Connects and changes nothing.

@@ -8,9 +8,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::output::{self, Style};
-use crate::cli::state::{self, DATA_DIR};
+use crate::cli::state::DATA_DIR;
 use crate::cli::{Failed, database, read_config};
-use crate::config;
 use crate::record::lines::{Line, read};
 
 /// Between two looks for new lines.
@@ -45,13 +44,8 @@ pub(super) struct Logs {
 }
 
 pub(super) async fn run(options: &Logs) -> Result<(), Failed> {
-    let mut settings = read_config(options.config.as_deref())?.database;
-    if settings.url.is_none()
-        && let Some(running) = state::read_running(&options.data_dir)?
-    {
-        settings = config::Database { url: Some(running.database_url), ..settings };
-    }
-    let client = database::open(&settings).await?;
+    let settings = read_config(options.config.as_deref())?.database;
+    let client = database::open_here(&settings, &options.data_dir).await?;
     let mut last = 0;
     let mut count = i64::from(options.lines);
     loop {

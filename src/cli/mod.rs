@@ -1,11 +1,13 @@
 //! The commands: what is typed becomes a call of the rooms, what they answer becomes lines and an
 //! exit code.
 //!
-//! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage. Results go to standard output,
+//! Exit codes: 0 fine, 1 the input or the call failed, 2 wrong usage; of `plan` 2 is that there is
+//! something to do. Results go to standard output,
 //! everything said about them to standard error. Each command is a file; nothing else uses these.
 
 mod admin;
 mod admin_key;
+mod allow;
 mod apply;
 mod bundle;
 mod call;
@@ -20,6 +22,8 @@ mod init;
 mod installs;
 mod logs;
 mod output;
+mod plan;
+mod revisions;
 mod role;
 mod roles;
 mod sample;
@@ -63,7 +67,10 @@ enum Command {
     Explain(explain::Explain),
     Call(call::Call),
     Token(token::Token),
+    Plan(plan::Plan),
     Apply(apply::Apply),
+    Rollback(revisions::Rollback),
+    Revisions(revisions::Revisions),
     Logs(logs::Logs),
     Roles(roles::Roles),
     Doctor(doctor::Doctor),
@@ -82,6 +89,8 @@ enum Failed {
     /// What is wrong has been printed already.
     Said,
     Because(String),
+    /// `plan` found something to do.
+    Pending,
     /// The command line or the environment is not what the command needs.
     Usage(String),
 }
@@ -120,7 +129,10 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Explain(options) => explain::run(&options).await,
         Command::Call(options) => call::run(options).await,
         Command::Token(options) => token::run(&options),
+        Command::Plan(options) => plan::run(&options).await,
         Command::Apply(options) => apply::run(&options).await,
+        Command::Rollback(options) => revisions::rollback(&options).await,
+        Command::Revisions(options) => revisions::run(&options).await,
         Command::Logs(options) => logs::run(&options).await,
         Command::Roles(options) => roles::run(&options).await,
         Command::Doctor(options) => doctor::run(&options).await,
@@ -138,6 +150,7 @@ fn exit_code(done: Result<(), Failed>) -> ExitCode {
     let (code, message) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Said) => return ExitCode::from(1),
+        Err(Failed::Pending) => return ExitCode::from(2),
         Err(Failed::Because(message)) => (1, message),
         Err(Failed::Usage(message)) => (2, message),
     };

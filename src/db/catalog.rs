@@ -7,9 +7,9 @@
 
 pub mod mend;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::{Error, GenericClient, Transaction};
 
 /// Stands for the name of the Postgres schema in a definition; no name and no text of ours has it.
 const ITSELF: &str = "\u{1}";
@@ -71,6 +71,47 @@ impl Object {
         self.name.starts_with('_') || self.table.starts_with('_')
     }
 }
+
+/// Whether the index is valid; none where there is no such index.
+pub async fn index_is_valid(
+    client: &impl GenericClient,
+    postgres_schema: &str,
+    index: &str,
+) -> Result<Option<bool>, Error> {
+    let row = client.query_opt(INDEX_IS_VALID, &[&postgres_schema, &index]).await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// How many rows each of `tables` has: exactly up to `exact_max`, a guess beyond.
+pub async fn rows(
+    client: &impl GenericClient,
+    postgres_schema: &str,
+    tables: &BTreeSet<&str>,
+    exact_max: u64,
+) -> Result<BTreeMap<String, u64>, Error> {
+    let mut counted = BTreeMap::new();
+    let most = i64::try_from(exact_max).unwrap_or(i64::MAX).saturating_add(1);
+    for table in tables {
+        // What is new has no rows; a name of ours needs no quotes doubled.
+        let Some(guess) = client.query_opt(GUESS, &[&postgres_schema, table]).await? else { continue };
+        let sql = format!("SELECT count(*) FROM (SELECT FROM \"{postgres_schema}\".\"{table}\" LIMIT $1) AS some_rows");
+        let exact: i64 = client.query_one(&sql, &[&most]).await?.try_get(0)?;
+        let rows = if exact < most { exact } else { exact.max(guess.try_get(0)?) };
+        counted.insert((*table).to_owned(), u64::try_from(rows).unwrap_or_default());
+    }
+    Ok(counted)
+}
+
+const GUESS: &str = "
+SELECT greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1::text AND c.relname = $2::text";
+
+const INDEX_IS_VALID: &str = "
+SELECT i.indisvalid FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1::text AND c.relname = $2::text";
 
 /// What is in `postgres_schema` now, as `transaction` sees it; nothing where there is none.
 pub async fn read(transaction: &Transaction<'_>, postgres_schema: &str) -> Result<Catalog, Error> {

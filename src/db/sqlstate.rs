@@ -208,6 +208,8 @@ pub enum Contradiction {
     Reference,
     /// One breaks a rule on values.
     Check,
+    /// One has no value where one is required.
+    Missing,
     /// One holds a value that no index takes.
     Size,
 }
@@ -219,6 +221,7 @@ pub fn contradiction(error: &tokio_postgres::Error) -> Option<Contradiction> {
         (SqlState::UNIQUE_VIOLATION, Contradiction::Unique),
         (SqlState::FOREIGN_KEY_VIOLATION, Contradiction::Reference),
         (SqlState::CHECK_VIOLATION, Contradiction::Check),
+        (SqlState::NOT_NULL_VIOLATION, Contradiction::Missing),
         (SqlState::PROGRAM_LIMIT_EXCEEDED, Contradiction::Size),
     ]
     .into_iter()

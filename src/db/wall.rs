@@ -157,6 +157,17 @@ impl Wall {
         transaction.batch_execute("SET LOCAL ROLE NONE").await
     }
 
+    /// From here to [`Wall::leave`] the session runs as the tables' owner: for what Postgres does in no
+    /// transaction.
+    pub async fn enter(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        client.batch_execute(&format!("SET ROLE {}", quoted(&self.owner))).await
+    }
+
+    /// Back to the gateway's own role.
+    pub async fn leave(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        client.batch_execute("SET ROLE NONE").await
+    }
+
     /// Lets the extension's role work on the rows of its tables; belongs between steps forward and
     /// back. Answers whether anything was not yet so.
     pub async fn grant(&self, transaction: &Transaction<'_>, postgres_schema: &str) -> Result<bool, WallError> {

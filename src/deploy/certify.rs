@@ -5,9 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use rowgate_schema_dsl::ddl::ddl;
+use rowgate_schema_dsl::ddl::build;
 use rowgate_schema_dsl::diagnostic::{Diagnostic, nearest, pointer_to};
-use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::function::{Absence, Body, CURSOR, Function};
 use rowgate_schema_dsl::model::{Model, Origin};
 use rowgate_schema_dsl::name::{Name, OWNER_COLUMN};
@@ -105,8 +104,7 @@ fn hollow(model: &Model) -> (Vec<String>, Vec<Hollow>) {
         }
         tables.push(Hollow { postgres_schema: model.postgres_schema.clone(), table: table.name.to_string(), columns });
     }
-    let statements = ddl(&model, &diff(None, &model)).statements;
-    (statements.into_iter().map(|statement| statement.sql).collect(), tables)
+    (build(&model).statements().map(str::to_owned).collect(), tables)
 }
 
 /// What stands against deploying `model`; functions that `allowed` names are let pass.

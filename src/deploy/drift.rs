@@ -6,8 +6,7 @@
 //! `_` are the gateway's own: more of them than a fresh build has, as while a change is under way, are
 //! no drift.
 
-use rowgate_schema_dsl::ddl::ddl;
-use rowgate_schema_dsl::diff::diff;
+use rowgate_schema_dsl::ddl::build;
 use rowgate_schema_dsl::model::Model;
 use serde::Serialize;
 use tokio_postgres::{Error, Transaction};
@@ -59,8 +58,7 @@ pub async fn find(transaction: &Transaction<'_>, model: &Model, role: Option<&st
 pub async fn wanted(transaction: &Transaction<'_>, model: &Model) -> Result<Catalog, Error> {
     let postgres_schema = format!("rowgate_drift_{}", Uuid::now_v7().simple());
     let fresh = Model { postgres_schema, ..model.clone() };
-    let statements: Vec<String> =
-        ddl(&fresh, &diff(None, &fresh)).statements.into_iter().map(|statement| statement.sql).collect();
+    let statements: Vec<String> = build(&fresh).statements().map(str::to_owned).collect();
     catalog::built(transaction, &fresh.postgres_schema, &statements).await
 }
 

@@ -6,3 +6,4 @@ pub mod certify;
 pub mod drift;
 pub mod notation;
 pub mod pins;
+pub mod plan;

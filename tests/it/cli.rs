@@ -204,8 +204,35 @@ async fn apply_and_serve_on_a_given_database() {
     let smaller =
         bundle(folder.path(), "return defineSchema({ other = defineTable({ a = v.string() }) })", "return {}");
     std::fs::copy(example("live-poll").join("extension.json"), smaller.join("extension.json")).unwrap();
+    let insert = "INSERT INTO ext_6f1c2a54_3c2f_4d7e_9a0b_5b1d7c3e8f10.rules (scope_key, id, text, author)
+                  VALUES (gen_random_uuid(), gen_random_uuid(), 'kept', 'me')";
+    let superuser = database.superuser().await;
+    superuser.execute(insert, &[]).await.unwrap();
+    let planned = run(with_database(rowgate(["plan"])).arg(&smaller));
+    assert!(planned.code == Some(1) && planned.stderr.contains("--allow deletes-data:rules"), "{planned:?}");
     let refused = run(with_database(rowgate(["apply"])).arg(&smaller));
     assert!(refused.code == Some(1) && refused.stderr.contains("nothing was changed"), "{refused:?}");
+    let allow = ["--allow", "deletes-data:rules"];
+    let planned = run(with_database(rowgate(["plan"])).args(allow).arg(&smaller));
+    assert!(planned.code == Some(2) && planned.stdout.contains("DROP TABLE"), "{planned:?}");
+    assert!(planned.stdout.contains("deletes-data") && planned.stdout.contains("1 row"), "{planned:?}");
+    let document = run(with_database(rowgate(["plan", "--json"])).args(allow).arg(&smaller));
+    let document: Value = serde_json::from_str(&document.stdout).unwrap();
+    assert_eq!((&document["revision"], &document["is_pending"]), (&json!(1), &json!(true)));
+    assert!(document["steps"].as_array().unwrap().iter().any(|step| step["hazards"] == json!(["deletes-data"])));
+    run(with_database(rowgate(["apply"])).args(allow).arg(&smaller)).ok();
+    assert_eq!(run(with_database(rowgate(["plan"])).arg(&smaller)).code, Some(0));
+    let misspelt = run(with_database(rowgate(["apply", "--allow", "deletes:rules"])).arg(&smaller));
+    assert!(misspelt.code == Some(2) && misspelt.stderr.contains("deletes-data:TABLE"), "{misspelt:?}");
+
+    // Back to the first revision, which loses nothing, and again what is deployed.
+    let back = run(with_database(rowgate(["rollback"])).arg(&smaller)).ok();
+    assert!(back.starts_with("revision 3 of live-poll is deployed: the definition of revision 1"), "{back}");
+    let revisions = run(with_database(rowgate(["revisions"])).arg(&smaller)).ok();
+    let first: Vec<&str> = revisions.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(first, ["3", "2", "1"], "{revisions}");
+    let again = run(with_database(rowgate(["apply"])).arg(example("live-poll"))).ok();
+    assert!(again.starts_with("nothing to do"), "{again}");
 
     let key = run(&mut with_database(rowgate(["admin-key", "tests"])));
     let key = key.ok();

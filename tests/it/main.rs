@@ -10,6 +10,7 @@ mod batch;
 mod bytes;
 mod call;
 mod certificate;
+mod change;
 mod cli;
 mod ctx;
 mod ddl;

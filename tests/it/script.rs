@@ -210,7 +210,7 @@ async fn a_step_that_does_not_come_back_ends_its_worker() {
         "functions.f = query({{ handler = function()
          local a, s, t = nil, ('x'):rep(4e6) .. 'a', ('x'):rep(4e6) .. 'b'\n{straight} end }})",
     ));
-    assert_eq!(outcome(pool.begin(&bundle, begin("f", 50)).unwrap()).await, Outcome::WorkerLost);
+    assert_eq!(outcome(pool.begin(&bundle, begin("f", 500)).unwrap()).await, Outcome::WorkerLost);
     assert_eq!(outcome(invoke(&pool, &usual(), "right")).await, Outcome::Returned(b"42".to_vec()));
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rowgate::auth::token::Claims;
 use rowgate::config::{Config, Roles};
-use rowgate::deploy::apply::{Patience, Scans, Terms, apply};
+use rowgate::deploy::apply::{Scans, Terms, apply};
 use rowgate::deploy::bundle::read_bundle;
 use rowgate::lifecycle::remove::remove_extension;
 use rowgate::record::{self, Install};
@@ -487,8 +487,7 @@ async fn views_are_there_for_those_that_ask_and_follow_their_tables() {
     let none = crate::support::TestDatabase::new().await;
     let (definition, _) = read(&document());
     let model = check(&definition).unwrap();
-    let terms =
-        Terms { patience: Patience::default(), scans: Scans::Uncertified, roles: Roles::None, scope_bytes_max: None };
+    let terms = Terms { scans: Scans::Uncertified, roles: Roles::None, ..Terms::default() };
     apply(&mut none.gateway_client().await, &definition, &model, recall, &terms).await.unwrap();
     let found =
         none.superuser().await.query("SELECT FROM pg_namespace WHERE nspname LIKE '%_read'", &[]).await.unwrap();

@@ -7,7 +7,7 @@ mod attacks;
 
 use rowgate::config::Roles;
 use rowgate::db::rights;
-use rowgate::deploy::apply::{Applied, ApplyError, Patience, Scans, Terms, apply};
+use rowgate::deploy::apply::{Applied, ApplyError, Scans, Terms, apply};
 use rowgate::record;
 use rowgate::registry::recall;
 use rowgate::server::Server;
@@ -47,7 +47,7 @@ async fn deploy(client: &mut Client, document: &Value, roles: Roles) -> Result<A
     let (definition, complaints) = read(document);
     assert_eq!(complaints, []);
     let model = check(&definition).unwrap_or_else(|complaints| panic!("{complaints:#?}"));
-    let terms = Terms { patience: Patience::default(), scans: Scans::Uncertified, roles, scope_bytes_max: None };
+    let terms = Terms { roles, scans: Scans::Uncertified, ..Terms::default() };
     apply(client, &definition, &model, recall, &terms).await
 }
 

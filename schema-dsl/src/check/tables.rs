@@ -56,7 +56,36 @@ fn table(
         .collect();
     let columns = with_system_columns(authored, declared.owned)?;
     let indexes = indexes::indexes(text, declared, &columns, &pointer, diagnostics);
-    Some(Table { name: name?, scope: declared.storage, columns, rows_max: declared.rows, indexes })
+    let others = definition.tables.iter().filter(|(other, _)| *other != text);
+    let others = others.map(|(other, table)| (other.as_str(), table.renamed_from.as_deref()));
+    let renamed_from = former_name("table", declared.renamed_from.as_deref(), others, &pointer, diagnostics);
+    Some(Table { name: name?, renamed_from, scope: declared.storage, columns, rows_max: declared.rows, indexes })
+}
+
+/// What a table or a column was called before: no other may be called so now, or have been.
+fn former_name<'a>(
+    what: &'static str,
+    text: Option<&str>,
+    mut others: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    pointer: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Name> {
+    let text = text?;
+    let at = pointer_to(pointer, "renamedFrom");
+    let former = names::name(what, text, &at, diagnostics)?;
+    match others.find(|(other, from)| *other == text || *from == Some(text)) {
+        None => Some(former),
+        Some((other, _)) if other == text => {
+            let message = format!("{what} `{text}` is declared still, so nothing was renamed from it");
+            diagnostics.push(Diagnostic::new("not_renamed", at, message).with_hint("remove one of the two"));
+            None
+        }
+        Some((other, _)) => {
+            let message = format!("{what} `{other}` says that it was `{text}`, too");
+            diagnostics.push(Diagnostic::new("not_renamed", at, message).with_hint("remove one of the two"));
+            None
+        }
+    }
 }
 
 fn authored_column(
@@ -84,11 +113,15 @@ fn authored_column(
     };
     // A broken default still is one: functions may rely on it. The model it is in is thrown away.
     let default = default.or_else(|| validator.default.as_ref().map(|_| DefaultValue::Value(Typed::Null)));
+    let others = table.columns.iter().filter(|(other, _)| *other != text);
+    let others = others.map(|(other, column)| (other.as_str(), column.renamed_from.as_deref()));
+    let renamed_from = former_name("column", declared.renamed_from.as_deref(), others, pointer, diagnostics);
     if is_reserved {
         return None;
     }
     Some(Column {
         name: name?,
+        renamed_from,
         column_type: validator.column_type.clone(),
         optional: validator.optional,
         default,
@@ -116,5 +149,13 @@ fn with_system_columns(authored: Vec<Column>, owned: bool) -> Option<Vec<Column>
 
 fn system_column(name: &str, column_type: ColumnType, default: Option<DefaultValue>) -> Option<Column> {
     let name = Name::new(name).ok()?;
-    Some(Column { name, column_type, optional: false, default, private: false, origin: Origin::System })
+    Some(Column {
+        name,
+        renamed_from: None,
+        column_type,
+        optional: false,
+        default,
+        private: false,
+        origin: Origin::System,
+    })
 }

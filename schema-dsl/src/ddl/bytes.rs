@@ -106,15 +106,25 @@ pub(super) fn count(schema: &str, table: &Table, has_rows: bool) -> Vec<String> 
     };
     let mut statements: Vec<String> = TRIGGERS.iter().map(trigger).collect();
     if has_rows {
-        statements.push(add(schema, table, "record_send(_row)", 0));
+        statements.push(add(schema, table, "octet_length(record_send(_row))"));
     }
     statements
 }
 
-/// Counts what `column` adds to the rows that were there before it.
+/// Counts what `column` adds to the rows that are there.
 pub(super) fn count_column(schema: &str, table: &Table, column: &str) -> String {
     // The record's own four bytes are counted with the row.
-    add(schema, table, &format!("record_send(ROW(_row.{}))", quoted(column)), 4)
+    add(schema, table, &format!("octet_length(record_send(ROW(_row.{}))) - 4", quoted(column)))
+}
+
+/// Gives back what `column` takes of the rows that are there.
+pub(super) fn discount_column(schema: &str, table: &Table, column: &str) -> String {
+    add(schema, table, &format!("4 - octet_length(record_send(ROW(_row.{})))", quoted(column)))
+}
+
+/// Gives back what the rows of a table take.
+pub(super) fn discount(schema: &str, table: &Table) -> String {
+    add(schema, table, "-octet_length(record_send(_row))")
 }
 
 pub(super) fn forget(schema: &str, table: &Table) -> Vec<String> {
@@ -122,10 +132,10 @@ pub(super) fn forget(schema: &str, table: &Table) -> Vec<String> {
     TRIGGERS.iter().map(|(name, _, _)| format!("DROP TRIGGER {} ON {on}", quoted(name))).collect()
 }
 
-fn add(schema: &str, table: &Table, sent: &str, less: u32) -> String {
+fn add(schema: &str, table: &Table, bytes: &str) -> String {
     format!(
         "INSERT INTO {} AS c (\"scope_key\", \"storage\", \"stripe\", \"bytes\") \
-         SELECT _row.\"scope_key\", '{}', 0, sum(octet_length({sent}) - {less}) FROM {} _row GROUP BY _row.\"scope_key\" \
+         SELECT _row.\"scope_key\", '{}', 0, sum({bytes}) FROM {} _row GROUP BY _row.\"scope_key\" \
          ON CONFLICT (\"scope_key\", \"storage\", \"stripe\") DO UPDATE SET \"bytes\" = c.\"bytes\" + excluded.\"bytes\"",
         qualified(schema, COUNTS),
         table.scope.as_str(),

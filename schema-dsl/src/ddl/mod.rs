@@ -4,14 +4,19 @@
 //! statement of a function is one narrow index range and no reference leaves its scope. Limits of
 //! columns are check constraints ([`constraint`], [`shape`]), so that data which came another way
 //! is still right. sea-query writes every identifier and literal; [`raw`] holds the clauses it
-//! has no node for. Statements of changes that `diff` marks as refused do not exist.
+//! has no node for. [`change`] puts statements into the order and the phases of [`step`], [`online`] has
+//! the ways for tables with many rows, [`obstacle`] what rows may stand in the way.
 
 pub mod bytes;
+pub mod change;
 mod constraint;
 mod literal;
+mod obstacle;
+mod online;
 pub mod quota;
 mod raw;
 mod shape;
+pub mod step;
 pub mod views;
 
 use sea_query::{
@@ -20,110 +25,25 @@ use sea_query::{
 };
 
 use crate::column_type::{OnDelete, PostgresType};
-use crate::diff::Change;
+use crate::ddl::change::{Terms, plan};
+use crate::ddl::step::DdlPlan;
+use crate::diff::diff;
 use crate::model::{Column, DefaultValue, Index, Model, Origin, Table, postgres_schema};
 use crate::name::{OWNER_COLUMN, SCOPE_COLUMN};
 
-/// What to run, in this order, in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DdlPlan {
-    pub statements: Vec<DdlStatement>,
+/// What builds `model` where nothing is deployed of it.
+pub fn build(model: &Model) -> DdlPlan {
+    plan(None, model, &diff(None, model), &Terms::default())
 }
 
-/// One statement, and what to say of it when rows stand in its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DdlStatement {
-    /// One statement without a semicolon.
-    pub sql: String,
-    /// JSON pointer into the definition document at what the statement makes.
-    pub pointer: String,
-    /// What is being made, such as ``unique rule `one_text` of table `rules` ``.
-    pub subject: String,
-}
-
-/// The statements of `changes`, which lead to `after`; a refused change has none.
-pub fn ddl(after: &Model, changes: &[Change<'_>]) -> DdlPlan {
-    let statements = changes.iter().filter(|change| change.is_additive()).flat_map(|change| {
-        let (statements, subject) = statements(&after.postgres_schema, change).unwrap_or_default();
-        let of_change = move |sql| DdlStatement { sql, pointer: change.pointer(), subject: subject.clone() };
-        statements.into_iter().map(of_change)
-    });
-    DdlPlan { statements: statements.collect() }
+/// The condition that every value of the column fulfils, as it is stored; none where the type says all.
+pub(crate) fn constraint_text(column: &Column) -> Option<String> {
+    constraint::check(column).map(raw::expression)
 }
 
 /// What removes an extension's Postgres schema with all of its tables.
 pub fn drop_postgres_schema(extension: uuid::Uuid) -> String {
     raw::drop_schema(&postgres_schema(extension))
-}
-
-/// The statements of a change and what they make.
-fn statements(schema: &str, change: &Change<'_>) -> Option<(Vec<String>, String)> {
-    let quota_of = |table: &Table| format!("the quota of table `{}`", table.name);
-    let bytes_of = |table: &Table| format!("the bytes of table `{}`", table.name);
-    let of =
-        |kind: &str, name: &dyn std::fmt::Display, table: &Table| format!("{kind} `{name}` of table `{}`", table.name);
-    let (sql, subject) = match change {
-        Change::CreatePostgresSchema { name } => (raw::create_schema(name), format!("Postgres schema `{name}`")),
-        Change::CreateTable { table } => (create_table(schema, table), format!("table `{}`", table.name)),
-        Change::AddColumn { table, column } => (add_column(schema, table, column), of("column", &column.name, table)),
-        Change::AddIndex { table, index } => {
-            let kind = if index.unique { "unique rule" } else { "index" };
-            (add_index(schema, table, index), of(kind, &index.name, table))
-        }
-        Change::AddOwner { table } => (add_owner(schema, table)?, format!("the owner of table `{}`", table.name)),
-        Change::DropOwnerDefault { table } => {
-            (drop_owner_default(schema, table), format!("the owner of table `{}`", table.name))
-        }
-        Change::AddOwnerIndex { table } => {
-            (add_owner_index(schema, table), format!("the index of the owners of table `{}`", table.name))
-        }
-        Change::DropOwnerIndex { table } => {
-            (drop_owner_index(schema, table), format!("the index of the owners of table `{}`", table.name))
-        }
-        Change::AddReferenceIndex { table, column } => {
-            (add_reference_index(schema, table, column), of("index under the reference", &column.name, table))
-        }
-        Change::AddReference { table, column } => {
-            (add_reference(schema, table, column)?, of("reference", &column.name, table))
-        }
-        Change::DropReferenceIndex { table, column } => {
-            (drop_reference_index(schema, table, column), of("index under the reference", &column.name, table))
-        }
-        Change::CreateCounts { .. } => {
-            return Some((quota::create_counts(schema), "the counts of rows".to_owned()));
-        }
-        Change::DropCounts { .. } => return Some((quota::drop_counts(schema), "the counts of rows".to_owned())),
-        Change::CountRows { table, rows_max, has_rows } => {
-            return Some((quota::count(schema, table, *rows_max, *has_rows), quota_of(table)));
-        }
-        Change::ChangeQuota { table, rows_max } => (quota::limit(schema, table, *rows_max), quota_of(table)),
-        Change::ForgetCount { table } => return Some((quota::forget(schema, table), quota_of(table))),
-        Change::CreateByteCounts { bytes_max } => {
-            let statements = vec![bytes::create_counts(schema), bytes::count_function(schema, *bytes_max)];
-            return Some((statements, "the counts of bytes".to_owned()));
-        }
-        Change::DropByteCounts => return Some((bytes::drop_counts(schema), "the counts of bytes".to_owned())),
-        Change::CountBytes { table, has_rows } => {
-            return Some((bytes::count(schema, table, *has_rows), bytes_of(table)));
-        }
-        Change::CountColumnBytes { table, column } => (bytes::count_column(schema, table, column), bytes_of(table)),
-        Change::ChangeByteQuota { bytes_max } => {
-            (bytes::count_function(schema, *bytes_max), "the quota of bytes".to_owned())
-        }
-        Change::ForgetBytes { table } => return Some((bytes::forget(schema, table), bytes_of(table))),
-        Change::DropTable { .. }
-        | Change::ChangeScope { .. }
-        | Change::DropOwner { .. }
-        | Change::DropColumn { .. }
-        | Change::ChangeColumnType { .. }
-        | Change::ChangeOptional { .. }
-        | Change::ChangeDefault { .. }
-        | Change::ChangeConstraint { .. }
-        | Change::ChangeReference { .. }
-        | Change::DropIndex { .. }
-        | Change::ChangeIndex { .. } => return None,
-    };
-    Some((vec![sql], subject))
 }
 
 fn create_table(schema: &str, table: &Table) -> String {
@@ -154,31 +74,51 @@ fn create_table(schema: &str, table: &Table) -> String {
 }
 
 fn add_column(schema: &str, table: &Table, column: &Column) -> String {
+    alter_by(schema, table, column_def(table, column))
+}
+
+/// Without its check.
+fn add_unchecked_column(schema: &str, table: &Table, column: &Column) -> String {
+    alter_by(schema, table, unchecked_def(column))
+}
+
+fn alter_by(schema: &str, table: &Table, def: ColumnDef) -> String {
     TableStatement::alter()
         .table(table_ref(schema, table.name.as_str()))
-        .add_column(column_def(table, column))
+        .add_column(def)
         .to_string(PostgresQueryBuilder)
 }
 
 fn column_def(table: &Table, column: &Column) -> ColumnDef {
+    let mut def = unchecked_def(column);
+    if let Some(expression) = constraint::check(column) {
+        def.check(Check::named(Alias::new(table.check_identifier(column)), expression));
+    }
+    def
+}
+
+fn unchecked_def(column: &Column) -> ColumnDef {
     let mut def = ColumnDef::new(Alias::new(column.name.as_str()));
     def.custom(Alias::new(type_of(column)));
     if !column.optional {
         def.not_null();
     }
-    match &column.default {
-        None => {}
-        Some(DefaultValue::Value(value)) => {
-            def.default(literal::expression(value, column.column_type.storage()));
-        }
-        Some(DefaultValue::Now) => {
-            def.default(literal::now(column.column_type.storage().element));
-        }
-    }
-    if let Some(expression) = constraint::check(column) {
-        def.check(Check::named(Alias::new(table.check_identifier(column)), expression));
+    if let Some(default) = &column.default {
+        def.default(default_expression(default, column));
     }
     def
+}
+
+fn default_expression(default: &DefaultValue, column: &Column) -> Expr {
+    match default {
+        DefaultValue::Value(value) => literal::expression(value, column.column_type.storage()),
+        DefaultValue::Now => literal::now(column.column_type.storage().element),
+    }
+}
+
+/// The default as an expression.
+fn default_text(default: &DefaultValue, column: &Column) -> String {
+    raw::expression(default_expression(default, column))
 }
 
 /// Text is ordered by code points: the same on every machine and after every upgrade of its
@@ -189,9 +129,9 @@ fn type_of(column: &Column) -> String {
     if storage.element == PostgresType::Text { format!("{name} COLLATE \"C\"") } else { name.to_string() }
 }
 
-fn add_index(schema: &str, table: &Table, index: &Index) -> String {
+fn declared_index(schema: &str, table: &Table, index: &Index, identifier: &str) -> String {
     let mut create = IndexStatement::create();
-    create.name(table.index_identifier(index)).table(table_ref(schema, table.name.as_str()));
+    create.name(identifier).table(table_ref(schema, table.name.as_str()));
     create.col(Alias::new(SCOPE_COLUMN));
     for column in &index.columns {
         create.col(Alias::new(column.as_str()));
@@ -218,21 +158,12 @@ fn owner_def(owner: &Column) -> ColumnDef {
 fn add_owner(schema: &str, table: &Table) -> Option<String> {
     let mut def = owner_def(table.owner()?);
     def.default("");
-    Some(
-        TableStatement::alter()
-            .table(table_ref(schema, table.name.as_str()))
-            .add_column(def)
-            .to_string(PostgresQueryBuilder),
-    )
+    Some(alter_by(schema, table, def))
 }
 
-fn drop_owner_default(schema: &str, table: &Table) -> String {
-    raw::drop_default(schema, table.name.as_str(), OWNER_COLUMN)
-}
-
-fn add_owner_index(schema: &str, table: &Table) -> String {
+fn owner_index(schema: &str, table: &Table, identifier: &str) -> String {
     IndexStatement::create()
-        .name(table.owner_index_identifier())
+        .name(identifier)
         .table(table_ref(schema, table.name.as_str()))
         .col(Alias::new(SCOPE_COLUMN))
         .col(Alias::new(OWNER_COLUMN))
@@ -240,26 +171,12 @@ fn add_owner_index(schema: &str, table: &Table) -> String {
         .to_string(PostgresQueryBuilder)
 }
 
-fn drop_owner_index(schema: &str, table: &Table) -> String {
-    IndexStatement::drop()
-        .name(table.owner_index_identifier())
-        .table(table_ref(schema, table.name.as_str()))
-        .to_string(PostgresQueryBuilder)
-}
-
-fn add_reference_index(schema: &str, table: &Table, column: &Column) -> String {
+fn reference_index(schema: &str, table: &Table, column: &Column, identifier: &str) -> String {
     IndexStatement::create()
-        .name(table.reference_index_identifier(column))
+        .name(identifier)
         .table(table_ref(schema, table.name.as_str()))
         .col(Alias::new(SCOPE_COLUMN))
         .col(Alias::new(column.name.as_str()))
-        .to_string(PostgresQueryBuilder)
-}
-
-fn drop_reference_index(schema: &str, table: &Table, column: &Column) -> String {
-    IndexStatement::drop()
-        .name(table.reference_index_identifier(column))
-        .table(table_ref(schema, table.name.as_str()))
         .to_string(PostgresQueryBuilder)
 }
 

@@ -69,15 +69,7 @@ pub(super) fn drop_counts(schema: &str) -> Vec<String> {
 /// have been.
 pub(super) fn count(schema: &str, table: &Table, rows_max: u32, has_rows: bool) -> Vec<String> {
     let (on, name) = (qualified(schema, table.name.as_str()), table.name.as_str());
-    let mut statements = vec![
-        limit(schema, table, rows_max),
-        format!(
-            "CREATE TRIGGER {} AFTER DELETE ON {on} REFERENCING OLD TABLE AS changed FOR EACH STATEMENT \
-             EXECUTE FUNCTION {}('{name}')",
-            quoted(DELETED),
-            qualified(schema, FUNCTION)
-        ),
-    ];
+    let mut statements = vec![limit(schema, table, rows_max), give_back(schema, table)];
     if has_rows {
         statements.push(format!(
             "INSERT INTO {} (\"table_name\", \"scope_key\", \"rows\") \
@@ -99,6 +91,31 @@ pub(super) fn limit(schema: &str, table: &Table, rows_max: u32) -> String {
         qualified(schema, FUNCTION),
         table.name
     )
+}
+
+/// The trigger that knows which table's count a delete lowers.
+fn give_back(schema: &str, table: &Table) -> String {
+    let (on, name) = (qualified(schema, table.name.as_str()), table.name.as_str());
+    format!(
+        "CREATE OR REPLACE TRIGGER {} AFTER DELETE ON {on} REFERENCING OLD TABLE AS changed FOR EACH STATEMENT \
+         EXECUTE FUNCTION {}('{name}')",
+        quoted(DELETED),
+        qualified(schema, FUNCTION)
+    )
+}
+
+/// The table was called `former` until now.
+pub(super) fn rename(schema: &str, table: &Table, former: &str) -> Vec<String> {
+    let counts = qualified(schema, COUNTS);
+    vec![
+        give_back(schema, table),
+        format!("UPDATE {counts} SET \"table_name\" = '{}' WHERE \"table_name\" = '{former}'", table.name),
+    ]
+}
+
+/// The table goes, and what was counted of it.
+pub(super) fn discount(schema: &str, table: &Table) -> String {
+    format!("DELETE FROM {} WHERE \"table_name\" = '{}'", qualified(schema, COUNTS), table.name)
 }
 
 pub(super) fn forget(schema: &str, table: &Table) -> Vec<String> {

@@ -12,8 +12,8 @@ use crate::definition::{Column, Validator};
 use crate::diagnostic::{Diagnostic, pointer_to};
 use crate::pattern::Pattern;
 use crate::read::complaints::{
-    Choices, Complaints, array, choice, flag, not_yet_served, object, one_of, quoted, required, text, unknown_option,
-    with_article, wrong_type,
+    Choices, Complaints, array, choice, flag, object, one_of, quoted, required, text, unknown_option, with_article,
+    wrong_type,
 };
 use crate::read::operand;
 use crate::value::{DECIMAL_CHARACTERS_MAX, is_decimal};
@@ -39,7 +39,7 @@ impl Holder {
 
     const fn options(self) -> &'static [&'static str] {
         match self {
-            Holder::Column => &["type", "optional", "default", "private", "unique"],
+            Holder::Column => &["type", "optional", "default", "private", "unique", "renamedFrom"],
             Holder::Argument => &["type", "optional", "default"],
             Holder::Field => &["type", "optional"],
             Holder::Element => &["type"],
@@ -138,6 +138,7 @@ pub(super) fn column(value: &Value, at: &str, complaints: &mut Complaints) -> Co
     Column {
         private: flag(map, "private", at, complaints),
         unique: flag(map, "unique", at, complaints),
+        renamed_from: super::former_name(map, at, complaints),
         validator: with_default(map, read, at, complaints),
     }
 }
@@ -243,8 +244,6 @@ fn refuse_options(map: &Map<String, Value>, at: &str, word: Word, holder: Holder
             let message = format!("`{name}` means nothing for {}", holder.noun());
             let hint = if holder == Holder::Element { "say it of the array" } else { "say it of the column" };
             Diagnostic::new("option_not_for_type", at, message).with_hint(hint)
-        } else if name == "renamedFrom" && holder == Holder::Column {
-            not_yet_served(&at, name)
         } else {
             unknown_option(name, &at, &format!("{} of type `{written}`", holder.noun()), &known)
         });

@@ -208,8 +208,8 @@ fn named<T>(
 
 fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> {
     let map = object(value, at, "a table: an object with `columns`", complaints)?;
-    let known = ["columns", "storage", "owned", "rows", "indexes", "uniques"];
-    refuse_unknown(map, at, "a table", &known, &["renamedFrom"], complaints);
+    let known = ["columns", "storage", "owned", "rows", "indexes", "uniques", "renamedFrom"];
+    refuse_unknown(map, at, "a table", &known, &[], complaints);
     let columns = required(map, "columns", "columns by name", at, complaints)?;
     let at_columns = pointer_to(at, "columns");
     let columns = object(columns, &at_columns, "columns by name: an object", complaints)?;
@@ -223,11 +223,18 @@ fn table(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Table> 
     Some(Table {
         columns,
         storage: storage.unwrap_or_else(Option::unwrap_or_default),
+        renamed_from: former_name(map, at, complaints),
         owned: flag(map, "owned", at, complaints),
         rows: rows(map, at, complaints),
         indexes: column_lists(map, "indexes", at, complaints),
         uniques: column_lists(map, "uniques", at, complaints),
     })
+}
+
+/// What a table or a column was called before.
+fn former_name(map: &Map<String, Value>, at: &str, complaints: &mut Complaints) -> Option<String> {
+    let value = map.get("renamedFrom")?;
+    text(value, &pointer_to(at, "renamedFrom"), "the name it had before", complaints).map(str::to_owned)
 }
 
 /// How many rows a scope may hold.

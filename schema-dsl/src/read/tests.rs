@@ -378,7 +378,7 @@ fn columns() {
     /tables/rules/columns/f/type: error[unknown_type]: `quux` is not a type; expected `string`, `integer`, `number`, `boolean`, `decimal`, `timestamp`, `date`, `uuid`, `bytes`, `enum`, `id`, `array`, `object` or `json`
     ");
     insta::assert_snapshot!(of_columns(json!({
-        "a": { "type": "string", "mx": 5, "optionl": true, "renamedFrom": "b", "unqiue": true },
+        "a": { "type": "string", "mx": 5, "optionl": true, "renamedFrom": 5, "unqiue": true },
         "b": { "type": "boolean", "max": 5, "pattern": "a" },
         "c": { "type": "string", "optional": "yes", "private": 1, "unique": null, "xyzzy": 1 },
         "d": { "type": "array", "items": { "type": "string", "optional": true, "mn": 3 } },
@@ -386,11 +386,11 @@ fn columns() {
     })), @"
     /tables/rules/columns/a/mx: error[unknown_option]: `mx` is not an option of a column of type `string`; did you mean `max`?
     /tables/rules/columns/a/optionl: error[unknown_option]: `optionl` is not an option of a column of type `string`; did you mean `optional`?
-    /tables/rules/columns/a/renamedFrom: error[not_yet_served]: `renamedFrom` is not served yet; leave it out for now
     /tables/rules/columns/a/unqiue: error[unknown_option]: `unqiue` is not an option of a column of type `string`; did you mean `unique`?
+    /tables/rules/columns/a/renamedFrom: error[wrong_type]: expected the name it had before, got the number `5`
     /tables/rules/columns/b/max: error[option_not_for_type]: `max` means nothing for type `boolean`; it is for `string`, `integer`, `number`, `decimal`, `bytes` or `array`
     /tables/rules/columns/b/pattern: error[option_not_for_type]: `pattern` means nothing for type `boolean`; it is for `string`
-    /tables/rules/columns/c/xyzzy: error[unknown_option]: `xyzzy` is not an option of a column of type `string`; expected `min`, `max`, `pattern`, `type`, `optional`, `default`, `private` or `unique`
+    /tables/rules/columns/c/xyzzy: error[unknown_option]: `xyzzy` is not an option of a column of type `string`; expected `min`, `max`, `pattern`, `type`, `optional`, `default`, `private`, `unique` or `renamedFrom`
     /tables/rules/columns/c/private: error[wrong_type]: expected true or false, got the number `1`
     /tables/rules/columns/c/unique: error[wrong_type]: expected true or false, got null
     /tables/rules/columns/c/optional: error[wrong_type]: expected true or false, got the text `yes`

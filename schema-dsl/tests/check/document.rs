@@ -113,6 +113,7 @@ pub(crate) fn definition(document: &Value) -> Definition {
 fn a_table(value: &Value) -> Table {
     let rules = |member: &str| members(&value[member]).map(|(name, over)| (name.clone(), texts(over))).collect();
     Table {
+        renamed_from: value["renamedFrom"].as_str().map(str::to_owned),
         columns: members(&value["columns"]).map(|(name, column)| (name.clone(), a_column(column))).collect(),
         storage: word(&value["storage"], &Scope::ALL, Scope::as_str).unwrap_or_default(),
         owned: value["owned"] == true,
@@ -123,7 +124,12 @@ fn a_table(value: &Value) -> Table {
 }
 
 fn a_column(value: &Value) -> Column {
-    Column { validator: a_validator(value), private: value["private"] == true, unique: value["unique"] == true }
+    Column {
+        validator: a_validator(value),
+        private: value["private"] == true,
+        unique: value["unique"] == true,
+        renamed_from: value["renamedFrom"].as_str().map(str::to_owned),
+    }
 }
 
 fn a_validator(value: &Value) -> Validator {

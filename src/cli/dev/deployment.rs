@@ -10,8 +10,9 @@ use crate::cli::bundle::Loaded;
 use crate::cli::certificate::{AllowScan, failed};
 use crate::cli::dev::changes::summary;
 use crate::cli::output::{self, Style};
-use crate::cli::{Failed, database};
+use crate::cli::{Failed, database, own_name};
 use crate::config::Config;
+use crate::deploy::apply::obstacles::allowances;
 use crate::deploy::apply::{ApplyError, Patience, apply};
 use crate::record;
 use crate::registry::recall;
@@ -24,6 +25,8 @@ const PATIENCE: Patience = Patience { wait_ms_max: 10_000, pause_ms: 50 };
 pub(super) struct Deployment {
     settings: Config,
     allow_scan: AllowScan,
+    /// Which bundle, and which database, as other commands are told.
+    place: String,
     loaded: Option<Loaded>,
     served: Option<(Uuid, i64)>,
 }
@@ -39,8 +42,8 @@ pub(super) struct Deployed {
 }
 
 impl Deployment {
-    pub(super) fn new(settings: Config, allow_scan: AllowScan) -> Deployment {
-        Deployment { settings, allow_scan, loaded: None, served: None }
+    pub(super) fn new(settings: Config, allow_scan: AllowScan, place: String) -> Deployment {
+        Deployment { settings, allow_scan, place, loaded: None, served: None }
     }
 
     /// The extension and the revision that are served.
@@ -64,10 +67,16 @@ impl Deployment {
             Err(ApplyError::Refused(mut diagnostics)) => {
                 self.recall_served(&client, id).await?;
                 loaded.source_map.place(&mut diagnostics);
-                self.say_refused(
-                    &diagnostics,
-                    "\n  to begin again without the rows, use a new --data-dir, or another DATABASE_URL",
-                );
+                let advice = match allowances(&diagnostics) {
+                    Some(names) => {
+                        let allow: String = names.iter().map(|name| format!(" --allow {name}")).collect();
+                        format!("\n  to have it all the same: {} apply {}{allow}", own_name(), self.place)
+                    }
+                    None => {
+                        "\n  to begin again without the rows, use a new --data-dir, or another DATABASE_URL".to_owned()
+                    }
+                };
+                self.say_refused(&diagnostics, &advice);
                 return Err(Failed::Said);
             }
             Err(ApplyError::Costly(mut diagnostics)) => {

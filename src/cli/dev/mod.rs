@@ -11,7 +11,7 @@ mod session;
 mod watch;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,17 @@ enum Database {
     Private(Box<Cluster>),
     /// The one `DATABASE_URL` names.
     Given,
+}
+
+impl Dev {
+    /// The bundle, and where its database is, as words of another command's line.
+    fn place(&self) -> String {
+        let folder = output::shell_word(&self.folder.to_string_lossy());
+        if self.data_dir == Path::new(DATA_DIR) {
+            return folder;
+        }
+        format!("{folder} --data-dir {}", output::shell_word(&self.data_dir.to_string_lossy()))
+    }
 }
 
 pub(super) async fn run(options: Dev) -> Result<(), Failed> {

@@ -41,7 +41,8 @@ pub(super) async fn serve(
     let secret = &setting.state.hs256_secret;
     setting.config.auth.hs256_secret.get_or_insert_with(|| secret.clone());
     insert_admin_key(&setting).await?;
-    let mut deployment = Deployment::new(setting.config.clone(), setting.options.allow_scan.clone());
+    let (config, allow_scan) = (setting.config.clone(), setting.options.allow_scan.clone());
+    let mut deployment = Deployment::new(config, allow_scan, setting.options.place());
     let first = deployment.deploy(loaded).await.map(drop);
     let Some((extension_id, revision)) = deployment.served() else { return first };
     if setting.options.json {
@@ -70,7 +71,7 @@ pub(super) async fn serve(
         }
         // Whatever an edit leads to, what was served before it is served on.
         match redeploy(&mut setting, &mut deployment, &server).await {
-            Ok(()) | Err(Failed::Said) => {}
+            Ok(()) | Err(Failed::Said | Failed::Pending) => {}
             Err(Failed::Because(message) | Failed::Usage(message)) => {
                 output::note(&format!("{} {message}", Style::of_stderr().bad("error:")));
             }

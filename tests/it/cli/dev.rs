@@ -139,19 +139,30 @@ async fn edits_are_served_and_broken_ones_are_not() {
     let kept = dev.call("viewer", "list", json!({})).await.ok();
     assert_eq!((&kept[0]["text"], &kept[0]["stars"]), (&json!("kept"), &json!(3)));
 
-    // Not additive: refused, and what was served is served on.
-    write(&bundle.join("server/schema.luau"), &SCHEMA_WITH_TAGS.replace("max(100)", "max(50)"));
-    dev.process.stderr.until("error[change_refused]");
+    // What would lose values is refused, with the command that allows it, and what was served is served on.
+    let without = SCHEMA_WITH_TAGS.replace("stars = ", "points = ").replace("{ \"stars\" }", "{ \"points\" }");
+    write(&bundle.join("server/schema.luau"), &without);
+    dev.process.stderr.until("error[deletes_data]");
+    dev.process.stderr.until("say `:renamedFrom(\"stars\")`");
     dev.process.stderr.until("revision 2 serves on");
+    let said = dev.process.stderr.until("to have it all the same: ");
+    assert!(said.trim_end().ends_with("--allow deletes-data:notes.stars"), "{said}");
+    assert_eq!(dev.call("viewer", "list", json!({})).await.ok(), kept);
+    // A name keeps them.
+    write(&bundle.join("server/schema.luau"), &without.replace("default(3)", "default(3):renamedFrom(\"stars\")"));
+    dev.process.stderr.until("revision 3 is served");
+    assert_eq!(dev.call("viewer", "list", json!({})).await.ok()[0]["points"], json!(3));
+    write(&bundle.join("server/schema.luau"), SCHEMA_WITH_TAGS);
+    dev.process.stderr.until("revision 4 is served");
     assert_eq!(dev.call("viewer", "list", json!({})).await.ok(), kept);
 
     // A folder that is replaced is watched on.
     std::fs::rename(bundle.join("server"), bundle.join("old")).unwrap();
-    dev.process.stderr.until("revision 2 serves on");
+    dev.process.stderr.until("revision 4 serves on");
     std::fs::create_dir(bundle.join("server")).unwrap();
     std::fs::write(bundle.join("server/schema.luau"), SCHEMA_WITH_TAGS).unwrap();
     std::fs::write(bundle.join("server/functions.luau"), functions.replace("tag =", "label =")).unwrap();
-    let said = dev.process.stderr.until("revision 3 is served");
+    let said = dev.process.stderr.until("revision 5 is served");
     assert!(said.contains("function `label` added, function `tag` removed"), "{said}");
     dev.call("editor", "label", json!({ "name": "blue" })).await.ok();
 }

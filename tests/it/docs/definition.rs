@@ -7,10 +7,9 @@ use rowgate::plan::Plan;
 use rowgate::plan::compile::compile;
 use rowgate_schema_dsl::check::check;
 use rowgate_schema_dsl::column_type::Storage;
-use rowgate_schema_dsl::ddl::ddl;
+use rowgate_schema_dsl::ddl::build;
 use rowgate_schema_dsl::definition::Definition;
 use rowgate_schema_dsl::diagnostic::Diagnostic;
-use rowgate_schema_dsl::diff::diff;
 use rowgate_schema_dsl::function::Function;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
@@ -143,10 +142,10 @@ fn the_example_of_tables_is_sound() {
 /// The statements that make a definition's tables, of the functions that triggers run the head alone.
 fn tables_of(schema: &str) -> Vec<String> {
     let (_, model) = modelled(schema, NO_FUNCTIONS);
-    let statements = ddl(&model, &diff(None, &model)).statements.into_iter();
-    let heads = statements.map(|statement| match statement.sql.split_once(" AS $") {
-        Some((head, _)) if head.starts_with("CREATE FUNCTION") => head.to_owned(),
-        _ => statement.sql,
+    let plan = build(&model);
+    let heads = plan.statements().map(|sql| match sql.split_once(" AS $") {
+        Some((head, _)) if head.starts_with("CREATE FUNCTION") => head,
+        _ => sql,
     });
     heads
         .map(|sql| on_one_line(&sql.replace(&model.postgres_schema, "ext")))

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use rowgate::auth::token::{Claims, mint};
-use rowgate::config::{Config, LimitMode, Roles};
+use rowgate::config::{Config, LimitMode};
 use rowgate::db::migrate::migrate;
 use rowgate::deploy::apply::{Applied, ApplyError, Patience, Scans, Terms, apply};
 use rowgate::record::{self, Install};
@@ -94,7 +94,7 @@ pub(crate) async fn deploy(database: &TestDatabase, document: &Value) -> Result<
 
 /// Those of the tests: with the wall, and without certificates, which have tests of their own.
 pub(crate) fn terms(patience: Patience) -> Terms {
-    Terms { patience, scans: Scans::Uncertified, roles: Roles::PerExtension, scope_bytes_max: None }
+    Terms { patience, scans: Scans::Uncertified, ..Terms::default() }
 }
 
 impl TestGateway {

@@ -193,6 +193,7 @@ fn answered(table: &Table, groups: &[Name], select: &[Selected]) -> Table {
     let grouped = table.columns_named(groups).cloned();
     let selected = select.iter().map(|selected| Column {
         name: selected.name.clone(),
+        renamed_from: None,
         column_type: selected.column_type.clone(),
         optional: selected.optional,
         default: None,

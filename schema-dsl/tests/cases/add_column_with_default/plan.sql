@@ -1,1 +1,2 @@
+-- swap
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ADD COLUMN "kind" text COLLATE "C" NOT NULL DEFAULT 'fun' CONSTRAINT "rules_kind_check" CHECK ("kind" IN ('fun', 'serious'));

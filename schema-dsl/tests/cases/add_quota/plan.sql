@@ -1,3 +1,4 @@
+-- swap
 CREATE TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_rows" ( "table_name" text COLLATE "C" NOT NULL, "scope_key" uuid NOT NULL, "rows" bigint NOT NULL, CONSTRAINT "_rows_pkey" PRIMARY KEY ("table_name", "scope_key") ) WITH (fillfactor = 50);
 CREATE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_rows"() RETURNS trigger LANGUAGE plpgsql AS $rowgate$
 DECLARE
@@ -23,5 +24,5 @@ BEGIN
 END
 $rowgate$;
 CREATE OR REPLACE TRIGGER "_rows_inserted" AFTER INSERT ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_rows"('votes', '100000');
-CREATE TRIGGER "_rows_deleted" AFTER DELETE ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_rows"('votes');
+CREATE OR REPLACE TRIGGER "_rows_deleted" AFTER DELETE ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_rows"('votes');
 INSERT INTO "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_rows" ("table_name", "scope_key", "rows") SELECT 'votes', "scope_key", count(*) FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" GROUP BY "scope_key";

@@ -1,2 +1,3 @@
+-- swap
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ADD COLUMN "slug" text COLLATE "C";
 CREATE UNIQUE INDEX "rules_slug_key" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ("scope_key", "slug");

@@ -1,3 +1,4 @@
+-- swap
 CREATE OR REPLACE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_bytes"() RETURNS trigger LANGUAGE plpgsql AS $rowgate$
 DECLARE
     _changes refcursor;

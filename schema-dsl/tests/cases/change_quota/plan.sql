@@ -1,1 +1,2 @@
+-- swap
 CREATE OR REPLACE TRIGGER "_rows_inserted" AFTER INSERT ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."_count_rows"('rules', '10');

@@ -1,3 +1,4 @@
+-- swap
 CREATE SCHEMA "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11";
 CREATE TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."leaves" ( "scope_key" uuid NOT NULL, "id" uuid NOT NULL, "node" uuid NOT NULL, "created_at" timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, "updated_at" timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, "version" bigint NOT NULL DEFAULT 1, CONSTRAINT "leaves_pkey" PRIMARY KEY ("scope_key", "id") );
 CREATE TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."nodes" ( "scope_key" uuid NOT NULL, "id" uuid NOT NULL, "parent" uuid, "best" uuid, "created_at" timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, "updated_at" timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, "version" bigint NOT NULL DEFAULT 1, CONSTRAINT "nodes_pkey" PRIMARY KEY ("scope_key", "id") );

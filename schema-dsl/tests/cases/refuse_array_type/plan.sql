@@ -1,2 +1,2 @@
--- /tables/a/columns/x: error[change_refused]: the type of column `x` of table `a` changed from `array` of `string` to `array` of `integer`
+-- /tables/a/columns/x: error[change_refused]: the type of column `x` of table `a` changed from `array` of `string` to `array` of `integer`, and no value of the one is exactly one of the other
 --   hint: keep the type, or add a new column of the new type

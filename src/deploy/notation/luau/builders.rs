@@ -58,13 +58,11 @@ pub(super) const SERVED: [&str; 48] = [
 ];
 
 /// What a column's builder may be followed by.
-pub(super) const COLUMN_METHODS: [&str; 8] =
-    ["optional", "default", "min", "max", "pattern", "private", "unique", "onDelete"];
-pub(super) const COLUMN_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
+pub(super) const COLUMN_METHODS: [&str; 9] =
+    ["optional", "default", "min", "max", "pattern", "private", "unique", "onDelete", "renamedFrom"];
 
 /// What `defineTable` may be followed by.
-pub(super) const TABLE_METHODS: [&str; 5] = ["storage", "index", "unique", "owned", "rows"];
-pub(super) const TABLE_METHODS_NOT_YET_SERVED: [&str; 1] = ["renamedFrom"];
+pub(super) const TABLE_METHODS: [&str; 6] = ["storage", "index", "unique", "owned", "rows", "renamedFrom"];
 
 /// Lua's own, which authors know and may not use here.
 const WITHHELD: [&str; 17] = [

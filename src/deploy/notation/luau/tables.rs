@@ -3,9 +3,7 @@
 use rowgate_schema_dsl::diagnostic::nearest;
 use serde_json::{Map, Value};
 
-use crate::deploy::notation::luau::builders::{
-    COLUMN_METHODS, COLUMN_METHODS_NOT_YET_SERVED, TABLE_METHODS, TABLE_METHODS_NOT_YET_SERVED, is_validator,
-};
+use crate::deploy::notation::luau::builders::{COLUMN_METHODS, TABLE_METHODS, is_validator};
 use crate::deploy::notation::luau::draft::{Draft, Spot};
 use crate::deploy::notation::luau::values::{Empty, literal, operand, option, place_of};
 use crate::deploy::notation::luau::written::{Call, Method, Written, shortened};
@@ -151,7 +149,7 @@ fn column_method(draft: &mut Draft, column_spot: &Spot, method: &Method, column:
     let name = method.name.as_str();
     if !COLUMN_METHODS.contains(&name) {
         let other = TABLE_METHODS.contains(&name).then_some("it follows `defineTable({ … })`");
-        unknown_method(draft, &spot, name, &COLUMN_METHODS, &COLUMN_METHODS_NOT_YET_SERVED, other);
+        unknown_method(draft, &spot, name, &COLUMN_METHODS, other);
         return;
     }
     let at = spot.member(name, &method.place);
@@ -183,7 +181,7 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
     let spot = Spot::new(&table_spot.pointer, method.place.clone());
     let name = method.name.as_str();
     let (member, arguments) = match (name, method.arguments.as_slice()) {
-        ("storage" | "rows", [value]) => {
+        ("storage" | "rows" | "renamedFrom", [value]) => {
             let at = spot.member(name, &method.place);
             let Some(value) = option(draft, &at, value, Empty::Table) else { return };
             if table.insert(name.to_owned(), value).is_some() {
@@ -194,6 +192,11 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
         ("rows", _) => {
             let hint = "write `:rows(100000)`";
             draft.complain("wrong_argument", &spot, "`rows` takes one number", hint);
+            return;
+        }
+        ("renamedFrom", _) => {
+            let hint = "write `:renamedFrom(\"former_name\")`";
+            draft.complain("wrong_argument", &spot, "`renamedFrom` takes one name", hint);
             return;
         }
         ("storage", _) => {
@@ -216,7 +219,7 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
         ("unique", arguments) => ("uniques", arguments),
         _ => {
             let other = COLUMN_METHODS.contains(&name).then_some("it follows a column's type such as `v.string()`");
-            unknown_method(draft, &spot, name, &TABLE_METHODS, &TABLE_METHODS_NOT_YET_SERVED, other);
+            unknown_method(draft, &spot, name, &TABLE_METHODS, other);
             return;
         }
     };
@@ -237,13 +240,8 @@ fn table_method(draft: &mut Draft, table_spot: &Spot, method: &Method, table: &m
     }
 }
 
-fn unknown_method(draft: &mut Draft, spot: &Spot, name: &str, served: &[&str], later: &[&str], belongs: Option<&str>) {
+fn unknown_method(draft: &mut Draft, spot: &Spot, name: &str, served: &[&str], belongs: Option<&str>) {
     let shown = shortened(name);
-    if later.contains(&name) {
-        let message = format!("`:{shown}` is part of the language, but not served yet by this version");
-        draft.complain("not_yet_served", spot, message, "leave it out for now");
-        return;
-    }
     let hint = match (belongs, nearest(name, served.iter().copied())) {
         (Some(belongs), _) => belongs.to_owned(),
         (None, Some(near)) => format!("did you mean `:{near}`?"),

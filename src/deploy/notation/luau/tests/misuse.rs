@@ -12,7 +12,7 @@ fn columns_and_tables() {
     b = v.strng(),
     c = v.string():maximum(3),
     d = v.string():storage("instance"),
-    e = v.string():renamedFrom("x"),
+    e = v.string():renamedFrom(),
     f = "text",
     g = function() end,
     h = v.enum,
@@ -53,14 +53,13 @@ fn columns_and_tables() {
       hint: did you mean `v.string`?
       at /tables
     server/schema.luau:5: error[unknown_method]: there is no `:maximum` here
-      hint: use one of optional, default, min, max, pattern, private, unique, onDelete
+      hint: use one of optional, default, min, max, pattern, private, unique, onDelete, renamedFrom
       at /tables/rules/columns/c
     server/schema.luau:6: error[unknown_method]: there is no `:storage` here
       hint: it follows `defineTable({ … })`
       at /tables/rules/columns/d
-    server/schema.luau:7: error[not_yet_served]: `:renamedFrom` is part of the language, but not served yet by this version
-      hint: leave it out for now
-      at /tables/rules/columns/e
+    server/schema.luau:7: error[wrong_argument]: `renamedFrom` takes one value, got nothing
+      at /tables/rules/columns/e/renamedFrom
     server/schema.luau:8: error[builder_expected]: expected a type such as `v.string()`, got the text `text`
       at /tables/rules/columns/f
     server/schema.luau:9: error[builder_expected]: expected a type such as `v.string()`, got a Lua function

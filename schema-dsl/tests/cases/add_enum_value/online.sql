@@ -1,0 +1,8 @@
+-- existing_rows: rows of table `a` have a value in `x` that the new limits do not allow
+--   hint: change those values first, or keep the limits
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ("x" IN ('a', 'b')) IS FALSE FROM (SELECT t."x" AS "x") AS next) ORDER BY t."id" LIMIT 5;
+-- swap
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" DROP CONSTRAINT "a_x_check";
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ADD CONSTRAINT "a_x_check" CHECK ("x" IN ('a', 'b')) NOT VALID;
+-- finish
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" VALIDATE CONSTRAINT "a_x_check";

@@ -1,0 +1,8 @@
+-- existing_rows: rows of table `a` have a value in `x` that the new limits do not allow
+--   hint: change those values first, or keep the limits
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ((CASE WHEN (jsonb_typeof("x") = 'object') THEN "x" - CAST(ARRAY ['m','n'] AS text[]) = CAST('{}' AS jsonb) AND (COALESCE(jsonb_typeof("x" -> 'm'), 'null') = 'null' OR (CASE WHEN (jsonb_typeof("x" -> 'm') = 'string') THEN TRUE ELSE FALSE END)) AND (CASE WHEN (jsonb_typeof("x" -> 'n') = 'number') THEN trunc(CAST(("x" ->> 'n') AS numeric)) = CAST(("x" ->> 'n') AS numeric) AND CAST(("x" ->> 'n') AS numeric) >= -9223372036854775808 AND CAST(("x" ->> 'n') AS numeric) <= 9223372036854775807 ELSE FALSE END) ELSE FALSE END)) IS FALSE FROM (SELECT t."x" AS "x") AS next) ORDER BY t."id" LIMIT 5;
+-- swap
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" DROP CONSTRAINT "a_x_check";
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ADD CONSTRAINT "a_x_check" CHECK ((CASE WHEN (jsonb_typeof("x") = 'object') THEN "x" - CAST(ARRAY ['m','n'] AS text[]) = CAST('{}' AS jsonb) AND (COALESCE(jsonb_typeof("x" -> 'm'), 'null') = 'null' OR (CASE WHEN (jsonb_typeof("x" -> 'm') = 'string') THEN TRUE ELSE FALSE END)) AND (CASE WHEN (jsonb_typeof("x" -> 'n') = 'number') THEN trunc(CAST(("x" ->> 'n') AS numeric)) = CAST(("x" ->> 'n') AS numeric) AND CAST(("x" ->> 'n') AS numeric) >= -9223372036854775808 AND CAST(("x" ->> 'n') AS numeric) <= 9223372036854775807 ELSE FALSE END) ELSE FALSE END)) NOT VALID;
+-- finish
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" VALIDATE CONSTRAINT "a_x_check";

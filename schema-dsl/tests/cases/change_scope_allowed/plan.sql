@@ -1,0 +1,2 @@
+-- swap
+WITH _0 AS ( DELETE FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ) DELETE FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes";

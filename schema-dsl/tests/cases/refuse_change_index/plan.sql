@@ -1,4 +1,0 @@
--- /tables/rules/indexes/by_score: error[change_refused]: `by_score` of table `rules` changed from index over `score` to index over `score`, `text`
---   hint: keep it, and give the new one another name
--- /tables/rules/uniques: error[change_refused]: unique rule `one_text` of table `rules` is deployed but no longer declared
---   hint: declare `one_text` again

@@ -1,2 +1,0 @@
--- /tables/rules/columns/score: error[change_refused]: the default of column `score` of table `rules` changed
---   hint: keep the default, or give the value in the function that inserts

@@ -1,4 +1,0 @@
--- /tables/rules/columns: error[change_refused]: column `score` of table `rules` is deployed but no longer declared; dropping it would delete its values
---   hint: declare `score` again; `private` hides it
--- /tables/rules/indexes: error[change_refused]: index `by_score` of table `rules` is deployed but no longer declared
---   hint: declare `by_score` again

@@ -1,2 +1,0 @@
--- /tables/rules/indexes: error[change_refused]: index `by_score` of table `rules` is deployed but no longer declared
---   hint: declare `by_score` again

@@ -1,2 +1,0 @@
--- /tables: error[change_refused]: table `votes` is deployed but no longer declared; dropping it would delete its rows
---   hint: declare `votes` again; functions that used it may go

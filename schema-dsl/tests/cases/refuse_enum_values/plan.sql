@@ -1,2 +1,0 @@
--- /tables/a/columns/x: error[change_refused]: the limits of column `x` of table `a` changed
---   hint: keep the limits, or give narrower ones to the function's argument

@@ -1,2 +1,0 @@
--- /tables/rules/uniques/by_score: error[change_refused]: `by_score` of table `rules` changed from index over `score` to unique rule over `score`
---   hint: keep it, and give the new one another name

@@ -1,2 +1,0 @@
--- /tables/rules/columns/text: error[change_refused]: the limits of column `text` of table `rules` changed
---   hint: keep the limits, or give narrower ones to the function's argument

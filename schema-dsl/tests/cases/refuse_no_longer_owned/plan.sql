@@ -1,2 +1,0 @@
--- /tables/rules: error[change_refused]: table `rules` is deployed as owned and no longer is; whose its rows are would be forgotten
---   hint: declare it `:owned()` again; functions without `own` reach the rows of all users

@@ -1,2 +1,0 @@
--- /tables/rules/columns/text: error[change_refused]: column `text` of table `rules` became optional
---   hint: keep it required

@@ -1,2 +1,0 @@
--- /tables/votes/columns/rule: error[change_refused]: the reference of column `rule` of table `votes` to `rules` is not the deployed one
---   hint: keep the reference and its `onDelete`, or add a new column

@@ -1,2 +1,0 @@
--- /tables/votes/columns/rule: error[change_refused]: column `rule` of table `votes` no longer is a reference
---   hint: keep the reference and its `onDelete`, or add a new column

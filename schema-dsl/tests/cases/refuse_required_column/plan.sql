@@ -1,2 +1,0 @@
--- /tables/rules/columns/author: error[change_refused]: the new column `author` of table `rules` has no value for rows that exist already
---   hint: make it optional or give it a default

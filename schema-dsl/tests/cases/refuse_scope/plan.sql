@@ -1,2 +1,0 @@
--- /tables/rules/storage: error[change_refused]: the storage of table `rules` changed from `instance` to `account`; its rows would belong to nobody
---   hint: keep `instance`, or declare a new table

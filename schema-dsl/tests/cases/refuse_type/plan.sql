@@ -1,2 +1,0 @@
--- /tables/rules/columns/score: error[change_refused]: the type of column `score` of table `rules` changed from `integer` to `number`
---   hint: keep the type, or add a new column of the new type

@@ -1,0 +1,4 @@
+-- swap
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" RENAME COLUMN "text" TO "body";
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" RENAME CONSTRAINT "rules_text_check" TO "rules_body_check";
+CREATE INDEX "rules_by_body_idx" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ("scope_key", "body", "score", "id");

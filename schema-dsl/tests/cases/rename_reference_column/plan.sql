@@ -1,0 +1,3 @@
+-- swap
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" RENAME COLUMN "rule" TO "norm";
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."votes" RENAME CONSTRAINT "votes_rule_fkey" TO "votes_norm_fkey";

@@ -1,0 +1,6 @@
+-- existing_rows: rows of table `a` have a value in `x` that the new limits do not allow
+--   hint: change those values first, or keep the limits
+SELECT count(*) OVER () AS "rows", t."id" FROM "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t WHERE (SELECT ((CASE WHEN (COALESCE(array_ndims("x"), 1) = 1 AND COALESCE(array_lower("x", 1), 1) = 1) THEN array_position("x", NULL) IS NULL ELSE FALSE END)) IS FALSE FROM (SELECT (CASE WHEN t."x" IS NOT NULL THEN ARRAY[t."x"] END) AS "x") AS next) ORDER BY t."id" LIMIT 5;
+-- swap
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ALTER COLUMN "x" TYPE text[] COLLATE "C" USING CASE WHEN "x" IS NOT NULL THEN ARRAY["x"] END;
+ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" ADD CONSTRAINT "a_x_check" CHECK ((CASE WHEN (COALESCE(array_ndims("x"), 1) = 1 AND COALESCE(array_lower("x", 1), 1) = 1) THEN array_position("x", NULL) IS NULL ELSE FALSE END));
