@@ -254,6 +254,8 @@ pub struct Failure {
     pub reason: Option<Box<str>>,
     /// The inner message, for the log alone: it may name SQL or constraints, never a value.
     pub log: Option<Box<str>>,
+    /// Whether it may come of tables that are newer than the plan. Nothing was done then.
+    pub is_outdated: bool,
 }
 
 impl Failure {
@@ -266,6 +268,7 @@ impl Failure {
             violated_policies: Box::default(),
             reason: None,
             log: None,
+            is_outdated: false,
         }
     }
 
@@ -278,6 +281,12 @@ impl Failure {
     #[must_use]
     pub fn with_retry_after_s(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn with_outdated(mut self, is_outdated: bool) -> Self {
+        self.is_outdated = is_outdated;
         self
     }
 

@@ -7,6 +7,7 @@ mod batch;
 mod handler;
 pub mod lines;
 pub mod once;
+mod renewed;
 mod transaction;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::error::{Code, Failure};
 use crate::fetch::{self, Fetcher};
 use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
+use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
 use crate::limit::{Decision, Keys, Limiter};
 use crate::plan::answer::{Room, Text};
@@ -42,6 +44,7 @@ use crate::plan::page::{Side, Turn};
 use crate::plan::statement::{Binding, Statement};
 use crate::plan::{Guard, Plan};
 use crate::record;
+use crate::registry::renewal::{Renewal, Wanted};
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::script;
 use crate::telemetry::Metrics;
@@ -59,6 +62,11 @@ pub struct Gateway {
     /// What handlers had remembered.
     pub cache: Cache,
     fetch: fetch::Commons,
+    /// Calls that met newer tables, and wait for the registry.
+    pub renewal: Renewal,
+    /// Who reads the registry's tables has what is read in force before the next one begins: no older
+    /// reading replaces a newer one.
+    reading: tokio::sync::Mutex<()>,
     registry: ArcSwap<Snapshot>,
     calls_in_flight: AtomicUsize,
 }
@@ -110,6 +118,12 @@ pub struct Reply {
     /// What the rate limits decided, once the call got so far.
     pub decision: Option<Decision>,
     pub stages: Stages,
+}
+
+impl Reply {
+    fn is_outdated(&self) -> bool {
+        self.result.as_ref().is_err_and(|failure| failure.is_outdated)
+    }
 }
 
 impl Default for Reply {
@@ -289,12 +303,14 @@ impl Gateway {
             authenticator,
             metrics,
             lines: Lines::default(),
+            renewal: Renewal::default(),
+            reading: tokio::sync::Mutex::default(),
             registry: ArcSwap::from_pointee(Snapshot::default()),
             calls_in_flight: AtomicUsize::new(0),
         })
     }
 
-    /// What is deployed now. A call keeps the snapshot it began with.
+    /// What is deployed now. A call keeps the snapshot it began with, unless it is run again.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.registry.load_full()
     }
@@ -309,13 +325,27 @@ impl Gateway {
 
     /// Reads the registry's tables anew and puts what they say in force.
     pub async fn reload(&self, pool: &Pool) -> Result<(), Failure> {
+        let _turn = self.reading.lock().await;
         let client = pool::take(pool).await?;
         let everything = record::load_all(&**client).await.map_err(|error| {
             Failure::new(Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
         })?;
+        self.renewal.remember(&everything.extensions);
         let before = self.snapshot();
         self.swap(Snapshot::build(everything, &before, &self.metrics));
         Ok(())
+    }
+
+    /// Reads the registry anew where any of the extensions that are `wanted` was deployed since it was
+    /// last read.
+    pub async fn renew(&self, pool: &Pool, wanted: &Wanted) -> Result<(), Failure> {
+        let stamps = {
+            let client = pool::take(pool).await?;
+            record::stamps(&**client, &wanted.extensions).await.map_err(|error| {
+                Failure::new(Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
+            })?
+        };
+        if self.renewal.is_news(&stamps) { self.reload(pool).await } else { Ok(()) }
     }
 
     /// Calls under way on all workers.
@@ -331,28 +361,49 @@ impl Gateway {
     /// [`Gateway::call`], by a handler that so many others have called.
     async fn call_at(&self, worker: &Worker, call: Call<'_>, depth: u32) -> Reply {
         let began = Instant::now();
-        let mut reply = Reply::default();
-        let snapshot = self.registry.load();
-        if let Some(found) = handler::find(&snapshot, &call) {
-            drop(snapshot);
-            return self.call_handler(worker, &call, &found, began, depth).await;
+        let (reply, outdated) = self.try_call(worker, &call, None, began, depth).await;
+        match outdated {
+            None => reply,
+            // Boxed, so that calls to which this does not happen keep no room for it.
+            Some(ran) => Box::pin(self.again(worker, &call, reply, ran, began, depth)).await,
         }
-        let found = self.find(&snapshot, &call);
+    }
+
+    /// Answers one call by the snapshot of this moment; `decided` is what the rate limits did when it was
+    /// run before. What it ran as is answered where it met tables that may be newer.
+    async fn try_call(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        decided: Option<Decision>,
+        began: Instant,
+        depth: u32,
+    ) -> (Reply, Option<Box<Ran>>) {
+        let mut reply = Reply { decision: decided, ..Reply::default() };
+        let snapshot = self.registry.load();
+        if let Some(found) = handler::find(&snapshot, call) {
+            drop(snapshot);
+            return self.call_handler(worker, call, found, reply, began, depth).await;
+        }
+        let found = self.find(&snapshot, call);
         drop(snapshot);
         let found = match found {
             Ok(found) => found,
             Err(failure) => {
                 reply.result = Err(failure);
-                return reply;
+                return (reply, None);
             }
         };
-        let served = self.serve(worker, &call, &found, began, &mut reply).await;
+        let served = self.serve(worker, call, &found, began, &mut reply).await;
         reply.result = served.map(|Text { json, version }| {
             reply.version = version;
             json
         });
+        if reply.is_outdated() {
+            return (reply, Some(Box::new(Ran::Function(found))));
+        }
         found.count(&reply.result, began);
-        reply
+        (reply, None)
     }
 
     async fn serve(
@@ -396,7 +447,7 @@ impl Gateway {
             role: found.install.extension.role.as_ref(),
             alone: false,
             room: Room { bytes: expected, bytes_max },
-            deadline: tokio::time::Instant::now() + Duration::from_millis(self.config.http.call_timeout_ms),
+            deadline: tokio::time::Instant::from_std(began) + Duration::from_millis(self.config.http.call_timeout_ms),
         };
         let mut ran = run(lanes, request).await;
         if let (Err(failure), Some(guard)) = (&ran, plan.guard_of(&ready.given))
@@ -440,6 +491,10 @@ impl Gateway {
                     call.identity.role.as_str()
                 ),
             ));
+        }
+        // A call that is run again was charged for.
+        if decision.is_some() {
+            return self.enter();
         }
         let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
         let decided = self.limiter.check(function.class, &keys);

@@ -14,6 +14,7 @@ pub mod installs;
 pub mod kv;
 pub mod lines;
 pub mod receipts;
+pub mod upkeep;
 pub mod values;
 
 use std::time::SystemTime;
@@ -39,6 +40,19 @@ pub struct Extension {
     pub definition_sha256: Vec<u8>,
     /// The database role its statements run as; the gateway's own where there is none.
     pub role: Option<String>,
+}
+
+/// What an extension is served by: another where anything of it was deployed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    pub revision: i64,
+    pub role: Option<String>,
+}
+
+impl Extension {
+    pub fn stamp(&self) -> Stamp {
+        Stamp { revision: self.revision, role: self.role.clone() }
+    }
 }
 
 /// One definition that was deployed, and when.
@@ -136,6 +150,13 @@ pub async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>, E
         )
         .await?;
     rows.iter().map(extension_of).collect()
+}
+
+/// What those of `ids` that are deployed are served by.
+pub async fn stamps(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<(Uuid, Stamp)>, Error> {
+    let rows =
+        client.query("SELECT id, revision, database_role FROM rowgate.extensions WHERE id = ANY($1)", &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, Stamp { revision: row.try_get(1)?, role: row.try_get(2)? }))).collect()
 }
 
 /// The revisions that installs are pinned to and that are not current, as extensions.

@@ -27,6 +27,9 @@ use crate::telemetry::Metrics;
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
 
+/// Between two attempts to read it for calls that wait.
+const RENEW_AGAIN_MS: u64 = 100;
+
 /// Between two sweeps of the answers that are kept for callers who ask again.
 const SWEEP_ANSWERS_S: u64 = 60;
 
@@ -162,14 +165,29 @@ async fn keep_registry_current(
 ) {
     let (changed, mut changes) = mpsc::channel(1);
     let listening = tokio::spawn(listen::listen(connector, changed));
+    let _keeping = gateway.renewal.keep();
+    let mut read_anyway = tokio::time::interval(Duration::from_secs(READ_ANYWAY_S));
+    read_anyway.reset();
     loop {
-        tokio::select! {
+        let is_asked = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => break,
-            word = changes.recv() => if word.is_none() { break },
-            () = tokio::time::sleep(Duration::from_secs(READ_ANYWAY_S)) => {}
-        }
-        if let Err(failure) = gateway.reload(&pool).await {
-            tracing::warn!(%failure, "the registry could not be read; what was deployed last is served");
+            word = changes.recv() => if word.is_none() { break } else { false },
+            () = gateway.renewal.rung() => true,
+            _ = read_anyway.tick() => false,
+        };
+        // Who asks from here on may have met what is committed from here on.
+        let wanted = gateway.renewal.wanted();
+        let read = if is_asked { gateway.renew(&pool, &wanted).await } else { gateway.reload(&pool).await };
+        match read {
+            Ok(()) => gateway.renewal.answer(&wanted),
+            Err(failure) => {
+                tracing::warn!(%failure, "the registry could not be read; what was deployed last is served");
+                if !wanted.extensions.is_empty() {
+                    // Those who wait have deadlines of their own.
+                    tokio::time::sleep(Duration::from_millis(RENEW_AGAIN_MS)).await;
+                    gateway.renewal.ring();
+                }
+            }
         }
     }
     listening.abort();

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub limit_decisions: IntCounterVec,
     /// Requests that handlers made, by extension and what became of them.
     pub fetches: IntCounterVec,
+    /// Calls that met newer tables and ran again, by extension.
+    pub calls_renewed: IntCounterVec,
     pub calls_in_flight: IntGauge,
     /// By worker.
     pub connections: IntGaugeVec,
@@ -90,6 +92,11 @@ impl Metrics {
                 "rowgate_fetches_total",
                 "Requests that handlers made, by extension and what became of them",
                 &["extension", "code"],
+            )?,
+            calls_renewed: counters(
+                "rowgate_calls_renewed_total",
+                "Calls that met newer tables than their plan's and ran again under a newer revision",
+                &["extension"],
             )?,
             calls_in_flight: gauge("rowgate_calls_in_flight", "Calls under way")?,
             connections,

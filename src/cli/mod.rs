@@ -15,6 +15,7 @@ mod certificate;
 mod check;
 mod database;
 mod dev;
+mod doctor;
 mod erase_user;
 mod explain;
 mod export;
@@ -75,6 +76,7 @@ enum Command {
     Revisions(revisions::Revisions),
     Logs(logs::Logs),
     Roles(roles::Roles),
+    Doctor(doctor::Doctor),
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Installs(installs::Installs),
@@ -139,6 +141,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Revisions(options) => revisions::run(&options).await,
         Command::Logs(options) => logs::run(&options).await,
         Command::Roles(options) => roles::run(&options).await,
+        Command::Doctor(options) => doctor::run(&options).await,
         Command::Serve(options) => serve::run(&options).await,
         Command::AdminKey(options) => admin_key::run(&options).await,
         Command::Export(options) => export::run(&options).await,

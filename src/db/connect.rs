@@ -21,6 +21,14 @@ pub enum Purpose {
     Own,
 }
 
+/// A statement that changes tables waits for its lock as long as 150 ms, and whoever calls meanwhile
+/// waits behind it: that is no reason to fail.
+const LOCK_TIMEOUT_MS_MIN: u64 = 500;
+
+fn lock_timeout_ms(statement_timeout_ms: u64) -> u64 {
+    statement_timeout_ms.div_ceil(2).max(LOCK_TIMEOUT_MS_MIN)
+}
+
 /// The address is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the database address cannot be used: {0}")]
@@ -69,7 +77,7 @@ impl Connector {
             )),
             Purpose::Write => options.push_str(&format!(
                 " -c statement_timeout={timeout_ms} -c lock_timeout={} -c plan_cache_mode=force_generic_plan",
-                timeout_ms.div_ceil(2)
+                lock_timeout_ms(timeout_ms)
             )),
             Purpose::Own => {}
         }

@@ -44,6 +44,26 @@ pub struct Migrated {
     pub missing: Vec<String>,
 }
 
+/// How the gateway's own tables stand to this binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    Current,
+    /// There are none.
+    Missing,
+    /// These migrations were not applied.
+    Behind {
+        missing: Vec<&'static str>,
+    },
+    Newer {
+        found: i32,
+        known: i32,
+    },
+    /// This one was applied with another content.
+    Edited {
+        version: i32,
+    },
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error("another gateway has been migrating this database for {} s; try again when it is done", .0.as_secs())]
@@ -70,6 +90,29 @@ pub async fn migrate(client: &Client) -> Result<Migrated, MigrateError> {
     let migrated = result?;
     unlocked?;
     Ok(migrated)
+}
+
+/// How the gateway's own tables stand to this binary; changes nothing.
+pub async fn state(client: &Client) -> Result<State, tokio_postgres::Error> {
+    if client.query_one("SELECT to_regclass('rowgate.migrations') IS NULL", &[]).await?.try_get(0)? {
+        return Ok(State::Missing);
+    }
+    let recorded = recorded(client).await?;
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    if let Some((found, _)) = recorded.last().filter(|(found, _)| *found > known) {
+        return Ok(State::Newer { found: *found, known });
+    }
+    let mut missing = Vec::new();
+    for migration in &MIGRATIONS {
+        match recorded.iter().find(|(version, _)| *version == migration.version) {
+            Some((_, digest)) if *digest != Sha256::digest(migration.sql.as_bytes()).to_vec() => {
+                return Ok(State::Edited { version: migration.version });
+            }
+            Some(_) => {}
+            None => missing.push(migration.name),
+        }
+    }
+    Ok(if missing.is_empty() { State::Current } else { State::Behind { missing } })
 }
 
 /// A number that changes whenever a migration does: the version of a template made with them.
@@ -105,11 +148,7 @@ async fn lock(client: &Client) -> Result<(), MigrateError> {
 
 async fn migrate_locked(client: &Client) -> Result<Migrated, MigrateError> {
     client.batch_execute(LEDGER).await?;
-    let rows = client.query("SELECT version, sha256 FROM rowgate.migrations ORDER BY version", &[]).await?;
-    let mut recorded = Vec::with_capacity(rows.len());
-    for row in rows {
-        recorded.push((row.try_get::<_, i32>(0)?, row.try_get::<_, Vec<u8>>(1)?));
-    }
+    let recorded = recorded(client).await?;
     let known = MIGRATIONS.last().map_or(0, |migration| migration.version);
     if let Some((found, _)) = recorded.last()
         && *found > known
@@ -130,6 +169,12 @@ async fn migrate_locked(client: &Client) -> Result<Migrated, MigrateError> {
     }
     rights::revoke(client).await?;
     Ok(Migrated { applied, missing: rights::missing(client).await? })
+}
+
+/// Versions that were applied, in order, each with its content's digest.
+async fn recorded(client: &Client) -> Result<Vec<(i32, Vec<u8>)>, tokio_postgres::Error> {
+    let rows = client.query("SELECT version, sha256 FROM rowgate.migrations ORDER BY version", &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 async fn run(client: &Client, migration: &Migration, digest: &[u8]) -> Result<(), tokio_postgres::Error> {

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod connect;
 pub mod embedded;
 pub mod handshake;
+pub mod inspect;
 pub mod lane;
 pub mod migrate;
 pub mod parameter;

@@ -6,7 +6,8 @@
 //! received in.
 //!
 //! A write ends in a Sync of its own, so it is a transaction of its own, and what fails in one says
-//! nothing to the next. Reads that are sent together share one, a few at most: Postgres begins and
+//! nothing to the next; before it is run for the first time Postgres is asked what it will answer, since
+//! what was written cannot be taken back where its answer cannot be read. Reads that are sent together share one, a few at most: Postgres begins and
 //! ends one transaction for them and answers them by one write. Where one of them fails, those
 //! behind it were not run, are told so, and are sent again by themselves.
 
@@ -31,7 +32,7 @@ use tokio::time::{Instant, Sleep};
 use crate::db::handshake::Stream;
 use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
@@ -90,6 +91,8 @@ pub enum Trouble {
     TimedOut,
     /// Another call before it failed, and it was not run.
     Skipped,
+    /// The tables would answer other types than its plan reads; it was not run, or it only read.
+    Outdated,
 }
 
 struct Pipe {
@@ -103,12 +106,19 @@ struct Pipe {
     unsynced: u32,
     /// Whether calls may share a Sync: they write nothing.
     shares: bool,
-    /// Names by the key of the statement.
-    prepared: LruCache<u128, Box<str>>,
+    /// By the key of the statement.
+    prepared: LruCache<u128, Prepared>,
     /// Statements ever prepared: names are never used twice.
     names: u64,
     role: Option<Arc<str>>,
     is_closed: bool,
+}
+
+/// A statement that Postgres keeps.
+struct Prepared {
+    name: Box<str>,
+    /// Whether its columns were seen to be those that are read.
+    is_described: bool,
 }
 
 /// What Postgres will answer.
@@ -125,6 +135,12 @@ enum Awaited {
 struct Awaiting {
     /// Where its first byte stands among all ever queued.
     starts_at: u64,
+    /// Of its statement.
+    key: u128,
+    /// The types it reads, where Postgres was asked which ones there are.
+    results: Option<Vec<Type>>,
+    /// Whether nothing else was asked.
+    only_describes: bool,
     plan: Arc<Plan>,
     answer: Answer,
     /// Whether its parameters were accepted: it may have run.
@@ -166,6 +182,16 @@ impl Connection {
 
     /// Sends `request` and gives its answer.
     pub async fn call(&self, request: Request<'_>) -> Result<Text, Trouble> {
+        // What writes is not run before it is known what it will answer; what reads may be in vain.
+        if let Some(described) = self.describe(&request)? {
+            self.driver.wake();
+            match described.await.unwrap_or(Err(Trouble::Lost { sent: false })) {
+                Ok(_) => {}
+                // The statement itself was not sent.
+                Err(Trouble::Lost { .. }) => return Err(Trouble::Lost { sent: false }),
+                Err(trouble) => return Err(trouble),
+            }
+        }
         let answered = self.send(&request)?;
         self.driver.wake();
         // The driver says what became of each call before it goes, unless its runtime went first.
@@ -174,7 +200,37 @@ impl Connection {
 
     /// Forgets the statement, so that the next use prepares it anew.
     pub fn forget(&self, statement: &Statement) {
-        self.locked().prepared.pop(&statement.key);
+        let mut pipe = self.locked();
+        let pipe = &mut *pipe;
+        let Some(prepared) = pipe.prepared.pop(&statement.key) else { return };
+        let before = pipe.out.len();
+        // Goes out with the next call; one that is not there is closed without complaint.
+        if frontend::close(b'S', &prepared.name, &mut pipe.out).is_err() {
+            pipe.out.truncate(before);
+        }
+        pipe.queued_bytes += (pipe.out.len() - before) as u64;
+    }
+
+    /// Prepares the statement of `request`, where it writes and that was not done before.
+    fn describe(&self, request: &Request<'_>) -> Result<Option<oneshot::Receiver<Result<Text, Trouble>>>, Trouble> {
+        let mut pipe = self.locked();
+        let pipe = &mut *pipe;
+        let known = pipe.prepared.get(&request.statement.key);
+        if pipe.shares || known.is_some_and(|known| known.is_described) {
+            return Ok(None);
+        }
+        pipe.enter(request)?;
+        pipe.sync();
+        let before = pipe.out.len();
+        let is_prepared = pipe.prepared.contains(&request.statement.key);
+        if pipe.prepare(request.statement, is_prepared).is_err() {
+            pipe.out.truncate(before);
+            pipe.prepared.pop(&request.statement.key);
+            return Err(Trouble::Lost { sent: false });
+        }
+        let answered = pipe.await_call(request, before, true, true);
+        pipe.sync();
+        Ok(Some(answered))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -184,12 +240,7 @@ impl Connection {
     fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Text, Trouble>>, Trouble> {
         let mut pipe = self.locked();
         let pipe = &mut *pipe;
-        if pipe.is_closed {
-            return Err(Trouble::Lost { sent: false });
-        }
-        if pipe.role.as_ref() != request.role {
-            pipe.change_role(request.role).map_err(|_| Trouble::Lost { sent: false })?;
-        }
+        pipe.enter(request)?;
         let is_prepared = pipe.prepared.contains(&request.statement.key);
         // Behind a call that fails nothing is prepared, so what must be comes first after a Sync.
         if request.alone || !is_prepared {
@@ -200,23 +251,11 @@ impl Connection {
             pipe.out.truncate(before);
             // Whether the statement was prepared is no longer known.
             pipe.prepared.pop(&request.statement.key);
-            let failure = Failure::new(crate::error::Code::Internal, "the gateway could not bind the arguments");
+            let failure = Failure::new(Code::Internal, "the gateway could not bind the arguments");
             return Err(Trouble::Answer(failure.with_log(error.to_string())));
         }
-        let (reply, answered) = oneshot::channel();
-        pipe.awaited.push_back(Awaited::Call(Awaiting {
-            starts_at: pipe.queued_bytes,
-            plan: request.plan.clone(),
-            answer: Answer::begin(&request.plan.shape, request.turn, request.room)
-                .of_rows(rows_min(request.plan, request.parameters)),
-            is_bound: false,
-            is_complete: false,
-            trouble: None,
-            deadline: request.deadline,
-            reply: Some(reply),
-        }));
-        pipe.queued_bytes += (pipe.out.len() - before) as u64;
-        pipe.unsynced += 1;
+        // What writes was described a moment ago, also where it has been closed since.
+        let answered = pipe.await_call(request, before, !is_prepared && pipe.shares, false);
         if request.alone || !pipe.shares || pipe.unsynced == SHARED_MAX {
             pipe.sync();
         }
@@ -229,6 +268,45 @@ impl Connection {
 }
 
 impl Pipe {
+    /// Takes the role of `request`, where the session has another.
+    fn enter(&mut self, request: &Request<'_>) -> Result<(), Trouble> {
+        if self.is_closed {
+            return Err(Trouble::Lost { sent: false });
+        }
+        if self.role.as_ref() != request.role {
+            self.change_role(request.role).map_err(|_| Trouble::Lost { sent: false })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer of what was put into `out` behind `before`.
+    fn await_call(
+        &mut self,
+        request: &Request<'_>,
+        before: usize,
+        is_described: bool,
+        only_describes: bool,
+    ) -> oneshot::Receiver<Result<Text, Trouble>> {
+        let (reply, answered) = oneshot::channel();
+        self.awaited.push_back(Awaited::Call(Awaiting {
+            starts_at: self.queued_bytes,
+            key: request.statement.key,
+            results: is_described.then(|| request.statement.results.clone()),
+            only_describes,
+            plan: request.plan.clone(),
+            answer: Answer::begin(&request.plan.shape, request.turn, request.room)
+                .of_rows(rows_min(request.plan, request.parameters)),
+            is_bound: false,
+            is_complete: false,
+            trouble: None,
+            deadline: request.deadline,
+            reply: Some(reply),
+        }));
+        self.queued_bytes += (self.out.len() - before) as u64;
+        self.unsynced += 1;
+        answered
+    }
+
     /// Ends the transaction of the calls at the end of `out`, where there are any.
     fn sync(&mut self) {
         if self.unsynced == 0 {
@@ -265,9 +343,9 @@ impl Pipe {
     ) -> Result<(), Box<dyn std::error::Error + Sync + Send>> {
         let Request { statement, parameters, .. } = request;
         if !is_prepared {
-            self.prepare(statement)?;
+            self.prepare(statement, false)?;
         }
-        let name = self.prepared.get(&statement.key).map_or("", |name| name);
+        let name = self.prepared.get(&statement.key).map_or("", |prepared| &prepared.name);
         let serialize = |(parameter, wire_type): (&Parameter<'_>, &Type), out: &mut BytesMut| {
             parameter.to_sql(wire_type, out).map(|null| match null {
                 postgres_types::IsNull::Yes => IsNull::Yes,
@@ -284,16 +362,49 @@ impl Pipe {
         Ok(())
     }
 
-    /// Prepares the statement in front of its first use, without waiting; the one that was not
-    /// used for longest makes room.
-    fn prepare(&mut self, statement: &Statement) -> io::Result<()> {
+    /// Prepares the statement in front of its first use, where it is not, and asks what it answers,
+    /// without waiting; the one that was not used for longest makes room.
+    fn prepare(&mut self, statement: &Statement, is_prepared: bool) -> io::Result<()> {
+        if is_prepared {
+            let name = self.prepared.get(&statement.key).map_or("", |prepared| &prepared.name);
+            return frontend::describe(b'S', name, &mut self.out);
+        }
         self.names += 1;
         let name = format!("s{}", self.names);
         frontend::parse(&name, &statement.sql, statement.types.iter().map(Type::oid), &mut self.out)?;
-        if let Some((_, old)) = self.prepared.push(statement.key, name.into_boxed_str()) {
-            frontend::close(b'S', &old, &mut self.out)?;
+        frontend::describe(b'S', &name, &mut self.out)?;
+        let prepared = Prepared { name: name.into_boxed_str(), is_described: false };
+        if let Some((_, old)) = self.prepared.push(statement.key, prepared) {
+            frontend::close(b'S', &old.name, &mut self.out)?;
         }
         Ok(())
+    }
+
+    /// The columns that the statement of the call in front answers; none where `body` is missing.
+    fn described(&mut self, body: Option<&[u8]>) {
+        let Some(Awaited::Call(call)) = self.awaited.front_mut() else { return };
+        let Some(results) = call.results.take() else { return };
+        let mut types = body.map(column_types).unwrap_or_default().into_iter();
+        let is_read = results.iter().all(|result| types.next() == Some(result.oid()));
+        call.is_complete |= call.only_describes;
+        let key = call.key;
+        if is_read {
+            if let Some(prepared) = self.prepared.peek_mut(&key) {
+                prepared.is_described = true;
+            }
+            return;
+        }
+        // Who was sent behind it, to be answered by the same statement, cannot read it either.
+        for awaited in &mut self.awaited {
+            let Awaited::Call(call) = awaited else { continue };
+            if call.key == key {
+                // One that was described just before, and forgotten since, has written.
+                let has_written = !self.shares && !call.only_describes;
+                let unread = || Failure::new(Code::Internal, "the write has happened, and its answer cannot be read");
+                call.trouble
+                    .get_or_insert_with(|| if has_written { Trouble::Answer(unread()) } else { Trouble::Outdated });
+            }
+        }
     }
 
     /// Takes one message from Postgres.
@@ -337,8 +448,10 @@ impl Pipe {
                 }
             }
             b'Z' => self.ready()?,
-            // Parsed, closed, no data, settings, notices, notifications: nothing is decided by them.
-            b'1' | b'3' | b'n' | b'S' | b'N' | b'A' => {}
+            b'T' => self.described(Some(body)),
+            b'n' => self.described(None),
+            // Parsed, closed, parameters' types, settings, notices, notifications: nothing is decided by them.
+            b'1' | b'3' | b't' | b'S' | b'N' | b'A' => {}
             _ => return Err(io::Error::other("an unknown message came")),
         }
         Ok(())
@@ -399,11 +512,29 @@ impl Awaiting {
         let Some(reply) = self.reply else { return };
         let result = match self.trouble {
             Some(trouble) => Err(trouble),
+            None if self.only_describes => Ok(Text::default()),
             None => self.answer.end(&self.plan.shape).map_err(Trouble::Answer),
         };
         // A caller that went away asks for no answer.
         let _ = reply.send(result);
     }
+}
+
+/// The types in the body of a `RowDescription` message, as far as it can be read.
+fn column_types(body: &[u8]) -> Vec<u32> {
+    // Behind each name: the table's number, the column's, the type's, its size, its modifier, the format.
+    const BEHIND_NAME: usize = 18;
+    let mut rest = body.get(2..).unwrap_or_default();
+    let mut types = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+        let Some((fields, next)) = rest.get(end + 1..).and_then(|rest| rest.split_at_checked(BEHIND_NAME)) else {
+            break;
+        };
+        let type_oid = fields.get(6..).and_then(|fields| fields.first_chunk::<4>());
+        types.extend(type_oid.map(|type_oid| u32::from_be_bytes(*type_oid)));
+        rest = next;
+    }
+    types
 }
 
 /// Moves the bytes of one connection; runs until the connection ends.

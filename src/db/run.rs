@@ -12,7 +12,7 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Runs what is asked on one of `lanes` and gives its answer.
 ///
 /// A read whose connection is lost is sent again; a write is only when the database cannot
-/// have run it.
+/// have run it, or undid it for the sake of another.
 pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Text, Failure> {
     let Request { plan, statement, .. } = request;
     let mut attempts_left = ATTEMPTS_MAX;
@@ -31,7 +31,15 @@ pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Text, Failure> {
             Trouble::Answer(failure) if failure.code == Code::RowNotFound && plan.repeats_when_empty => {
                 (true, Failure::new(Code::UniqueConflict, "a row with these values exists already"))
             }
-            Trouble::Answer(failure) => return Err(plan.met(failure)),
+            // What was written was, whether its answer could be read or not.
+            Trouble::Answer(failure) => {
+                let is_outdated = failure.is_outdated && !plan.writes;
+                return Err(plan.met(failure).with_outdated(is_outdated));
+            }
+            Trouble::Outdated => {
+                connection.forget(statement);
+                return Err(sqlstate::outdated());
+            }
             Trouble::Skipped => {
                 alone = true;
                 (true, sqlstate::unavailable(false))
@@ -47,7 +55,8 @@ pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Text, Failure> {
                 if ends {
                     ride.abandon();
                 }
-                (stale || (ends && (!plan.writes || !began)), refusal.failure(plan))
+                let may_try_again = stale || refusal.is_undone() || (ends && (!plan.writes || !began));
+                (may_try_again, refusal.failure(plan))
             }
             Trouble::Lost { sent } => {
                 ride.abandon();

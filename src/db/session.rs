@@ -12,6 +12,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::db::parameter::{Parameter, rows_min};
+use crate::db::sqlstate;
 use crate::error::Failure;
 use crate::plan::Plan;
 use crate::plan::answer::{Answer, Raw, RawRow, Room, Text, Unreadable};
@@ -78,7 +79,7 @@ impl Session {
 
     /// Runs `step` and appends its answer to `out`.
     pub(super) async fn run(&self, step: &Step<'_>, out: &mut Vec<u8>) -> Result<Ran, Trouble> {
-        let prepared = self.prepared(step.statement).await.map_err(Trouble::Database)?;
+        let prepared = self.prepared(step.statement).await?;
         self.run_prepared(&prepared, step, out).await
     }
 
@@ -111,11 +112,16 @@ impl Session {
         self.client.query_typed(own.sql, own.parameters).await
     }
 
-    pub(super) async fn prepared(
-        &self,
-        statement: &Statement,
-    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        self.prepared_as(statement.key, &statement.sql, &statement.types).await
+    /// The statement, prepared once; that its answer would be of other types than its plan reads is a
+    /// failure before it is run.
+    pub(super) async fn prepared(&self, statement: &Statement) -> Result<tokio_postgres::Statement, Trouble> {
+        let preparing = self.prepared_as(statement.key, &statement.sql, &statement.types);
+        let prepared = preparing.await.map_err(Trouble::Database)?;
+        if statement.reads(prepared.columns().iter().map(|column| column.type_().oid())) {
+            return Ok(prepared);
+        }
+        self.cache().pop(&statement.key);
+        Err(Trouble::Answer(sqlstate::outdated()))
     }
 
     /// `key` is equal for equal text and types.

@@ -67,7 +67,38 @@ impl Refusal {
     /// The failure that this, got while `plan` ran, is to the caller.
     pub fn failure(&self, plan: &Plan) -> Failure {
         // A session may be ended after its commit and before it could say so.
-        if self.ends_session() { unavailable(plan.writes).with_log(self.log()) } else { refused(self, plan) }
+        if self.ends_session() {
+            return unavailable(plan.writes).with_log(self.log());
+        }
+        refused(self, plan).with_outdated(self.may_be_outdated(plan))
+    }
+
+    /// Whether the tables may be newer than `plan`, so that under a newer revision the same call might
+    /// succeed. The statement has failed as a whole.
+    ///
+    /// What a caller can bring about as often as he likes is among it, so the answer must cost little.
+    fn may_be_outdated(&self, plan: &Plan) -> bool {
+        let code = &self.code;
+        let is_known = || self.constraint.as_deref().is_some_and(|name| find(plan, name).is_some());
+        // These are raised by statements of ours, on purpose.
+        let meant = [
+            (SqlState::DIVISION_BY_ZERO, plan.accepted_rows_max.is_some()),
+            (SqlState::INVALID_ARGUMENT_FOR_POWER_FUNCTION, plan.unmet.is_some()),
+        ];
+        if meant.iter().any(|(known, is_ours)| *is_ours && known == code) {
+            return false;
+        }
+        // What is unique or referred to is what callers are told of every day. A value that was checked
+        // as an argument is refused by a newer check, as a rule.
+        let everyday = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION, SqlState::RESTRICT_VIOLATION];
+        if everyday.contains(code) {
+            return !is_known();
+        }
+        let of_tables = [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED, SqlState::INVALID_SCHEMA_NAME];
+        // Names and types, values, constraints, and what a cache of the server no longer finds; what a
+        // prepared statement was made of, and a deadlock with whoever changes the tables.
+        let classes = ["42", "22", "23", "XX", "0A", "26", "40"];
+        of_tables.contains(code) || classes.iter().any(|class| code.code().starts_with(class))
     }
 
     /// The failure that this, got while one of the gateway's own statements ran, is to the caller.
@@ -154,6 +185,13 @@ pub fn unavailable(writes: bool) -> Failure {
         "the database cannot be reached right now"
     };
     Failure::new(Code::DatabaseUnavailable, detail).with_retry_after_s(1)
+}
+
+/// The failure of a statement whose answer would be of other types than its plan reads. It was not run.
+pub fn outdated() -> Failure {
+    Failure::new(Code::Internal, "the gateway could not run the statement")
+        .with_log("the tables have other types than the plan was made for")
+        .with_outdated(true)
 }
 
 /// The failure of a transaction that [`Refusal::is_undone`] once more than there was time for.

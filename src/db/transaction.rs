@@ -273,7 +273,7 @@ impl Open<'_> {
             for (step, prepared) in steps.iter().zip(prepared) {
                 answers.push(async move {
                     let mut out = Vec::new();
-                    let prepared = prepared.map_err(Trouble::Database)?;
+                    let prepared = prepared?;
                     let ran = session.run_prepared(&prepared, step, &mut out).await?;
                     Ok((out, ran))
                 });

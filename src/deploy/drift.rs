@@ -28,6 +28,13 @@ pub struct Difference {
     pub hint: String,
 }
 
+impl Difference {
+    /// Whether there is more than the definition asks for, and nothing that it asks for is missing.
+    pub fn is_more(&self) -> bool {
+        self.code.ends_with("_added")
+    }
+}
+
 /// Every difference between what Postgres has of `model`'s extension and what a fresh build of it has.
 /// `role` is the database role its calls run as, where it has one.
 ///

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use crate::db::transaction::Open;
 use crate::error::{Code, Failure};
 use crate::gateway::once::{Kept, Named, Ticket, unreadable};
+use crate::gateway::renewed::RENEWALS_MAX;
 use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker};
 
 /// Why a call of an atomic batch failed, and which: none where no one of them is to blame.
@@ -34,14 +35,44 @@ impl Gateway {
     /// A batch that its caller `named` happens once for its name.
     pub async fn call_atomically(&self, worker: &Worker, calls: &[Call<'_>], named: Option<Named<'_>>) -> Vec<Reply> {
         let began = Instant::now();
-        let snapshot = self.snapshot();
+        let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
         let mut replies: Vec<Reply> = calls.iter().map(|_| Reply::default()).collect();
+        for left in (0..=RENEWALS_MAX).rev() {
+            let found = self.attempt_atomically(worker, calls, named, began, &mut replies).await;
+            // Its calls are all of one install.
+            let outdated = replies.iter().any(Reply::is_outdated);
+            let install = calls.first().zip(found.iter().flatten().next()).filter(|_| outdated && left > 0);
+            if let Some((call, first)) = install
+                && self.is_renewed(call.install_id, &first.install.extension, deadline).await
+            {
+                continue;
+            }
+            for (reply, found) in replies.iter_mut().zip(&found) {
+                if let Ok(found) = found {
+                    found.count(&reply.result, began);
+                }
+            }
+            break;
+        }
+        replies
+    }
+
+    /// Runs the batch by the snapshot of this moment; what its calls name.
+    async fn attempt_atomically(
+        &self,
+        worker: &Worker,
+        calls: &[Call<'_>],
+        named: Option<Named<'_>>,
+        began: Instant,
+        replies: &mut [Reply],
+    ) -> Vec<Result<Found, Failure>> {
+        let snapshot = self.snapshot();
         let found: Vec<Result<Found, Failure>> = calls.iter().map(|call| self.find(&snapshot, call)).collect();
         drop(snapshot);
         let ready: Vec<Result<(InFlight<'_>, Ready<'_>), Failure>> = calls
             .iter()
             .zip(&found)
-            .zip(&mut replies)
+            .zip(replies.iter_mut())
             .map(|((call, found), reply)| {
                 let found = found.as_ref().map_err(Clone::clone)?;
                 let in_flight = self.admit(call, found, &mut reply.decision)?;
@@ -53,20 +84,17 @@ impl Gateway {
             let ready: Vec<&Ready<'_>> = ready.iter().flatten().map(|(_, ready)| ready).collect();
             let ticket = named.zip(calls.first());
             let ticket = ticket.map(|(named, call)| Ticket::new(call.install_id, call.identity, "", &named));
-            settle(&mut replies, self.run_all(worker, calls, &ready, ticket.as_ref(), began).await);
+            settle(replies, self.run_all(worker, calls, &ready, ticket.as_ref(), began).await);
         } else {
             for (reply, ready) in replies.iter_mut().zip(ready) {
                 reply.result = Err(ready.err().unwrap_or_else(rolled_back));
             }
         }
-        for (reply, found) in replies.iter_mut().zip(&found) {
+        for reply in replies {
             reply.stages.plan = planned;
             reply.stages.database = began.elapsed().saturating_sub(planned);
-            if let Ok(found) = found {
-                found.count(&reply.result, began);
-            }
         }
-        replies
+        found
     }
 
     async fn run_all(

@@ -7,7 +7,7 @@
 mod database;
 mod ended;
 mod fetch;
-mod log;
+pub(super) mod log;
 mod memory;
 mod operation;
 mod question;
@@ -35,6 +35,7 @@ use crate::gateway::handler::ended::ended;
 use crate::gateway::handler::operation::{Asking, Unanswered};
 pub(super) use crate::gateway::handler::turn::Turns;
 use crate::gateway::once::Ticket;
+use crate::gateway::renewed::Ran;
 use crate::gateway::{Call, Gateway, Reply, Worker};
 use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
@@ -110,26 +111,24 @@ const fn class(kind: HandlerKind) -> Class {
 }
 
 impl Gateway {
-    /// Answers a call of a handler.
+    /// Answers a call of a handler; what it ran as where it met tables that may be newer.
     pub(super) async fn call_handler(
         &self,
         worker: &Worker,
         call: &Call<'_>,
-        found: &FoundHandler,
+        found: FoundHandler,
+        mut reply: Reply,
         began: Instant,
         depth: u32,
-    ) -> Reply {
-        let mut reply = Reply::default();
-        reply.result = self.handle(worker, call, found, began, depth, &mut reply).await;
+    ) -> (Reply, Option<Box<Ran>>) {
+        reply.result = self.handle(worker, call, &found, began, depth, &mut reply).await;
         reply.stages.database = began.elapsed().saturating_sub(reply.stages.plan);
-        match &mut reply.result {
-            Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
-            Err(failure) => {
-                log::failed(self, call, failure);
-                found.handler.metrics.failed(failure.code, began.elapsed());
-            }
+        // An action has done what it did, and what it ran of others was run again by itself.
+        if reply.is_outdated() && found.handler.kind != HandlerKind::Action {
+            return (reply, Some(Box::new(Ran::Handler(found))));
         }
-        reply
+        log::count(self, call, &found, &mut reply, began);
+        (reply, None)
     }
 
     async fn handle(
@@ -147,15 +146,18 @@ impl Gateway {
             let detail = format!("`{}` asks for role `{asks}`; the token has `{has}`", call.function);
             return Err(Failure::new(Code::AccessDenied, detail));
         }
-        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
-        let decided = self.limiter.check(class(handler.kind), &keys);
-        reply.decision = Some(decided);
-        if decided.is_exceeded() {
-            let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-            self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), became]).inc();
-        }
-        if decided.is_refused() {
-            return Err(decided.into_failure());
+        // A call that is run again was charged for.
+        if reply.decision.is_none() {
+            let (caller, extension) = (call.identity.caller.key(), install.extension.id);
+            let decided = self.limiter.check(class(handler.kind), &Keys { caller, install: install.id, extension });
+            reply.decision = Some(decided);
+            if decided.is_exceeded() {
+                let became = if decided.is_refused() { "refused" } else { "would_refuse" };
+                self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), became]).inc();
+            }
+            if decided.is_refused() {
+                return Err(decided.into_failure());
+            }
         }
         let _in_flight = self.enter()?;
         unconditional(call, handler.kind)?;

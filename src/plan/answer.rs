@@ -14,6 +14,7 @@ use rowgate_schema_dsl::name::Name;
 
 use crate::error::{Code, Failure};
 use crate::plan::page::{Page, Turn, Turning};
+use crate::plan::statement::wire_type;
 
 /// What a plan's rows become.
 #[derive(Debug)]
@@ -28,6 +29,18 @@ pub enum Shape {
     Number,
     /// An object of what the steps of a transaction answer, which is put together from them.
     Steps,
+}
+
+impl Shape {
+    /// The types of the columns that it reads, from the first.
+    pub fn types(&self) -> Vec<Type> {
+        match self {
+            Shape::Rows(writer) | Shape::Row(writer) => writer.types(),
+            Shape::Page(page) => page.writer.types(),
+            Shape::Number => vec![Type::INT8],
+            Shape::Steps => Vec::new(),
+        }
+    }
 }
 
 /// Why a row could not be written: the database holds other types than the plan was made for.
@@ -85,6 +98,8 @@ struct ColumnWriter {
     /// `{"id":` for the first, `,"text":` for the others.
     prefix: Box<[u8]>,
     form: Form,
+    /// The number of the type that the form is of.
+    type_oid: u32,
 }
 
 /// What a column's bytes are.
@@ -215,7 +230,9 @@ impl Answer {
 
 impl From<Unreadable> for Failure {
     fn from(unreadable: Unreadable) -> Failure {
-        Failure::new(Code::Internal, "the gateway could not read the answer").with_log(unreadable.to_string())
+        // The type of a column within a row is only seen in the row; who writes knows better.
+        let failure = Failure::new(Code::Internal, "the gateway could not read the answer");
+        failure.with_log(unreadable.to_string()).with_outdated(true)
     }
 }
 
@@ -231,7 +248,8 @@ impl RowWriter {
             .map(|(index, (name, form))| {
                 // Names are ASCII letters, digits and `_`: nothing to escape.
                 let prefix = format!("{}\"{name}\":", if index == 0 { '{' } else { ',' });
-                ColumnWriter { prefix: prefix.into_bytes().into_boxed_slice(), form }
+                let type_oid = form.wire_type().oid();
+                ColumnWriter { prefix: prefix.into_bytes().into_boxed_slice(), form, type_oid }
             })
             .collect();
         RowWriter { columns, version: None }
@@ -242,6 +260,10 @@ impl RowWriter {
     pub fn with_version(mut self, place: usize) -> Self {
         self.version = Some(place);
         self
+    }
+
+    fn types(&self) -> Vec<Type> {
+        self.columns.iter().map(|column| column.form.wire_type()).collect()
     }
 
     fn version_of(&self, mut row: RawRow<'_>) -> Result<Option<i64>, Unreadable> {
@@ -272,6 +294,16 @@ impl RowWriter {
 }
 
 impl Form {
+    /// As it travels: numerics and what is JSON already do so as text.
+    fn wire_type(&self) -> Type {
+        match self {
+            Form::Value(storage) => wire_type(*storage),
+            Form::Json => Type::TEXT,
+            Form::Row(_) => Type::RECORD,
+            Form::Rows(_) => Type::RECORD_ARRAY,
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
         match self {
             Form::Value(Storage { element, is_array: true }) => array(out, *element, bytes),

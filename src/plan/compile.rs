@@ -14,6 +14,7 @@ mod write;
 
 use std::sync::Arc;
 
+use postgres_types::Type;
 use rowgate_schema_dsl::column_type::{ColumnType, PostgresType};
 use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::function::{Absence, Argument, Body, Filter, Function, Limit, Source};
@@ -28,7 +29,7 @@ use crate::plan::filter::condition;
 use crate::plan::page::{Page, Side};
 use crate::plan::proof::owner::Owners;
 use crate::plan::proof::{self, Unproven};
-use crate::plan::statement::{Binding, Parameters, Statement};
+use crate::plan::statement::{Binding, Parameters, Statement, wire_type};
 use crate::plan::{Guard, Plan};
 
 /// The column that grows with each change of a row.
@@ -66,18 +67,20 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         Body::QueryRows { page: Some(_), order_by, .. } => Page::sides(page::nullable_count(table, order_by)?),
         _ => vec![Side::First],
     };
+    let shape = shape(model, table, function)?;
+    let results = results(&shape, table, function)?;
     let mut variants = Vec::with_capacity(sides.len() << optional.len());
     for bits in 0..1usize << optional.len() {
         for side in &sides {
             let given = Given { optional: &optional, bits, side: *side, guarded: false };
-            variants.push(proven(model, table, function, &given, owners)?);
+            variants.push(proven(model, table, function, &given, owners, &results)?);
         }
     }
     let guard = match version(function) {
         None => None,
         Some(argument) => {
             let given = Given { optional: &[], bits: 0, side: Side::First, guarded: true };
-            let statement = proven(model, table, function, &given, owners)?;
+            let statement = proven(model, table, function, &given, owners, &results)?;
             let look = Arc::new(compile(model, &write::look(table, function)?)?);
             Some(Guard { statement, argument, look })
         }
@@ -100,7 +103,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         accepted_rows_max: write::rows_max(function),
         unmet: when::unmet(function),
         steps: Vec::new(),
-        shape: shape(model, table, function)?,
+        shape,
         constraints: constraint::constraints(model, table, function),
     })
 }
@@ -131,8 +134,9 @@ fn proven(
     function: &Function,
     given: &Given<'_>,
     owners: Owners<'_>,
+    results: &[Type],
 ) -> Result<Arc<Statement>, CompileError> {
-    let statement = statement(model, table, function, given)?;
+    let statement = statement(model, table, function, given)?.answering(results.to_vec());
     proof::prove(&statement, &model.postgres_schema)?;
     proof::owner::prove(&statement, owners)?;
     if function.body.writes() {
@@ -410,6 +414,39 @@ fn readable_of(expression: Expr, column: &Column) -> Expr {
         (PostgresType::Numeric, true) => expression.cast_as("text[]"),
         _ => expression,
     }
+}
+
+/// The types of what is answered: all that is read of a row, and what later steps are bound to.
+fn results(shape: &Shape, table: &Table, function: &Function) -> Result<Vec<Type>, CompileError> {
+    let mut types_of_shape = shape.types();
+    Ok(match &function.body {
+        Body::QueryRows { page: Some(_), order_by, fields, .. } => {
+            let columns = page::columns(table, order_by, fields, true)?;
+            types_of_shape.extend(types(table, columns.get(fields.len()..).unwrap_or_default()));
+            types_of_shape
+        }
+        Body::DeleteRow { .. } => {
+            let kept: Vec<Name> = function.kept.iter().filter(|kept| **kept != *"id").cloned().collect();
+            types_of_shape.extend(types(table, &kept));
+            types_of_shape
+        }
+        Body::GetRow { fields, expand, .. } if expand.is_empty() => types(table, &returned(fields, function)),
+        Body::InsertRow { fields, .. } | Body::UpsertRow { fields, .. } | Body::PatchRow { fields, .. } => {
+            types(table, &returned(fields, function))
+        }
+        Body::GetRow { .. }
+        | Body::QueryRows { .. }
+        | Body::CountRows { .. }
+        | Body::AggregateRows { .. }
+        | Body::InsertRows { .. }
+        | Body::PatchRows { .. }
+        | Body::DeleteRows { .. }
+        | Body::Transaction { .. } => types_of_shape,
+    })
+}
+
+fn types(table: &Table, columns: &[Name]) -> Vec<Type> {
+    table.columns_named(columns).map(|column| wire_type(column.column_type.storage())).collect()
 }
 
 fn shape(model: &Model, table: &Table, function: &Function) -> Result<Shape, CompileError> {

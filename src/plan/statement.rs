@@ -26,7 +26,25 @@ pub struct Statement {
     pub sql: String,
     /// One for each parameter.
     pub types: Vec<Type>,
+    /// Of the columns that are answered, from the first: what reads them knows no others. There may be
+    /// more behind them.
+    pub results: Vec<Type>,
     pub bindings: Vec<Binding>,
+}
+
+impl Statement {
+    /// The same statement, for who reads columns of these types. It is prepared apart from one that is
+    /// read otherwise, since between two revisions the types may be all that differs.
+    #[must_use]
+    pub fn answering(self, results: Vec<Type>) -> Statement {
+        Statement { key: key(&self.sql, &self.types, &results), results, ..self }
+    }
+
+    /// Whether what reads its answers can read columns of these types.
+    pub fn reads(&self, columns: impl Iterator<Item = u32>) -> bool {
+        let mut columns = columns;
+        self.results.iter().all(|result| columns.next() == Some(result.oid()))
+    }
 }
 
 /// Where a parameter's value comes from at each call.
@@ -121,8 +139,8 @@ impl Parameters {
         // (a dropped condition's) is not sent.
         let bindings = text.placed.iter().filter_map(|index| self.bindings.get(*index).cloned()).collect();
         let types: Vec<Type> = text.placed.iter().filter_map(|index| self.types.get(*index).cloned()).collect();
-        let key = key(&text.sql, &types);
-        Statement { key, sql: text.sql, types, bindings }
+        let key = key(&text.sql, &types, &[]);
+        Statement { key, sql: text.sql, types, results: Vec::new(), bindings }
     }
 }
 
@@ -150,12 +168,16 @@ pub fn wire_type(storage: Storage) -> Type {
     }
 }
 
-/// What names a statement of this text wherever it is prepared.
-pub fn key(sql: &str, types: &[Type]) -> u128 {
+/// What names a statement of this text, whose parameters and columns have these types, wherever it is prepared.
+pub fn key(sql: &str, types: &[Type], results: &[Type]) -> u128 {
     let mut hash = Sha256::new();
     hash.update(sql.as_bytes());
-    for wire_type in types {
-        hash.update(wire_type.oid().to_be_bytes());
+    // A length before each list, so that no two pairs of them are one.
+    for list in [types, results] {
+        hash.update((list.len() as u64).to_be_bytes());
+        for wire_type in list {
+            hash.update(wire_type.oid().to_be_bytes());
+        }
     }
     let digest = hash.finalize();
     digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte))

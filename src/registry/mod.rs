@@ -6,6 +6,7 @@
 //! current revisions it holds those that installs are pinned to; a call knows its install's alone.
 
 pub mod listen;
+pub mod renewal;
 pub mod shape;
 pub mod texts;
 

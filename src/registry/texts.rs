@@ -93,7 +93,7 @@ impl Text {
     ) -> Result<&Ready, Refused> {
         let columns: Vec<(&str, &Type)> = columns.iter().map(|(name, of_type)| (name.as_str(), of_type)).collect();
         let sql = statement(&self.query, &columns, room)?;
-        Ok(self.of(kind).get_or_init(|| Ready { key: key(&sql, &types), sql, types }))
+        Ok(self.of(kind).get_or_init(|| Ready { key: key(&sql, &types, &[]), sql, types }))
     }
 }
 

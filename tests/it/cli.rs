@@ -4,6 +4,7 @@
 
 mod certificate;
 mod dev;
+mod doctor;
 mod handlers;
 mod installs;
 mod process;

@@ -34,6 +34,7 @@ mod quota;
 mod rows;
 mod runaway;
 mod script;
+mod served;
 mod sql;
 mod steps;
 mod support;

@@ -83,9 +83,10 @@ fn is_refused(result: &Result<(), Trouble>) -> bool {
     matches!(result, Err(Trouble::Refused { began: true, .. }))
 }
 
-/// It came to no answer, and the caller knows.
+/// It came to no answer, and the caller knows; what was to be written may not have been sent yet, while the
+/// statement was described.
 fn is_lost(result: &Result<(), Trouble>) -> bool {
-    matches!(result, Err(Trouble::Lost { sent: true } | Trouble::Skipped))
+    matches!(result, Err(Trouble::Lost { .. } | Trouble::Skipped))
 }
 
 /// All five as they should be; what shares a transaction with one that is refused is not run behind it.
@@ -179,27 +180,45 @@ async fn what_the_server_says_besides_changes_nothing() {
 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_leaves_no_call_waiting() {
-    let length = whole(false).await;
     let plan = echo();
-    for at in 0..length {
-        // Of a number, a length or a letter: what it makes of the rest is anybody's guess, and the
-        // peer closes behind it.
-        let peer = Peer::new().flip(at, 1 << (at % 8)).close_at(length);
-        let (connection, driver) = connect(&peer, false);
-        let calls = ["one", "two", "refuse", "four", "five"].map(|text| {
-            let (connection, plan) = (connection.clone(), plan.clone());
-            tokio::spawn(async move { call(&connection, &plan, text, None).await })
-        });
-        for ended in join_all(calls).await {
-            // A changed text is not its own; whatever else, it has ended.
-            if let Err(panicked) = ended {
-                let message = panicked.into_panic().downcast::<String>().map(|text| *text).unwrap_or_default();
-                assert!(!message.contains("never ended"), "flipped at {at}: {message}");
+    for shares in [false, true] {
+        // What writes is described first, and sends no more where that went wrong, so that nothing would
+        // close behind it; the same messages come to what reads, in one go with the rest.
+        let (start, length) = if shares { (0, whole(true).await) } else { warm_and_whole(&plan).await };
+        for at in start..length {
+            // Of a number, a length or a letter: what it makes of the rest is anybody's guess, and the
+            // peer closes behind it.
+            let peer = Peer::new().flip(at, 1 << (at % 8)).close_at(length);
+            let (connection, driver) = connect(&peer, shares);
+            if !shares {
+                call(&connection, &plan, "warm", None).await.unwrap();
             }
+            let calls = ["one", "two", "refuse", "four", "five"].map(|text| {
+                let (connection, plan) = (connection.clone(), plan.clone());
+                tokio::spawn(async move { call(&connection, &plan, text, None).await })
+            });
+            for ended in join_all(calls).await {
+                // A changed text is not its own; whatever else, it has ended.
+                if let Err(panicked) = ended {
+                    let message = panicked.into_panic().downcast::<String>().map(|text| *text).unwrap_or_default();
+                    assert!(!message.contains("never ended"), "flipped at {at}: {message}");
+                }
+            }
+            drop(connection);
+            driver.abort();
         }
-        drop(connection);
-        driver.abort();
     }
+}
+
+/// How many bytes the peer sends to a first write, and to five more.
+async fn warm_and_whole(plan: &Arc<Plan>) -> (usize, usize) {
+    let peer = Peer::new();
+    let (connection, driver) = connect(&peer, false);
+    call(&connection, plan, "warm", None).await.unwrap();
+    let warm = peer.sent();
+    join_all(["one", "two", "refuse", "four", "five"].map(|text| call(&connection, plan, text, None))).await;
+    driver.abort();
+    (warm, peer.sent())
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! `ctx.log`, and what is kept of a handler that fails: lines of its install, with the request, the
 //! function and the line they are from. They are the author's, and none of the gateway's own log.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
 use crate::error::{Code, Failure};
+use crate::gateway::handler::FoundHandler;
 use crate::gateway::handler::operation::Asking;
-use crate::gateway::{Call, Gateway};
+use crate::gateway::{Call, Gateway, Reply};
 use crate::record::lines::Line;
 
 /// Characters of a message, and of its attributes, that are kept.
@@ -27,6 +28,23 @@ impl Asking<'_> {
     }
 }
 
+/// Counts what became of a call of a handler, and keeps why it failed.
+pub(in crate::gateway) fn count(
+    gateway: &Gateway,
+    call: &Call<'_>,
+    found: &FoundHandler,
+    reply: &mut Reply,
+    began: Instant,
+) {
+    match &mut reply.result {
+        Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
+        Err(failure) => {
+            failed(gateway, call, failure);
+            found.handler.metrics.failed(failure.code, began.elapsed());
+        }
+    }
+}
+
 impl Asking<'_> {
     /// Keeps a line of the gateway's own, at no place of the script.
     pub(super) fn log_line(&self, level: &str, message: &str) {
@@ -36,7 +54,7 @@ impl Asking<'_> {
 
 /// Keeps why a call of a handler failed, where that is not what the handler meant to say; what the
 /// author wrote is taken out of `failure`.
-pub(super) fn failed(gateway: &Gateway, call: &Call<'_>, failure: &mut Failure) {
+fn failed(gateway: &Gateway, call: &Call<'_>, failure: &mut Failure) {
     let is_the_scripts = matches!(
         failure.code,
         Code::HandlerFailed

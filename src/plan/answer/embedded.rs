@@ -8,8 +8,12 @@ pub(super) fn row(out: &mut Vec<u8>, writer: &RowWriter, mut bytes: &[u8]) -> Op
     if usize::try_from(count).ok()? != writer.columns.len() {
         return None;
     }
-    let mut field = |_| {
-        let _oid = int4(&mut bytes).ok_or(Unreadable(0))?;
+    let mut field = |index: usize| {
+        let type_oid = int4(&mut bytes).ok_or(Unreadable(index))?;
+        // No statement's description tells of the types within a record.
+        if writer.columns.get(index).is_none_or(|column| column.type_oid != type_oid.cast_unsigned()) {
+            return Err(Unreadable(index));
+        }
         let length = int4(&mut bytes).ok_or(Unreadable(0))?;
         let Ok(length) = usize::try_from(length) else { return Ok(None) };
         let (field, rest) = bytes.split_at_checked(length).ok_or(Unreadable(0))?;

@@ -14,7 +14,7 @@ use crate::plan::tests::{checked, plan};
 /// A verdict over `sql`, whose `$1` is the caller's scope and `$2` is not.
 fn verdict(sql: &str) -> Result<(), Unproven> {
     let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Literal(Typed::Null)];
-    prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, "ext")
+    prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), results: Vec::new(), bindings }, "ext")
 }
 
 /// The name of the variant with which `sql` is refused, or `proven`.
@@ -180,7 +180,10 @@ fn conditions_of_writes_are_asked_of_the_callers_rows() {
 fn a_write_with_conditions_asks_them() {
     let prove = |sql: &str, tables: &[&str]| {
         let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Literal(Typed::Null)];
-        guard::prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, tables)
+        guard::prove(
+            &Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), results: Vec::new(), bindings },
+            tables,
+        )
     };
     let unasked = |table: &str| Err(Unproven::Unasked(table.to_owned()));
     let guard = holds("sqrt", "sqrt");
@@ -464,7 +467,7 @@ fn what_is_hidden_in_expressions_is_not_proven() {
 fn a_version_that_is_not_demanded_is_not_proven() {
     let verdict = |sql: &str| {
         let bindings = vec![Binding::Scope, Binding::Argument(0), Binding::Version(None)];
-        prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings }, "ext")
+        prove(&Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), results: Vec::new(), bindings }, "ext")
     };
     for sql in [
         r#"UPDATE "ext"."t" SET "a" = 1 WHERE "scope_key" = $1 AND "id" = $2 AND "version" = $3"#,
@@ -711,7 +714,13 @@ fn alterations(statement: &Statement) -> Vec<(&'static str, Statement)> {
         altered.push(("returning", sql.replacen(" RETURNING ", " RETURNING (SELECT 1), ", 1)));
     }
     altered.push(("second statement", format!("{sql}; {sql}")));
-    let rebound = |text: String, bindings: Vec<Binding>| Statement { key: 0, sql: text, types: Vec::new(), bindings };
+    let rebound = |text: String, bindings: Vec<Binding>| Statement {
+        key: 0,
+        sql: text,
+        types: Vec::new(),
+        results: Vec::new(),
+        bindings,
+    };
     let mut all: Vec<(&'static str, Statement)> = altered
         .into_iter()
         .inspect(|(how, text)| assert_ne!(text, sql, "{how} changes nothing"))

@@ -115,7 +115,7 @@ fn refusal(sql: &str) -> &'static str {
         Binding::Argument(0),
         Binding::Identity { field: IdentityField::Role, text: true },
     ];
-    let statement = Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), bindings };
+    let statement = Statement { key: 0, sql: sql.to_owned(), types: Vec::new(), results: Vec::new(), bindings };
     match prove(&statement, Owners { owned: &["t"], own: &["t"] }) {
         Ok(()) => "proven",
         Err(Unproven::Unowned(_)) => "unowned",
@@ -219,7 +219,13 @@ proptest! {
 
 /// The statement with each mention of the owner changed in each way that a mistake might.
 fn alterations(statement: &Statement) -> Vec<Statement> {
-    let with = |sql: String, bindings: Vec<Binding>| Statement { key: 0, sql, types: Vec::new(), bindings };
+    let with = |sql: String, bindings: Vec<Binding>| Statement {
+        key: 0,
+        sql,
+        types: Vec::new(),
+        results: Vec::new(),
+        bindings,
+    };
     let is_caller = |binding: &Binding| matches!(binding, Binding::Identity { field: IdentityField::UserId, .. });
     let elsewhere =
         statement.bindings.iter().map(|one| if is_caller(one) { Binding::NewId } else { one.clone() }).collect();

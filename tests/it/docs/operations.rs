@@ -18,6 +18,7 @@ fn every_metric_is_listed_with_its_labels() {
     function.succeeded(std::time::Duration::from_millis(1));
     metrics.refused.with_label_values(&[Code::TokenMissing.as_str()]).inc();
     metrics.limit_decisions.with_label_values(&["query_rows", "refused"]).inc();
+    metrics.calls_renewed.with_label_values(&["extension"]).inc();
     metrics.fetches.with_label_values(&["extension", "ok"]).inc();
     metrics.connections.with_label_values(&["0"]).inc();
     let text = String::from_utf8(metrics.render().unwrap()).unwrap();
@@ -41,6 +42,39 @@ fn every_metric_is_listed_with_its_labels() {
         }
     }
     assert_eq!(documented, written);
+}
+
+/// The first text behind each of `words` in the sources below `src/`, where one stands there.
+fn texts_behind(path: &str, words: &[&str]) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("src").join(path)).unwrap();
+    let mut found = BTreeSet::new();
+    for word in words {
+        for (place, _) in text.match_indices(word) {
+            let rest = text[place + word.len()..].trim_start();
+            if let Some(rest) = rest.strip_prefix('"') {
+                found.insert(rest.split('"').next().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_finding_of_the_doctor_is_listed() {
+    let mut found = BTreeSet::new();
+    for path in ["cli/doctor.rs", "cli/doctor/server.rs", "cli/doctor/extensions.rs", "cli/doctor/listeners.rs"] {
+        found.extend(texts_behind(path, &["report.error(", "report.warning("]));
+    }
+    found.extend(texts_behind("cli/doctor/server.rs", &["\"off\", "]));
+    found.extend(texts_behind("deploy/drift.rs", &["code: ", "=> ", "=> (", "("]).into_iter().filter(|text| {
+        let ends = ["_missing", "_added", "_changed", "_invalid", "_disabled", "_not_validated"];
+        ends.iter().any(|end| text.ends_with(end)) && !text.contains(' ') && !text.starts_with('_')
+    }));
+    assert!(found.len() > 45, "{found:?}");
+    let document = Document::read(&root().join("docs/operations.md"));
+    let rows = document.section("Is all well?").rows();
+    let documented: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).map(str::to_owned).collect();
+    assert_eq!(documented, found);
 }
 
 #[test]

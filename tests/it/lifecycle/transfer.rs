@@ -200,6 +200,12 @@ fn row(table: &str, id: u32, columns: Value) -> String {
     json!({ "table": table, "row": row }).to_string()
 }
 
+/// The first line of an export.
+fn head_of(operated: &Operated, tables: &[&str]) -> String {
+    let extension = json!({ "id": operated.gateway.extension_id, "name": "test" });
+    json!({ "rowgate_export": 1, "extension": extension, "tables": tables }).to_string()
+}
+
 fn id(number: u32) -> Value {
     json!(format!("00000000-0000-7000-8000-{number:012}"))
 }
@@ -207,10 +213,8 @@ fn id(number: u32) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_was_altered_is_refused_by_line_and_changes_nothing() {
     let operated = Operated::new(&small()).await;
-    let client = operated.client().await;
-    let install = operated.install_id();
-    let extension = json!({ "id": operated.gateway.extension_id, "name": "test" });
-    let head = |tables: &[&str]| json!({ "rowgate_export": 1, "extension": extension, "tables": tables }).to_string();
+    let (client, install) = (operated.client().await, operated.install_id());
+    let head = |tables: &[&str]| head_of(&operated, tables);
     let header = head(&["people", "homes"]);
     let file = |lines: &[String]| [std::slice::from_ref(&header), lines].concat().join("\n");
     let people = |id, columns| row("people", id, columns);

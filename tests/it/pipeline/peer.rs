@@ -149,6 +149,10 @@ impl Session {
                     self.seen.lock().unwrap().commands.push(text);
                 }
                 b'P' => answers.push(message(b'1', b"")),
+                b'D' => {
+                    answers.push(message(b't', &[0, 0]));
+                    answers.push(message(b'T', &description()));
+                }
                 b'C' => answers.push(message(b'3', b"")),
                 b'B' => {
                     answers.push(message(b'2', b""));
@@ -234,6 +238,17 @@ impl Session {
 /// An ErrorResponse that refuses by `code`.
 fn error(code: &str) -> Vec<u8> {
     message(b'E', format!("SERROR\0VERROR\0C{code}\0Mno\0\0").as_bytes())
+}
+
+/// Of a row with one column of text.
+fn description() -> Vec<u8> {
+    let mut body = 1_u16.to_be_bytes().to_vec();
+    body.extend_from_slice(b"text\0");
+    body.extend_from_slice(&[0; 6]);
+    body.extend_from_slice(&25_u32.to_be_bytes());
+    body.extend_from_slice(&[255; 6]);
+    body.extend_from_slice(&[0; 2]);
+    body
 }
 
 /// The value bound last, of a Bind message's body.
