@@ -5,4 +5,3 @@
 mod bed;
 mod corpus;
 mod cut;
-mod served;
