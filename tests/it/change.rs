@@ -5,3 +5,4 @@
 mod bed;
 mod corpus;
 mod cut;
+mod served;

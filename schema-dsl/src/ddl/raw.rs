@@ -142,7 +142,7 @@ pub(super) fn backfill(schema: &str, table: &str, column: &str, value: &str, nee
     UPDATE {on} t SET {column} = {value} FROM free f
     WHERE t.\"scope_key\" = f.\"scope_key\" AND t.\"id\" = f.\"id\" RETURNING 1
 )
-SELECT \"scope_key\", \"id\", (SELECT count(*) FROM filled) AS \"filled\" FROM batch
+SELECT \"scope_key\", \"id\", (SELECT count(*) FROM batch) >= {BATCH_ROWS} AS \"is_full\" FROM batch
 ORDER BY \"scope_key\" DESC, \"id\" DESC LIMIT 1"
     )
 }

@@ -50,8 +50,8 @@ pub enum Work {
     /// Outside of any: the index with this identifier is built while its table is written to.
     Concurrently { create: String, index: String },
     /// In batches, each a transaction of its own: `batch` takes the scope and the id to go on behind
-    /// and answers those of the last row it came to and how many it filled; no row once there are none.
-    /// Rows that others hold are left out, so it is repeated until `remains` answers no row.
+    /// and answers those of the last row it came to, and whether there may be more; no row where there
+    /// was none. Rows that others hold are left out, so it is repeated until `remains` answers no row.
     Backfill { batch: String, remains: String },
     /// In the swap: no row may stand in the way still, now that no other can come.
     Guard { lock: String, obstacle: Obstacle },

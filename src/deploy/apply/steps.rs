@@ -198,6 +198,7 @@ impl Runner<'_> {
                 let began = Instant::now();
                 match self.fill_batch(step, batch, behind).await {
                     Ok(Some(last)) => behind = last,
+                    // Rows that come from here on are right; to walk after them would never end.
                     Ok(None) => break,
                     Err(ApplyError::Database(error)) if sqlstate::is_contention(&error) => wait.on().await?,
                     Err(error) => return Err(error),
@@ -214,6 +215,7 @@ impl Runner<'_> {
         Err(ApplyError::Busy { waited_ms })
     }
 
+    /// The place to go on behind, where the table does not end there.
     async fn fill_batch(
         &mut self,
         step: &Step,
@@ -228,8 +230,10 @@ impl Runner<'_> {
         let row = transaction.query_opt(batch, &[&behind.0, &behind.1]).await;
         let row = row.map_err(|error| in_the_way(step, error))?;
         transaction.commit().await?;
-        let last = row.map(|row| Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?)));
-        Ok(last.transpose()?)
+        Ok(match row {
+            Some(row) if row.try_get(2)? => Some((row.try_get(0)?, row.try_get(1)?)),
+            Some(_) | None => None,
+        })
     }
 
     async fn answers_rows(&mut self, sql: &str) -> Result<bool, ApplyError> {

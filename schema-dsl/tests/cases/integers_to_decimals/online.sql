@@ -25,7 +25,7 @@ WITH batch AS MATERIALIZED (
     UPDATE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a" t SET "_new_x" = t."x"::numeric[] FROM free f
     WHERE t."scope_key" = f."scope_key" AND t."id" = f."id" RETURNING 1
 )
-SELECT "scope_key", "id", (SELECT count(*) FROM filled) AS "filled" FROM batch
+SELECT "scope_key", "id", (SELECT count(*) FROM batch) >= 1000 AS "is_full" FROM batch
 ORDER BY "scope_key" DESC, "id" DESC LIMIT 1;
 -- swap
 DROP TRIGGER "_keep_a_x" ON "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."a";

@@ -21,7 +21,7 @@ WITH batch AS MATERIALIZED (
     UPDATE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" t SET "text" = 'none' FROM free f
     WHERE t."scope_key" = f."scope_key" AND t."id" = f."id" RETURNING 1
 )
-SELECT "scope_key", "id", (SELECT count(*) FROM filled) AS "filled" FROM batch
+SELECT "scope_key", "id", (SELECT count(*) FROM batch) >= 1000 AS "is_full" FROM batch
 ORDER BY "scope_key" DESC, "id" DESC LIMIT 1;
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ADD CONSTRAINT "_set_rules_text" CHECK ("text" IS NOT NULL) NOT VALID;
 --   undone by: ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" DROP CONSTRAINT "_set_rules_text"
@@ -48,7 +48,7 @@ WITH batch AS MATERIALIZED (
     UPDATE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" t SET "n" = 7 FROM free f
     WHERE t."scope_key" = f."scope_key" AND t."id" = f."id" RETURNING 1
 )
-SELECT "scope_key", "id", (SELECT count(*) FROM filled) AS "filled" FROM batch
+SELECT "scope_key", "id", (SELECT count(*) FROM batch) >= 1000 AS "is_full" FROM batch
 ORDER BY "scope_key" DESC, "id" DESC LIMIT 1;
 ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" ADD CONSTRAINT "_set_rules_n" CHECK ("n" IS NOT NULL) NOT VALID;
 --   undone by: ALTER TABLE "ext_7d3f1c52_9a34_4a57_8e10_0c5b6d2f9a11"."rules" DROP CONSTRAINT "_set_rules_n"
