@@ -142,7 +142,18 @@ impl Place<'_> {
 
     /// Answers how many rows stay since others refer to them.
     async fn erase(&self, client: &mut Client, receipt: Uuid, table: &str) -> Result<i64, UserError> {
-        let (mut from, mut stay) = (Some(Uuid::nil()), 0);
+        loop {
+            let (stay, gone) = self.walk(client, receipt, table).await?;
+            // What referred to one of these may have gone in a later batch.
+            if stay == 0 || gone == 0 {
+                return Ok(stay);
+            }
+        }
+    }
+
+    /// Goes over the rows once; answers how many stay and how many went.
+    async fn walk(&self, client: &mut Client, receipt: Uuid, table: &str) -> Result<(i64, usize), UserError> {
+        let (mut from, mut stay, mut gone) = (Some(Uuid::nil()), 0, 0);
         while let Some(first) = from {
             let transaction = self.begin(client).await?;
             let ids = self.ids(transaction.query(&self.sql.delete, &[&self.key, &first, &self.user_id]).await);
@@ -161,6 +172,7 @@ impl Place<'_> {
                 Err(error) => return Err(error.into()),
             };
             stay += i64::try_from(ids.len() - erased).unwrap_or(i64::MAX);
+            gone += erased;
             let is_last = (ids.len() as u64) < LIMIT;
             from = ids
                 .into_iter()
@@ -168,7 +180,7 @@ impl Place<'_> {
                 .filter(|_| !is_last)
                 .map(|last| Uuid::from_u128(last.as_u128().saturating_add(1)));
         }
-        Ok(stay)
+        Ok((stay, gone))
     }
 
     /// Deletes of a batch what nobody else refers to, by halves; answers its ids, and how many of these went.
