@@ -46,12 +46,15 @@ pub struct Extension {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     pub revision: i64,
+    /// An extension that was removed and deployed anew begins at the first revision again.
+    pub definition_sha256: Vec<u8>,
     pub role: Option<String>,
 }
 
 impl Extension {
     pub fn stamp(&self) -> Stamp {
-        Stamp { revision: self.revision, role: self.role.clone() }
+        let definition_sha256 = self.definition_sha256.clone();
+        Stamp { revision: self.revision, definition_sha256, role: self.role.clone() }
     }
 }
 
@@ -154,9 +157,20 @@ pub async fn extensions(client: &impl GenericClient) -> Result<Vec<Extension>, E
 
 /// What those of `ids` that are deployed are served by.
 pub async fn stamps(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<(Uuid, Stamp)>, Error> {
-    let rows =
-        client.query("SELECT id, revision, database_role FROM rowgate.extensions WHERE id = ANY($1)", &[&ids]).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, Stamp { revision: row.try_get(1)?, role: row.try_get(2)? }))).collect()
+    let rows = client
+        .query(
+            "SELECT e.id, e.revision, r.definition_sha256, e.database_role
+             FROM rowgate.extensions e
+             JOIN rowgate.revisions r ON r.extension_id = e.id AND r.revision = e.revision
+             WHERE e.id = ANY($1)",
+            &[&ids],
+        )
+        .await?;
+    let stamp = |row: &Row| {
+        let stamp = Stamp { revision: row.try_get(1)?, definition_sha256: row.try_get(2)?, role: row.try_get(3)? };
+        Ok((row.try_get(0)?, stamp))
+    };
+    rows.iter().map(stamp).collect()
 }
 
 /// The revisions that installs are pinned to and that are not current, as extensions.

@@ -322,7 +322,7 @@ fn not_removed(error: RemoveError) -> Failure {
     match error {
         RemoveError::Unknown => Failure::new(Code::RowNotFound, text),
         RemoveError::OtherName { .. } => Failure::new(Code::ArgumentsInvalid, text),
-        RemoveError::Installed { .. } => Failure::new(Code::StateConflict, text),
+        RemoveError::Installed { .. } | RemoveError::Deploying => Failure::new(Code::StateConflict, text),
         RemoveError::Wall(_) | RemoveError::Database(_) => {
             Failure::new(Code::DatabaseUnavailable, "the extension could not be removed").with_log(text)
         }

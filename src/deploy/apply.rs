@@ -28,7 +28,6 @@ use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
 use serde_json::Value;
 use tokio_postgres::{Client, GenericClient, Transaction};
-use uuid::Uuid;
 
 use crate::config::{BLOCKING_ROWS_MAX, Config, Roles};
 use crate::db::wall::{Wall, WallError};
@@ -164,12 +163,16 @@ pub async fn apply_watched(
     let (definition, model) = (&*definition, &*model);
     if let Scans::Only(allowed) = &terms.scans {
         must_exist(model, allowed)?;
-        let refused = refusals(model, &certify(client, model).await?, allowed);
+        // What is deployed already has its certificates, or was let in by name.
+        let is_deployed = record::stamps(&*client, &[definition.extension.id]).await?;
+        let sha256 = record::definition_sha256(definition);
+        let is_new = is_deployed.iter().all(|(_, stamp)| stamp.definition_sha256 != sha256);
+        let refused = if is_new { refusals(model, &certify(client, model).await?, allowed) } else { Vec::new() };
         if !refused.is_empty() {
             return Err(ApplyError::Costly(refused));
         }
     }
-    let key = lock_key(definition.extension.id);
+    let key = changes::lock_key(definition.extension.id);
     let wait = Wait::new(terms.patience);
     while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?.try_get::<_, bool>(0)? {
         wait.on().await?;
@@ -487,12 +490,6 @@ impl Runner<'_> {
             Err(other) => other,
         }
     }
-}
-
-/// The number that deploys of an extension take turns by.
-fn lock_key(extension: Uuid) -> i64 {
-    let (high, low) = extension.as_u64_pair();
-    (high ^ low).cast_signed()
 }
 
 /// Runs `steps` as the tables' owner, and lets the extension's role work on what there is then.

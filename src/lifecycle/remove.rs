@@ -10,7 +10,7 @@ use crate::db::migrate;
 use crate::db::wall::{Wall, WallError};
 use crate::lifecycle::SETTINGS;
 use crate::record::receipts::{self, Receipt};
-use crate::record::{self, installs};
+use crate::record::{self, changes, installs};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
@@ -18,6 +18,8 @@ pub enum RemoveError {
     Unknown,
     #[error("the extension with this id is called `{name}`")]
     OtherName { name: String },
+    #[error("a deploy of the extension is under way; try again when it has ended")]
+    Deploying,
     #[error("{}", installed(*.installs, *.uninstalled))]
     Installed { installs: i64, uninstalled: i64 },
     #[error(transparent)]
@@ -30,6 +32,9 @@ pub enum RemoveError {
 pub async fn remove_extension(client: &mut Client, id: Uuid, name: &str, by: &str) -> Result<Receipt, RemoveError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(SETTINGS).await?;
+    if !changes::keep_away(&transaction, id).await? {
+        return Err(RemoveError::Deploying);
+    }
     if !installs::hold_extension(&transaction, id).await? {
         return Err(RemoveError::Unknown);
     }

@@ -68,3 +68,15 @@ pub async fn end(client: &impl GenericClient, extension_id: Uuid) -> Result<(), 
     client.execute("DELETE FROM rowgate.changes WHERE extension_id = $1", &[&extension_id]).await?;
     Ok(())
 }
+
+/// The number of the advisory lock by which deploys of an extension, and its removal, take turns.
+pub fn lock_key(extension_id: Uuid) -> i64 {
+    let (high, low) = extension_id.as_u64_pair();
+    (high ^ low).cast_signed()
+}
+
+/// Keeps deploys of the extension away until the transaction ends; false where one is under way.
+pub async fn keep_away(transaction: &impl GenericClient, extension_id: Uuid) -> Result<bool, Error> {
+    let row = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&lock_key(extension_id)]).await?;
+    row.try_get(0)
+}

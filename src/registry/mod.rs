@@ -65,6 +65,7 @@ pub struct Extension {
     pub id: Uuid,
     pub name: String,
     pub revision: i64,
+    pub definition_sha256: Vec<u8>,
     /// The database role its statements run as; the gateway's own where there is none.
     pub role: Option<Arc<str>>,
     pub model: Model,
@@ -206,7 +207,9 @@ impl Snapshot {
 }
 
 fn is_same(known: &Extension, record: &record::Extension) -> bool {
-    known.revision == record.revision && known.role.as_deref() == record.role.as_deref()
+    known.revision == record.revision
+        && known.definition_sha256 == record.definition_sha256
+        && known.role.as_deref() == record.role.as_deref()
 }
 
 /// The extension of `record`; where it cannot be served, the log says why.
@@ -286,8 +289,9 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
     let bundle = Bundle::new(model.sources.clone());
     let shapes = Shapes::new(&definition);
     let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
-    let (revision, texts) = (record.revision, Texts::default());
-    Ok(Extension { id, name, revision, role, model, functions, handlers, bundle, shapes, texts })
+    let (revision, definition_sha256) = (record.revision, record.definition_sha256.clone());
+    let texts = Texts::default();
+    Ok(Extension { id, name, revision, definition_sha256, role, model, functions, handlers, bundle, shapes, texts })
 }
 
 /// The defaults of the handler's arguments, as their author wrote them.

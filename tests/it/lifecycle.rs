@@ -188,6 +188,13 @@ async fn an_extension_without_installs_is_removed_and_may_come_again() {
     operated.ask("POST", &format!("installs/{id}/uninstall"), Some(json!({ "now": true }))).await.ok();
     erase::until_erased(&operated, id).await;
 
+    let deploying = operated.client().await;
+    let key = record::changes::lock_key(gateway.extension_id);
+    deploying.execute("SELECT pg_advisory_lock($1)", &[&key]).await.unwrap();
+    let refused = operated.ask("DELETE", &remove, None).await;
+    assert_eq!(refused.problem(), (409, "state_conflict".to_owned()), "a deploy is under way");
+    deploying.execute("SELECT pg_advisory_unlock($1)", &[&key]).await.unwrap();
+
     let receipt = operated.ask("DELETE", &remove, None).await.ok();
     assert_eq!((&receipt["kind"], &receipt["asked_by"]), (&json!("extension"), &json!("alice")));
     let left = client

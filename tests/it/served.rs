@@ -261,6 +261,26 @@ async fn batches_and_named_calls_happen_once() {
     assert_eq!(count, json!(2 + 2 + 4), "nothing happened twice");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extension_deployed_anew_under_the_same_revision_is_served_as_it_is_now() {
+    let edited = |text: &str| NUMBERS.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let (first, second) = (definition(TABLES, FUNCTIONS), definition(&edited(TABLES), &edited(FUNCTIONS)));
+    let test = TestGateway::with(&first, |config| config.http.workers = 1).await;
+    test.call("add", json!({ "name": "first" })).await.ok();
+    test.call("list", json!({})).await.ok();
+    // As a removal and the first deploy of other tables leave it, where no gateway looked in between.
+    let mut client = test.database.superuser().await;
+    let transaction = client.transaction().await.unwrap();
+    transaction.batch_execute(&TO_NUMBER.replace("{s}", SCHEMA)).await.unwrap();
+    transaction.execute("DELETE FROM rowgate.revisions", &[]).await.unwrap();
+    record_quietly(&transaction, &second, test.extension_id, 1).await;
+    transaction.commit().await.unwrap();
+
+    test.call("list", json!({})).await.ok();
+    let halves = test.call("add", json!({ "name": "second", "score": 0.5 })).await.ok();
+    assert_eq!(halves["score"], json!(0.5), "{halves}");
+}
+
 /// A change of another kind, by what the older plan meets.
 struct Case {
     what: &'static str,
