@@ -12,7 +12,7 @@ use std::rc::Rc;
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, LuaSerdeExt, MultiValue, Table, Thread, Value};
 
-use crate::script::sandbox::{Chance, SandboxError, Termination, harden, is_memory, set_fix_flags, trusted};
+use crate::script::sandbox::{Chance, SandboxError, Termination, Trusted, harden, is_memory, set_fix_flags};
 use crate::script::ticker::Ticks;
 use crate::script::value::{self, Unwritable};
 use crate::script::watch::Watch;
@@ -55,6 +55,8 @@ pub const BUILDERS: [&str; 33] = [
     "editorOnly",
 ];
 
+static PRELUDE: Trusted = Trusted::new("machine", include_str!("machine.luau"));
+
 /// Bytes of a message that leaves a machine; what is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
@@ -87,8 +89,8 @@ pub struct Order<'a> {
     pub function: &'a str,
     /// `query`, `mutation` or `action`, for what messages say.
     pub kind: &'a str,
-    /// The operations of `ctx`, a subset of those the machine was built with.
-    pub operations: &'a [&'a str],
+    /// The operations of `ctx`, some of those the machine was built with, or all.
+    pub operations: &'a [String],
     /// JSON of the members of `ctx` that are plain values, such as `auth`.
     pub context: &'a [u8],
     /// JSON of the handler's second argument.
@@ -140,6 +142,8 @@ pub struct Fault {
 pub struct Machine {
     lua: Lua,
     equipment: Equipment,
+    /// Every operation of `ctx` that a handler of any kind may have.
+    operations: Rc<[String]>,
     program: Rc<RefCell<Option<Rc<Program>>>>,
     watch: Rc<Watch>,
     /// The call that is under way.
@@ -178,14 +182,24 @@ impl Program {
 impl Machine {
     /// Builds a machine whose handlers may ask for `operations`; `builders` are the names that mean
     /// something in a definition alone.
-    pub fn build(ticks: Ticks, operations: &[&str], builders: &[&str]) -> Result<Machine, SandboxError> {
+    pub fn build(ticks: Ticks, operations: &Rc<[String]>, builders: &[String]) -> Result<Machine, SandboxError> {
         let program: Rc<RefCell<Option<Rc<Program>>>> = Rc::default();
         let (lua, equipment) = harden(Chance::Given, |lua, kept| equip(lua, kept, operations, builders, &program))?;
         equipment.environment.set_safeenv(true);
         let watch = Rc::new(Watch::new(ticks));
         let watching = Rc::clone(&watch);
         lua.set_interrupt(move |lua| watching.look(lua));
-        Ok(Machine { lua, equipment, program, watch, thread: None, limits: Limits::NONE, host_calls_left: 0 })
+        let operations = Rc::clone(operations);
+        Ok(Machine {
+            lua,
+            equipment,
+            operations,
+            program,
+            watch,
+            thread: None,
+            limits: Limits::NONE,
+            host_calls_left: 0,
+        })
     }
 
     /// Runs the first step of the one call this machine serves.
@@ -218,10 +232,11 @@ impl Machine {
         let lua = &self.lua;
         lua.set_memory_limit(lua.used_memory().saturating_add(self.limits.allocated_bytes_max))?;
         let thread = lua.create_thread(self.equipment.run.clone())?;
-        let operations = lua.create_sequence_from(order.operations.iter().copied())?;
+        let withheld = self.operations.iter().filter(|name| !order.operations.contains(*name));
+        let withheld = lua.create_sequence_from(withheld.map(String::as_str))?;
         let context = value::read(lua, order.context)?;
         let arguments = value::read(lua, order.arguments)?;
-        let resumed = thread.resume((order.function, order.kind, operations, context, arguments, order.seed));
+        let resumed = thread.resume((order.function, order.kind, withheld, context, arguments, order.seed));
         self.thread = Some(thread);
         resumed
     }
@@ -346,8 +361,8 @@ impl Limits {
 fn equip(
     lua: &Lua,
     kept: &Table,
-    operations: &[&str],
-    builders: &[&str],
+    operations: &[String],
+    builders: &[String],
     program: &Rc<RefCell<Option<Rc<Program>>>>,
 ) -> mlua::Result<Equipment> {
     let program = Rc::clone(program);
@@ -360,12 +375,12 @@ fn equip(
         let chunk = lua.load(code.as_slice()).set_name(format!("=server/{name}.luau")).set_mode(ChunkMode::Binary);
         chunk.set_environment(environment).into_function().map(Some)
     })?;
-    let operations = lua.create_sequence_from(operations.iter().copied())?;
+    let operations = lua.create_sequence_from(operations.iter().map(String::as_str))?;
     // A type's builder is reached through `v`, which is there anyway.
-    let builders = builders.iter().copied().filter(|name| !name.contains('.'));
+    let builders = builders.iter().map(String::as_str).filter(|name| !name.contains('.'));
     let builders = lua.create_sequence_from(builders)?;
-    let prelude = trusted(lua, "machine", include_str!("machine.luau"))?;
-    let (environment, run) = prelude.call((kept, Value::NULL, lua.array_metatable(), operations, builders, load))?;
+    let (environment, run) =
+        PRELUDE.load(lua)?.call((kept, Value::NULL, lua.array_metatable(), operations, builders, load))?;
     Ok(Equipment { environment, run })
 }
 

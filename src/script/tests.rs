@@ -24,6 +24,10 @@ const LIMITS: Limits = Limits {
 
 const OPERATIONS: [&str; 5] = ["db.get", "db.insert", "log.info", "json.encode", "json.decode"];
 
+fn operations() -> Rc<[String]> {
+    OPERATIONS.map(str::to_owned).into()
+}
+
 /// What a call came to, and the processor time it took.
 struct Ran {
     step: Step,
@@ -51,12 +55,13 @@ fn run_program(sources: &[(&str, &str)], arguments: &str, limits: Limits) -> Ran
         ticker.wake();
         let sources = sources.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let program = Rc::new(Program::compile(sources).unwrap());
-        let mut machine = Machine::build(ticker.ticks(), &OPERATIONS, &["queryRows", "arg", "v.string"]).unwrap();
+        let (operations, builders) = (operations(), ["queryRows", "arg", "v.string"].map(str::to_owned));
+        let mut machine = Machine::build(ticker.ticks(), &operations, &builders).unwrap();
         let began = thread_cpu_time();
         let order = Order {
             function: "f",
             kind: "a query",
-            operations: &OPERATIONS,
+            operations: &operations,
             context: br#"{"auth":{"userId":"u1","role":"viewer"}}"#,
             arguments: arguments.as_bytes(),
             seed: 7,

@@ -26,9 +26,10 @@ use crate::script::worker::machines::Machines;
 
 /// The hidden first argument on which `main` calls [`run`]; then the bytes of memory it may take.
 pub const COMMAND: &str = "script-worker";
-/// What the environment of a worker must hold, and all it does: the allocator would reserve more
-/// than a worker may have, before the worker can say so.
-pub const ENVIRONMENT: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32M");
+/// What the environment of a worker must hold, and all it does. The allocator would reserve more than
+/// a worker may have, before the worker can say so; and in huge pages, the half of a machine's memory
+/// that it never touches would be there, too.
+pub const ENVIRONMENT: [(&str, &str); 2] = [("MIMALLOC_ARENA_RESERVE", "32M"), ("MIMALLOC_ALLOW_THP", "0")];
 /// Second argument that makes the process try what it must not be able to, and tell.
 pub const PROBE: &str = "probe";
 

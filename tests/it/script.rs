@@ -100,7 +100,7 @@ fn a_worker_may_open_connect_start_and_signal_nothing() {
     let output = Command::new(ROWGATE)
         .args([worker::COMMAND, "268435456", worker::PROBE])
         .env_clear()
-        .env(worker::ENVIRONMENT.0, worker::ENVIRONMENT.1)
+        .envs(worker::ENVIRONMENT)
         .stdin(Stdio::null())
         .output()
         .unwrap();

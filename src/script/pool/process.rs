@@ -80,7 +80,7 @@ impl Process {
         command
             .args([COMMAND, &settings.worker_memory_bytes_max.to_string()])
             .env_clear()
-            .env(ENVIRONMENT.0, ENVIRONMENT.1)
+            .envs(ENVIRONMENT)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::script::machine::{Machine, Order, Program, Step};
-use crate::script::tests::{LIMITS, OPERATIONS};
+use crate::script::tests::{LIMITS, operations};
 use crate::script::ticker::Ticker;
 
 const PROGRAM: [(&str, &str); 2] = [
@@ -27,9 +27,10 @@ const PROGRAM: [(&str, &str); 2] = [
 ];
 
 fn call(ticker: &Ticker, program: &Rc<Program>, seed: u32) -> String {
-    let mut machine = Machine::build(ticker.ticks(), &OPERATIONS, &[]).unwrap();
+    let operations = operations();
+    let mut machine = Machine::build(ticker.ticks(), &operations, &[]).unwrap();
     let order =
-        Order { function: "f", kind: "a query", operations: &OPERATIONS, context: b"{}", arguments: b"{}", seed };
+        Order { function: "f", kind: "a query", operations: &operations, context: b"{}", arguments: b"{}", seed };
     match machine.start(program, &order, LIMITS) {
         Step::Returned(json) => String::from_utf8(json).unwrap(),
         other => panic!("{other:?}"),

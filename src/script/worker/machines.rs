@@ -11,12 +11,12 @@ use crate::script::ticker::Ticks;
 use crate::script::worker::frame::{Begin, FromWorker, Outcome, ProgramKey, ToWorker};
 
 /// Machines that are built before a call comes.
-const SPARE_MAX: usize = 4;
+const SPARE_MAX: usize = 16;
 
 /// Every call this worker has, and what it needs to begin more.
 pub(super) struct Machines {
     ticks: Ticks,
-    operations: Vec<String>,
+    operations: Rc<[String]>,
     builders: Vec<String>,
     programs: HashMap<ProgramKey, Result<Rc<Program>, String>>,
     calls: HashMap<u32, Running>,
@@ -41,7 +41,7 @@ impl Machines {
     pub(super) fn new(ticks: Ticks) -> Machines {
         Machines {
             ticks,
-            operations: Vec::new(),
+            operations: Rc::default(),
             builders: Vec::new(),
             programs: HashMap::new(),
             calls: HashMap::new(),
@@ -59,7 +59,7 @@ impl Machines {
     pub(super) fn take(&mut self, frame: ToWorker) -> Option<FromWorker> {
         match frame {
             ToWorker::Prepare { operations, builders } => {
-                (self.operations, self.builders) = (operations, builders);
+                (self.operations, self.builders) = (operations.into(), builders);
                 self.spare.clear();
             }
             ToWorker::Load { program, sources } => {
@@ -125,11 +125,10 @@ impl Machines {
             Some(machine) => machine,
             None => self.build()?,
         };
-        let operations: Vec<&str> = begin.operations.iter().map(String::as_str).collect();
         let order = Order {
             function: &begin.function,
             kind: &begin.kind,
-            operations: &operations,
+            operations: &begin.operations,
             context: &begin.context,
             arguments: &begin.arguments,
             seed: begin.seed,
@@ -146,8 +145,6 @@ impl Machines {
     }
 
     fn build(&self) -> Result<Machine, String> {
-        let operations: Vec<&str> = self.operations.iter().map(String::as_str).collect();
-        let builders: Vec<&str> = self.builders.iter().map(String::as_str).collect();
-        Machine::build(self.ticks.clone(), &operations, &builders).map_err(|error| error.to_string())
+        Machine::build(self.ticks.clone(), &self.operations, &self.builders).map_err(|error| error.to_string())
     }
 }
