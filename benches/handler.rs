@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use criterion::measurement::Measurement;
 use futures_util::future::join_all;
 use rowgate::gateway::Call;
-use rowgate::script::machine::{BUILDERS, Input, Limits, Machine, Order, Program, Step};
+use rowgate::script::machine::{Input, Limits, Machine, Order, Program, Step};
 use rowgate::script::pool::{Bundle, Event, Pool, Settings};
 use rowgate::script::sandbox::SandboxError;
 use rowgate::script::ticker::Ticker;
 use rowgate::script::worker::frame::Begin;
+use rowgate_schema_dsl::definition::HandlerKind;
 
 use crate::bed::Bed;
 use crate::support::Cpu;
@@ -31,32 +32,6 @@ use crate::support::Cpu;
 /// As many as the load bench has connections.
 const MANY: usize = 32;
 const WAITING: usize = 1_000;
-const OPERATIONS: [&str; 24] = [
-    "db.query",
-    "db.get",
-    "db.count",
-    "db.aggregate",
-    "db.insert",
-    "db.insertMany",
-    "db.patch",
-    "db.upsert",
-    "db.delete",
-    "sql.query",
-    "kv.get",
-    "kv.put",
-    "kv.delete",
-    "kv.list",
-    "cache.get",
-    "cache.set",
-    "cache.delete",
-    "config.get",
-    "time.now",
-    "time.nowIso",
-    "log.info",
-    "log.warn",
-    "log.error",
-    "run",
-];
 const LIMITS: Limits = Limits {
     cpu_ms_max: 1_000,
     memory_bytes_max: 10 << 20,
@@ -75,7 +50,8 @@ return { list = query({ handler = function(ctx)
   return shown
 end }) }
 "#;
-const FOR: Duration = Duration::from_secs(2);
+const STRETCHES: usize = 12;
+const STRETCH: Duration = Duration::from_millis(200);
 
 fn main() {
     // `cargo test --benches` asks for nothing more than that it starts.
@@ -110,15 +86,12 @@ fn machines() -> Result<(), SandboxError> {
     println!("{:32} {:>12} {:>12} {:>12}", "one machine, µs", "built", "on the path", "dropped");
     let ticker = Ticker::start(|| ()).unwrap();
     let (module, rows) = (five_hundred_lines(), twenty_rows());
-    let operations: Rc<[String]> = OPERATIONS.map(str::to_owned).into();
-    let builders = BUILDERS.map(str::to_owned);
     let cases = [("empty handler", EMPTY, ""), ("500 lines, 20 rows in, 3 KB out", LISTS, module.as_str())];
     for (name, functions, module) in cases {
         let program = Rc::new(Program::compile([("functions", functions), ("tasks", module)])?);
         let order = Order {
             function: "list",
-            kind: "a query",
-            operations: &operations,
+            kind: HandlerKind::Query,
             context: br#"{"auth":{"userId":"u","role":"viewer"}}"#,
             arguments: b"{}",
             seed: 1,
@@ -128,7 +101,7 @@ fn machines() -> Result<(), SandboxError> {
         for _ in 0..20 {
             let (mut ready, built) = (Vec::new(), Cpu.start());
             for _ in 0..MANY {
-                ready.push(Machine::build(ticker.ticks(), &operations, &builders)?);
+                ready.push(Machine::build(ticker.ticks())?);
             }
             let (built, started) = (Cpu.end(built), Cpu.start());
             for machine in &mut ready {
@@ -207,8 +180,6 @@ fn crossing(bed: &Bed) {
 fn pool(machines_max: usize) -> Pool {
     Pool::new(Settings {
         executable: Some(env!("CARGO_BIN_EXE_rowgate").into()),
-        operations: OPERATIONS.map(str::to_owned).into(),
-        builders: BUILDERS.map(str::to_owned).into(),
         machines_max,
         calls_per_worker_max: u32::MAX,
         worker_memory_bytes_max: 2 << 30,
@@ -220,8 +191,7 @@ fn pool(machines_max: usize) -> Pool {
 fn begin(host_calls_max: u32) -> Begin {
     Begin {
         function: "ask".to_owned(),
-        kind: "a query".to_owned(),
-        operations: OPERATIONS.map(str::to_owned).into(),
+        kind: HandlerKind::Query,
         context: b"{}".to_vec(),
         arguments: b"{}".to_vec(),
         seed: 1,
@@ -229,7 +199,8 @@ fn begin(host_calls_max: u32) -> Begin {
     }
 }
 
-/// Calls without a pause, `count` at once, and prints what each took.
+/// Calls without a pause, `count` at once, and prints what each took in the cheapest of some stretches:
+/// what else the machine does only ever adds.
 fn measure(bed: &Bed, name: &str, count: usize, call: impl AsyncFn()) {
     let round = async || drop(join_all((0..count).map(|_| call())).await);
     bed.runtime.block_on(async {
@@ -238,15 +209,21 @@ fn measure(bed: &Bed, name: &str, count: usize, call: impl AsyncFn()) {
         }
         let pid = bed.shared.worker.scripts.worker_pid();
         let worker = || pid.map_or(Duration::ZERO, processor_time);
-        let (mut calls, began, gateway_before, worker_before) = (0, Instant::now(), Cpu.start(), worker());
-        while began.elapsed() < FOR {
-            round().await;
-            calls += count;
+        let mut least = [f64::INFINITY; 3];
+        for _ in 0..STRETCHES {
+            let (mut calls, began, gateway_before, worker_before) = (0, Instant::now(), Cpu.start(), worker());
+            while began.elapsed() < STRETCH {
+                round().await;
+                calls += count;
+            }
+            let each = |time: Duration| time.as_secs_f64() * 1e6 / calls as f64;
+            let took = [Cpu.end(gateway_before), worker() - worker_before, began.elapsed()].map(each);
+            for (least, took) in least.iter_mut().zip(took) {
+                *least = least.min(took);
+            }
         }
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / calls as f64;
-        let (gateway, worker) = (each(Cpu.end(gateway_before)), each(worker() - worker_before));
-        let per_s = calls as f64 / began.elapsed().as_secs_f64();
-        println!("{name:32} {count:>6} {gateway:>12.1} {worker:>12.1} {per_s:>12.0}");
+        let [gateway, worker, wall] = least;
+        println!("{name:32} {count:>6} {gateway:>12.1} {worker:>12.1} {:>12.0}", 1e6 / wall);
     });
 }
 

@@ -39,8 +39,7 @@ use crate::gateway::renewed::Ran;
 use crate::gateway::{Call, Gateway, Reply, Worker};
 use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
-use crate::script::machine::{BUILDERS, Limits};
-use crate::script::operation::{OPERATIONS, phrase};
+use crate::script::machine::Limits;
 use crate::script::pool::{Event, Refused, Settings};
 use crate::script::worker::frame::Begin;
 
@@ -80,12 +79,10 @@ struct Time {
     now_iso: String,
 }
 
-/// How this runtime's handlers are run. `builders` of a definition mean nothing to them.
+/// How this runtime's handlers are run.
 pub(super) fn settings(settings: &config::Script) -> Settings {
     Settings {
         executable: settings.executable.clone(),
-        operations: OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect(),
-        builders: BUILDERS.map(str::to_owned).to_vec(),
         machines_max: settings.machines_max,
         calls_per_worker_max: settings.calls_per_worker_max,
         worker_memory_bytes_max: settings.worker_memory_bytes_max,
@@ -218,8 +215,7 @@ impl Gateway {
         };
         Begin {
             function: call.function.to_owned(),
-            kind: phrase(handler.kind).to_owned(),
-            operations: Arc::clone(&handler.operations),
+            kind: handler.kind,
             context: serde_json::to_vec(&context).unwrap_or_default(),
             arguments: handler.with_defaults(call.arguments),
             seed: rand::random(),

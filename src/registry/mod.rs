@@ -33,7 +33,6 @@ use crate::plan::cursor::CursorKey;
 use crate::record::{self, CursorSecret, Everything};
 use crate::registry::shape::Shapes;
 use crate::registry::texts::Texts;
-use crate::script::operation::operations_of;
 use crate::script::pool::Bundle;
 use crate::telemetry::{FunctionMetrics, Metrics};
 
@@ -114,8 +113,6 @@ pub struct Handler {
     /// What stands in for an argument that a call leaves out, as JSON.
     pub defaults: Vec<(String, Value)>,
     pub timeout_ms: Option<u32>,
-    /// What its `ctx` is asked by.
-    pub operations: Arc<[String]>,
     pub metrics: FunctionMetrics,
 }
 
@@ -280,7 +277,6 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
             arguments: Arguments::new(&handler.arguments),
             defaults: defaults(&definition, &name),
             timeout_ms: handler.timeout_ms,
-            operations: operations_of(handler.kind).map(|operation| operation.name.to_owned()).collect(),
             metrics,
         };
         (name, Arc::new(handler))

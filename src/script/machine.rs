@@ -11,7 +11,9 @@ use std::rc::Rc;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, LuaSerdeExt, MultiValue, Table, Thread, Value};
+use rowgate_schema_dsl::definition::HandlerKind;
 
+use crate::script::operation::{OPERATIONS, phrase};
 use crate::script::sandbox::{Chance, SandboxError, Termination, Trusted, harden, is_memory, set_fix_flags};
 use crate::script::ticker::Ticks;
 use crate::script::value::{self, Unwritable};
@@ -87,10 +89,8 @@ pub struct Program {
 pub struct Order<'a> {
     /// The member of the table that `functions` returns.
     pub function: &'a str,
-    /// `query`, `mutation` or `action`, for what messages say.
-    pub kind: &'a str,
-    /// The operations of `ctx`, some of those the machine was built with, or all.
-    pub operations: &'a [String],
+    /// What it is decides the operations of `ctx`.
+    pub kind: HandlerKind,
     /// JSON of the members of `ctx` that are plain values, such as `auth`.
     pub context: &'a [u8],
     /// JSON of the handler's second argument.
@@ -142,8 +142,6 @@ pub struct Fault {
 pub struct Machine {
     lua: Lua,
     equipment: Equipment,
-    /// Every operation of `ctx` that a handler of any kind may have.
-    operations: Rc<[String]>,
     program: Rc<RefCell<Option<Rc<Program>>>>,
     watch: Rc<Watch>,
     /// The call that is under way.
@@ -180,26 +178,15 @@ impl Program {
 }
 
 impl Machine {
-    /// Builds a machine whose handlers may ask for `operations`; `builders` are the names that mean
-    /// something in a definition alone.
-    pub fn build(ticks: Ticks, operations: &Rc<[String]>, builders: &[String]) -> Result<Machine, SandboxError> {
+    /// Builds a machine, with the operations of every kind.
+    pub fn build(ticks: Ticks) -> Result<Machine, SandboxError> {
         let program: Rc<RefCell<Option<Rc<Program>>>> = Rc::default();
-        let (lua, equipment) = harden(Chance::Given, |lua, kept| equip(lua, kept, operations, builders, &program))?;
+        let (lua, equipment) = harden(Chance::Given, |lua, kept| equip(lua, kept, &program))?;
         equipment.environment.set_safeenv(true);
         let watch = Rc::new(Watch::new(ticks));
         let watching = Rc::clone(&watch);
         lua.set_interrupt(move |lua| watching.look(lua));
-        let operations = Rc::clone(operations);
-        Ok(Machine {
-            lua,
-            equipment,
-            operations,
-            program,
-            watch,
-            thread: None,
-            limits: Limits::NONE,
-            host_calls_left: 0,
-        })
+        Ok(Machine { lua, equipment, program, watch, thread: None, limits: Limits::NONE, host_calls_left: 0 })
     }
 
     /// Runs the first step of the one call this machine serves.
@@ -232,11 +219,11 @@ impl Machine {
         let lua = &self.lua;
         lua.set_memory_limit(lua.used_memory().saturating_add(self.limits.allocated_bytes_max))?;
         let thread = lua.create_thread(self.equipment.run.clone())?;
-        let withheld = self.operations.iter().filter(|name| !order.operations.contains(*name));
-        let withheld = lua.create_sequence_from(withheld.map(String::as_str))?;
+        let withheld = OPERATIONS.iter().filter(|operation| !operation.kinds.contains(&order.kind));
+        let withheld = lua.create_sequence_from(withheld.map(|operation| operation.name))?;
         let context = value::read(lua, order.context)?;
         let arguments = value::read(lua, order.arguments)?;
-        let resumed = thread.resume((order.function, order.kind, withheld, context, arguments, order.seed));
+        let resumed = thread.resume((order.function, phrase(order.kind), withheld, context, arguments, order.seed));
         self.thread = Some(thread);
         resumed
     }
@@ -358,13 +345,7 @@ impl Limits {
         Limits { cpu_ms_max: 0, memory_bytes_max: 0, allocated_bytes_max: 0, host_calls_max: 0, answer_bytes_max: 0 };
 }
 
-fn equip(
-    lua: &Lua,
-    kept: &Table,
-    operations: &[String],
-    builders: &[String],
-    program: &Rc<RefCell<Option<Rc<Program>>>>,
-) -> mlua::Result<Equipment> {
+fn equip(lua: &Lua, kept: &Table, program: &Rc<RefCell<Option<Rc<Program>>>>) -> mlua::Result<Equipment> {
     let program = Rc::clone(program);
     let load = lua.create_function(move |lua, (name, environment): (String, Table)| {
         let program = program.borrow();
@@ -375,10 +356,8 @@ fn equip(
         let chunk = lua.load(code.as_slice()).set_name(format!("=server/{name}.luau")).set_mode(ChunkMode::Binary);
         chunk.set_environment(environment).into_function().map(Some)
     })?;
-    let operations = lua.create_sequence_from(operations.iter().map(String::as_str))?;
-    // A type's builder is reached through `v`, which is there anyway.
-    let builders = builders.iter().map(String::as_str).filter(|name| !name.contains('.'));
-    let builders = lua.create_sequence_from(builders)?;
+    let operations = lua.create_sequence_from(OPERATIONS.iter().map(|operation| operation.name))?;
+    let builders = lua.create_sequence_from(BUILDERS)?;
     let (environment, run) =
         PRELUDE.load(lua)?.call((kept, Value::NULL, lua.array_metatable(), operations, builders, load))?;
     Ok(Equipment { environment, run })

@@ -184,24 +184,11 @@ pub(super) fn harden<T>(
         // Nothing is collected while it is built, and then what building left, before anybody waits for it.
         lua.gc_stop();
         lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().goal(150).step_multiplier(400).step_size(8)));
-        let guards = GUARDS.load(&lua)?;
-        guards.call::<()>((Value::NULL, chance == Chance::Given))?;
-        let kept = lua.create_table()?;
-        for name in GLOBALS_KEPT {
-            kept.raw_set(name, lua.globals().raw_get::<Value>(name)?)?;
-        }
+        let names = lua.create_sequence_from(GLOBALS_KEPT)?;
+        let (kept, close): (Table, Function) =
+            GUARDS.load(&lua)?.call((Value::NULL, chance == Chance::Given, names))?;
         let equipment = equip(&lua, &kept)?;
-        let mut names = Vec::new();
-        lua.globals().for_each(|name: Value, _: Value| {
-            names.push(name);
-            Ok(())
-        })?;
-        for name in names {
-            let keeps = matches!(&name, Value::String(text) if GLOBALS_KEPT.iter().any(|kept| *text == **kept));
-            if !keeps {
-                lua.globals().raw_set(name, Value::Nil)?;
-            }
-        }
+        close.call::<()>(())?;
         lua.sandbox(true)?;
         lua.gc_restart();
         lua.gc_collect()?;

@@ -98,8 +98,6 @@ impl Process {
         let begun = AtomicU32::new(0);
         let cancel_timeout = Duration::from_millis(settings.cancel_timeout_ms);
         let process = Process { pid, to_worker, shared, begun, loaded: Mutex::default(), ready, cancel_timeout };
-        process
-            .send(&ToWorker::Prepare { operations: settings.operations.clone(), builders: settings.builders.clone() });
         Ok(Arc::new(process))
     }
 

@@ -16,8 +16,6 @@ const SPARE_MAX: usize = 16;
 /// Every call this worker has, and what it needs to begin more.
 pub(super) struct Machines {
     ticks: Ticks,
-    operations: Rc<[String]>,
-    builders: Vec<String>,
     programs: HashMap<ProgramKey, Result<Rc<Program>, String>>,
     calls: HashMap<u32, Running>,
     turns: VecDeque<(u32, Turn)>,
@@ -39,15 +37,7 @@ enum Turn {
 
 impl Machines {
     pub(super) fn new(ticks: Ticks) -> Machines {
-        Machines {
-            ticks,
-            operations: Rc::default(),
-            builders: Vec::new(),
-            programs: HashMap::new(),
-            calls: HashMap::new(),
-            turns: VecDeque::new(),
-            spare: Vec::new(),
-        }
+        Machines { ticks, programs: HashMap::new(), calls: HashMap::new(), turns: VecDeque::new(), spare: Vec::new() }
     }
 
     /// Whether a call wants to go on.
@@ -58,10 +48,6 @@ impl Machines {
     /// Takes a frame in; some are answered at once.
     pub(super) fn take(&mut self, frame: ToWorker) -> Option<FromWorker> {
         match frame {
-            ToWorker::Prepare { operations, builders } => {
-                (self.operations, self.builders) = (operations.into(), builders);
-                self.spare.clear();
-            }
             ToWorker::Load { program, sources } => {
                 let compiled = Program::compile(sources.iter().map(|(name, source)| (name.as_str(), source.as_str())));
                 self.programs.insert(program, compiled.map(Rc::new).map_err(|error| error.to_string()));
@@ -111,7 +97,7 @@ impl Machines {
 
     /// Whether more machines should be there for the calls to come.
     pub(super) fn want_more(&self) -> bool {
-        self.spare.len() < SPARE_MAX && !self.operations.is_empty()
+        self.spare.len() < SPARE_MAX
     }
 
     /// Builds one of them; answers whether it could.
@@ -127,8 +113,7 @@ impl Machines {
         };
         let order = Order {
             function: &begin.function,
-            kind: &begin.kind,
-            operations: &begin.operations,
+            kind: begin.kind,
             context: &begin.context,
             arguments: &begin.arguments,
             seed: begin.seed,
@@ -145,6 +130,6 @@ impl Machines {
     }
 
     fn build(&self) -> Result<Machine, String> {
-        Machine::build(self.ticks.clone(), &self.operations, &self.builders).map_err(|error| error.to_string())
+        Machine::build(self.ticks.clone()).map_err(|error| error.to_string())
     }
 }
