@@ -189,6 +189,11 @@ impl Machine {
         Ok(Machine { lua, equipment, program, watch, thread: None, limits: Limits::NONE, host_calls_left: 0 })
     }
 
+    /// What Luau holds of the allocator.
+    pub fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+
     /// Runs the first step of the one call this machine serves.
     pub fn start(&mut self, program: &Rc<Program>, order: &Order<'_>, limits: Limits) -> Step {
         self.program.replace(Some(Rc::clone(program)));
