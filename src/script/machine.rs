@@ -225,7 +225,11 @@ impl Machine {
         lua.set_memory_limit(lua.used_memory().saturating_add(self.limits.allocated_bytes_max))?;
         let thread = lua.create_thread(self.equipment.run.clone())?;
         let withheld = OPERATIONS.iter().filter(|operation| !operation.kinds.contains(&order.kind));
-        let withheld = lua.create_sequence_from(withheld.map(|operation| operation.name))?;
+        let parts = withheld.flat_map(|operation| {
+            let (group, member) = operation.name.split_once('.').unwrap_or((operation.name, ""));
+            [group, member]
+        });
+        let withheld = lua.create_sequence_from(parts)?;
         let context = value::read(lua, order.context)?;
         let arguments = value::read(lua, order.arguments)?;
         let resumed = thread.resume((order.function, phrase(order.kind), withheld, context, arguments, order.seed));
