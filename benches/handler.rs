@@ -74,6 +74,7 @@ fn main() {
         measure(&bed, "handler with three ctx.db.get", count, async || drop(bed.call("threeItems", &one).await));
     }
     crossing(&bed);
+    beside_loops(&bed);
     waiting(&bed);
 }
 
@@ -186,6 +187,34 @@ fn crossing(bed: &Bed) {
         let (gateway, worker) = (least.0.as_secs_f64() * 1e6, least.1.as_secs_f64() * 1e6);
         let each = |time: f64| time / f64::from(ASKS);
         println!("one host call: {:.1} µs in the gateway, {:.1} µs in the worker", each(gateway), each(worker));
+    });
+}
+
+/// How long a call waits that has nothing to do, while others never end.
+fn beside_loops(bed: &Bed) {
+    const LOOPS: usize = 8;
+    const CALLS: usize = 200;
+    let pool = pool(MANY);
+    let source = "return { ask = query({ handler = function() end }),
+        loop = query({ handler = function() while true do end end }) }";
+    let bundle = Bundle::new(vec![("functions".to_owned(), source.to_owned())]);
+    bed.runtime.block_on(async {
+        pool.warm().await.unwrap();
+        let limits = Limits { cpu_ms_max: 600_000, ..LIMITS };
+        let endless = || Begin { function: "loop".to_owned(), limits, ..begin(1) };
+        let loops: Vec<_> = (0..LOOPS).map(|_| pool.begin(&bundle, endless()).unwrap()).collect();
+        let mut took = Vec::new();
+        for _ in 0..CALLS {
+            let began = Instant::now();
+            let mut call = pool.begin(&bundle, begin(1)).unwrap();
+            assert!(matches!(call.next().await, Event::Ended(_)));
+            took.push(began.elapsed().as_secs_f64() * 1e3);
+            // Not in step with the slices.
+            tokio::time::sleep(Duration::from_micros(took.len() as u64 * 37 % 3_000)).await;
+        }
+        took.sort_by(f64::total_cmp);
+        println!("beside {LOOPS} endless loops: p50 {:.1} ms, p95 {:.1} ms", took[CALLS / 2], took[CALLS * 95 / 100]);
+        drop(loops);
     });
 }
 

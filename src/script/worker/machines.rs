@@ -1,7 +1,8 @@
 //! Whose turn it is: the calls of one worker, each with its machine, stepped one after the other.
 //!
-//! A call that wants to go on stands behind those that wait already, so that a short one beside
-//! endless ones waits for a slice of each and no longer.
+//! Who begins, or was answered, comes before those whose slice of time was over, so that a short call
+//! beside endless ones waits for the slice that runs and no longer. Of some turns one is theirs, so
+//! that they come to their end, too.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -13,12 +14,19 @@ use crate::script::worker::frame::{Begin, FromWorker, Outcome, ProgramKey, ToWor
 /// Machines that are built before a call comes.
 const SPARE_MAX: usize = 16;
 
+/// Turns in a row that go to others while a call whose slice was over waits.
+const PREFERRED_MAX: u32 = 4;
+
 /// Every call this worker has, and what it needs to begin more.
 pub(super) struct Machines {
     ticks: Ticks,
     programs: HashMap<ProgramKey, Result<Rc<Program>, String>>,
     calls: HashMap<u32, Running>,
     turns: VecDeque<(u32, Turn)>,
+    /// Calls whose slice was over.
+    sliced: VecDeque<u32>,
+    /// Turns in a row that those did not have.
+    preferred: u32,
     spare: Vec<Machine>,
 }
 
@@ -30,6 +38,7 @@ struct Running {
 /// What a call goes on with when its turn comes.
 enum Turn {
     Begin(ProgramKey, Box<Begin>),
+    /// Its slice was over.
     Go,
     Answer(Vec<u8>),
     Refusal(Fault),
@@ -37,12 +46,20 @@ enum Turn {
 
 impl Machines {
     pub(super) fn new(ticks: Ticks) -> Machines {
-        Machines { ticks, programs: HashMap::new(), calls: HashMap::new(), turns: VecDeque::new(), spare: Vec::new() }
+        Machines {
+            ticks,
+            programs: HashMap::new(),
+            calls: HashMap::new(),
+            turns: VecDeque::new(),
+            sliced: VecDeque::new(),
+            preferred: 0,
+            spare: Vec::new(),
+        }
     }
 
     /// Whether a call wants to go on.
     pub(super) fn have_work(&self) -> bool {
-        !self.turns.is_empty()
+        !self.turns.is_empty() || !self.sliced.is_empty()
     }
 
     /// Takes a frame in; some are answered at once.
@@ -58,6 +75,7 @@ impl Machines {
             ToWorker::Refusal { call, fault } => self.turns.push_back((call, Turn::Refusal(fault))),
             ToWorker::Cancel { call } => {
                 self.turns.retain(|(of, _)| *of != call);
+                self.sliced.retain(|of| *of != call);
                 self.calls.remove(&call);
                 return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled });
             }
@@ -67,7 +85,7 @@ impl Machines {
 
     /// Runs the call whose turn it is; `watched` is told how long its step may take.
     pub(super) fn run(&mut self, watched: impl FnOnce(u64)) -> Option<FromWorker> {
-        let (call, turn) = self.turns.pop_front()?;
+        let (call, turn) = self.next()?;
         let step = match turn {
             Turn::Begin(program, begin) => {
                 watched(begin.limits.cpu_ms_max);
@@ -82,7 +100,7 @@ impl Machines {
         };
         let outcome = match step {
             Step::Sliced => {
-                self.turns.push_back((call, Turn::Go));
+                self.sliced.push_back(call);
                 return None;
             }
             Step::Asks { operation, arguments } => return Some(FromWorker::Asks { call, operation, arguments }),
@@ -93,6 +111,16 @@ impl Machines {
         };
         self.calls.remove(&call);
         Some(FromWorker::Ended { call, outcome })
+    }
+
+    fn next(&mut self) -> Option<(u32, Turn)> {
+        let is_theirs = self.turns.is_empty() || self.preferred >= PREFERRED_MAX;
+        if is_theirs && let Some(call) = self.sliced.pop_front() {
+            self.preferred = 0;
+            return Some((call, Turn::Go));
+        }
+        self.preferred = self.preferred.saturating_add(1);
+        self.turns.pop_front()
     }
 
     /// Whether more machines should be there for the calls to come.
