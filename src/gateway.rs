@@ -20,7 +20,7 @@ use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{Authenticator, Caller, Identity};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
@@ -36,7 +36,7 @@ use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
-use crate::limit::{Decision, Keys, Limiter};
+use crate::limit::{CallerKind, Decision, Keys, Limiter, Quotas};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -143,7 +143,7 @@ pub struct Stages {
 
 /// What a call names, kept to its end whatever is deployed meanwhile.
 struct Found {
-    install: Install,
+    install: Arc<Install>,
     function: Arc<Function>,
     /// Where the function answers pages.
     cursor_key: Option<Arc<CursorKey>>,
@@ -332,7 +332,7 @@ impl Gateway {
         })?;
         self.renewal.remember(&everything.extensions);
         let before = self.snapshot();
-        self.swap(Snapshot::build(everything, &before, &self.metrics));
+        self.swap(Snapshot::build(everything, &before, &self.config.limits, &self.metrics));
         Ok(())
     }
 
@@ -492,21 +492,30 @@ impl Gateway {
                 ),
             ));
         }
-        // A call that is run again was charged for.
+        self.charge(call, install, install.policies.of(function.class, function.place), decision)?;
+        self.enter()
+    }
+
+    /// Counts the call, unless it was counted before it is run again.
+    fn charge(
+        &self,
+        call: &Call<'_>,
+        install: &Install,
+        quotas: &Quotas,
+        decision: &mut Option<Decision>,
+    ) -> Result<(), Failure> {
         if decision.is_some() {
-            return self.enter();
+            return Ok(());
         }
-        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
-        let decided = self.limiter.check(function.class, &keys);
-        *decision = Some(decided);
+        let (identity, extension) = (call.identity, install.extension.id);
+        let kind = caller_kind(identity);
+        let keys = Keys { caller: identity.caller.key(), kind, install: install.id, extension };
+        let decided = decision.insert(self.limiter.check(quotas, &keys));
         if decided.is_exceeded() {
             let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-            self.metrics.limit_decisions.with_label_values(&[function.class.as_str(), became]).inc();
+            self.metrics.limit_decisions.with_label_values(&[quotas.class().as_str(), became]).inc();
         }
-        if decided.is_refused() {
-            return Err(decided.into_failure());
-        }
-        self.enter()
+        if decided.is_refused() { Err(decided.failure()) } else { Ok(()) }
     }
 
     /// Reads the arguments and chooses the statement for them.
@@ -556,6 +565,15 @@ fn must_change(plan: &Plan, arguments: &Arguments, given: &Given) -> Result<(), 
     Err(Failure::new(Code::ArgumentsInvalid, detail))
 }
 
+/// What the caller showed.
+const fn caller_kind(identity: &Identity) -> CallerKind {
+    match (identity.install_id, identity.caller) {
+        (Some(_), Caller::Key(_)) => CallerKind::Key,
+        (Some(_), Caller::User(_) | Caller::Network(_)) => CallerKind::Token,
+        (None, _) => CallerKind::Anonymous,
+    }
+}
+
 fn no_statement() -> Failure {
     Failure::new(Code::Internal, "the gateway has no statement for these arguments")
 }
@@ -565,7 +583,7 @@ fn unguarded(function: &str, plan: &Plan) -> Failure {
     Failure::new(Code::IfMatchInvalid, detail)
 }
 
-fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
+fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Arc<Install>, &'a Arc<Function>), Failure> {
     // First the token: one of another install learns nothing, not even which installs there are.
     call.identity.must_be_for(call.install_id)?;
     let install = snapshot.installs.get(&call.install_id).ok_or_else(|| no_install(snapshot, call.install_id))?;

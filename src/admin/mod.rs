@@ -5,6 +5,7 @@
 
 pub mod api;
 mod installs;
+mod limits;
 mod plan;
 mod values;
 

@@ -6,15 +6,15 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// A bucket that takes longer to fill again would outlive every sweep.
 pub const REFILL_S_MAX: u64 = 86_400;
 
 /// What a policy does when its bucket is empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitMode {
     /// Refuse the call.
@@ -24,6 +24,16 @@ pub enum LimitMode {
     Shadow,
     /// Do not count.
     Off,
+}
+
+impl LimitMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LimitMode::Enforce => "enforce",
+            LimitMode::Shadow => "shadow",
+            LimitMode::Off => "off",
+        }
+    }
 }
 
 /// One quota: `per_minute` on average, `burst` at once (as `per_minute` where not given).
@@ -41,6 +51,18 @@ impl Quota {
             return None;
         }
         Some((u64::from(self.burst.unwrap_or(self.per_minute)) * 60).div_ceil(u64::from(self.per_minute)))
+    }
+
+    /// Why it cannot be kept, as what is wrong with `burst`.
+    pub fn complaint(self) -> Option<String> {
+        if self.burst == Some(0) {
+            return Some("expected at least 1; to refuse every call set per_minute to 0".to_owned());
+        }
+        let refill_s = self.refill_s().filter(|refill_s| *refill_s > REFILL_S_MAX)?;
+        Some(format!(
+            "expected a burst that is there again within {REFILL_S_MAX} s, found one that takes {refill_s} s; lower \
+             burst or raise per_minute"
+        ))
     }
 }
 
@@ -120,16 +142,8 @@ impl Limits {
     pub(crate) fn check(&self, reasons: &mut Vec<String>) {
         for (layer, classes) in [("install", self.install), ("caller", self.caller), ("extension", self.extension)] {
             for (class, quota) in classes.named() {
-                if quota.burst == Some(0) {
-                    reasons.push(format!(
-                        "limits.{layer}.{class}.burst: expected at least 1; to refuse every call set per_minute to 0"
-                    ));
-                }
-                if let Some(refill_s) = quota.refill_s().filter(|refill_s| *refill_s > REFILL_S_MAX) {
-                    reasons.push(format!(
-                        "limits.{layer}.{class}.burst: expected a burst that is there again within {REFILL_S_MAX} s, \
-                         found one that takes {refill_s} s; lower burst or raise per_minute"
-                    ));
+                if let Some(complaint) = quota.complaint() {
+                    reasons.push(format!("limits.{layer}.{class}.burst: {complaint}"));
                 }
             }
         }
