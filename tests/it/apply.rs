@@ -284,7 +284,8 @@ async fn migrating_again_or_at_once_changes_nothing() {
             "values",
             "kv",
             "changes",
-            "lifecycle"
+            "lifecycle",
+            "limits"
         ]
     );
     assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
