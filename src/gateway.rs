@@ -36,7 +36,7 @@ use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
-use crate::limit::{CallerKind, Decision, Keys, Limiter, Quotas};
+use crate::limit::{CallerKind, Decision, Keys, Limiter, Quotas, shared};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -55,6 +55,8 @@ pub struct Gateway {
     pub config: Config,
     pub authenticator: Authenticator,
     pub limiter: Limiter,
+    /// Where buckets are shared with other gateways.
+    pub shared_limits: Option<Arc<shared::Commons>>,
     pub metrics: Metrics,
     /// What handlers logged and is not in the database yet.
     pub lines: Lines,
@@ -76,6 +78,8 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    /// Where buckets are shared with other gateways.
+    pub limits: Option<shared::Link>,
     turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
@@ -270,6 +274,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            limits: gateway.shared_limits.as_ref().map(shared::Link::open),
             turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
             fetcher: Fetcher::new(&config.fetch, &gateway.fetch),
@@ -283,7 +288,9 @@ impl Worker {
 
     /// Whether every lane is open: the state to begin in.
     pub fn is_whole(&self) -> bool {
-        self.reads.open_count() == self.reads.count() && self.writes.open_count() == self.writes.count()
+        self.limits.as_ref().is_none_or(shared::Link::is_open)
+            && self.reads.open_count() == self.reads.count()
+            && self.writes.open_count() == self.writes.count()
     }
 
     pub fn lanes_open(&self) -> usize {
@@ -294,7 +301,9 @@ impl Worker {
 impl Gateway {
     /// The error says which setting cannot be used, and never what it is.
     pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Result<Gateway, String> {
+        let of_links = shared::Metrics { open: metrics.limit_links.clone(), alone: metrics.limits_alone.clone() };
         Ok(Gateway {
+            shared_limits: shared::Commons::new(&config.limits, of_links)?.map(Arc::new),
             vault: Vault::new(&config.secrets)?,
             cache: Cache::new(&config.cache),
             fetch: fetch::Commons::new(&config.fetch)?,
@@ -414,7 +423,7 @@ impl Gateway {
         began: Instant,
         reply: &mut Reply,
     ) -> Result<Text, Failure> {
-        let _in_flight = self.admit(call, found, &mut reply.decision)?;
+        let _in_flight = self.admit(worker, call, found, &mut reply.decision).await?;
         let ready = self.ready(call, found)?;
         let stages = &mut reply.stages;
         if let Some(named) = call.named.as_ref().filter(|_| ready.plan.writes) {
@@ -478,7 +487,13 @@ impl Gateway {
     }
 
     /// Decides access and limits, and counts the call as under way.
-    fn admit(&self, call: &Call<'_>, found: &Found, decision: &mut Option<Decision>) -> Result<InFlight<'_>, Failure> {
+    async fn admit(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &Found,
+        decision: &mut Option<Decision>,
+    ) -> Result<InFlight<'_>, Failure> {
         let Found { install, function, .. } = found;
         let plan = &function.plan;
         if call.identity.role < plan.access {
@@ -492,13 +507,15 @@ impl Gateway {
                 ),
             ));
         }
-        self.charge(call, install, install.policies.of(function.class, function.place), decision)?;
+        let quotas = install.policies.of(function.class, function.place);
+        self.charge(worker, call, install, quotas, decision).await?;
         self.enter()
     }
 
     /// Counts the call, unless it was counted before it is run again.
-    fn charge(
+    async fn charge(
         &self,
+        worker: &Worker,
         call: &Call<'_>,
         install: &Install,
         quotas: &Quotas,
@@ -510,7 +527,11 @@ impl Gateway {
         let (identity, extension) = (call.identity, install.extension.id);
         let kind = caller_kind(identity);
         let keys = Keys { caller: identity.caller.key(), kind, install: install.id, extension };
-        let decided = decision.insert(self.limiter.check(quotas, &keys));
+        let decided = match &worker.limits {
+            None => self.limiter.check(quotas, &keys),
+            Some(link) => link.check(&self.limiter, quotas, &keys).await,
+        };
+        let decided = decision.insert(decided);
         if decided.is_exceeded() {
             let became = if decided.is_refused() { "refused" } else { "would_refuse" };
             self.metrics.limit_decisions.with_label_values(&[quotas.class().as_str(), became]).inc();

@@ -8,10 +8,15 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use crate::config::secrets::Hidden;
 use serde::{Deserialize, Serialize};
 
 /// A bucket that takes longer to fill again would outlive every sweep.
 pub const REFILL_S_MAX: u64 = 86_400;
+
+/// Gateways that share buckets, so that no share of a quota is beyond reckoning.
+pub const NODES_MAX: u32 = 10_000;
 
 /// What a policy does when its bucket is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -122,6 +127,12 @@ pub struct Limits {
     /// Buckets held in each layer; whoever comes when there are as many shares one with the
     /// other newcomers. One takes some 100 bytes.
     pub buckets_max: usize,
+    /// A Redis whose buckets all gateways share; usually given as `ROWGATE_LIMITS__REDIS_URL`.
+    pub redis_url: Option<Hidden>,
+    /// A Redis that takes longer is done without.
+    pub redis_timeout_ms: u64,
+    /// Gateways that share the quotas where Redis is away; as many as were last heard of, if they were more.
+    pub nodes: u32,
 }
 
 impl Default for Limits {
@@ -133,6 +144,9 @@ impl Default for Limits {
             extension: EXTENSION,
             sweep_interval_s: 60,
             buckets_max: 4_000_000,
+            redis_url: None,
+            redis_timeout_ms: 50,
+            nodes: 1,
         }
     }
 }
@@ -146,6 +160,9 @@ impl Limits {
                     reasons.push(format!("limits.{layer}.{class}.burst: {complaint}"));
                 }
             }
+        }
+        if !(1..=NODES_MAX).contains(&self.nodes) {
+            reasons.push(format!("limits.nodes: expected 1 to {NODES_MAX}"));
         }
         if self.buckets_max == 0 {
             reasons.push("limits.buckets_max: expected at least 1".to_owned());

@@ -10,6 +10,8 @@
 //! brought by each check. So an override is another policy handed to the same bucket: what was spent
 //! stays spent, in proportion. `resolve` says which is in force, whenever the registry is read.
 //!
+//! [`shared`] counts the same in a Redis that several gateways share; else buckets are of one process.
+//!
 //! This room has not heard of HTTP or of tokens: the caller hands in keys and carries the
 //! [`Decision`] away. Ask it only for installs that exist, or strangers fill its buckets.
 
@@ -18,6 +20,7 @@ mod decision;
 pub mod overrides;
 mod policy;
 pub mod resolve;
+pub mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -162,13 +165,22 @@ impl<C: Clock> Limiter<C> {
     /// Counts one call held to `quotas`, or says why not. Allocates only for a key not seen lately, never
     /// waits beyond one shard of one map, reads the clock once.
     pub fn check(&self, quotas: &Quotas, keys: &Keys) -> Decision {
-        let row = quotas.of(keys.kind);
-        if row.layers.iter().all(Option::is_none) {
+        self.check_by(&quotas.of(keys.kind).layers, quotas, keys)
+    }
+
+    /// The same by one of so many equal parts of each quota, for a gateway that cannot ask the others.
+    pub(crate) fn check_share(&self, quotas: &Quotas, keys: &Keys, nodes: u32) -> Decision {
+        let layers = quotas.of(keys.kind).layers.map(|policy| policy.map(|policy| policy.share(nodes)));
+        self.check_by(&layers, quotas, keys)
+    }
+
+    fn check_by(&self, layers: &[Option<Policy>; 4], quotas: &Quotas, keys: &Keys) -> Decision {
+        if layers.iter().all(Option::is_none) {
             return Decision::uncounted(quotas.class);
         }
         let now_ns = self.now_ns();
         let mut places = [const { None }; 4];
-        for ((place, policy), layer) in places.iter_mut().zip(&row.layers).zip(Layer::ALL) {
+        for ((place, policy), layer) in places.iter_mut().zip(layers).zip(Layer::ALL) {
             *place = policy.as_ref().map(|policy| self.place(layer, policy, quotas, keys, now_ns));
         }
         let refuses = |place: &Place<'_>| place.standing.refuses;
@@ -185,7 +197,7 @@ impl<C: Clock> Limiter<C> {
             }
         }
         let standings = places.map(|place| place.map(|place| place.standing));
-        Decision::new(quotas.class, standings, row.header.clone())
+        Decision::new(quotas.class, standings, quotas.of(keys.kind).header.clone())
     }
 
     /// Drops the buckets that are full again, which no check can tell from new ones, and gives

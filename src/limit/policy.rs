@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::config::limits::REFILL_S_MAX;
+use crate::config::limits::{NODES_MAX, REFILL_S_MAX};
 use crate::config::{LimitMode, Quota};
 use crate::limit::{CallerKind, Class, Layer};
 
@@ -50,6 +50,27 @@ impl Policy {
     /// How far ahead of now a bucket may be and still admit a call (GCRA's tolerance).
     pub(crate) fn tolerance_ns(&self) -> u64 {
         self.interval_ns * u64::from(self.burst.saturating_sub(1))
+    }
+
+    /// One of so many equal parts, and at least one call of it.
+    pub(crate) fn share(self, nodes: u32) -> Policy {
+        let nodes = nodes.clamp(1, NODES_MAX);
+        if nodes == 1 || self.quota.is_none() {
+            return self;
+        }
+        self.with(self.interval_ns * u64::from(nodes), (self.burst / nodes).max(1))
+    }
+
+    /// In whole microseconds, rounded up.
+    pub(crate) fn in_micros(self) -> Policy {
+        self.with(self.interval_ns.div_ceil(1_000) * 1_000, self.burst)
+    }
+
+    fn with(self, interval_ns: u64, burst: u32) -> Policy {
+        let quota = governor::Quota::with_period(Duration::from_nanos(interval_ns))
+            .zip(NonZeroU32::new(burst))
+            .map(|(quota, burst)| quota.allow_burst(burst));
+        Policy { quota: self.quota.and(quota), interval_ns, burst, ..self }
     }
 
     pub(crate) fn is_enforced(&self) -> bool {
