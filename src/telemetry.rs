@@ -28,6 +28,10 @@ pub struct Metrics {
     /// Calls that failed before a function was found, by code.
     pub refused: IntCounterVec,
     pub limit_decisions: IntCounterVec,
+    /// Connections to the Redis of shared limits.
+    pub limit_links: IntGauge,
+    /// Calls that were counted by this gateway alone while it was away.
+    pub limits_alone: IntCounter,
     /// Requests that handlers made, by extension and what became of them.
     pub fetches: IntCounterVec,
     /// Calls that met newer tables and ran again, by extension.
@@ -75,6 +79,11 @@ impl Metrics {
         registry.register(Box::new(connections.clone()))?;
         let snapshots = IntCounter::new("rowgate_registry_loads_total", "Snapshots of the registry put in force")?;
         registry.register(Box::new(snapshots.clone()))?;
+        let limits_alone = IntCounter::new(
+            "rowgate_limits_counted_alone_total",
+            "Calls counted by this gateway alone, since the Redis of shared limits was away or slow",
+        )?;
+        registry.register(Box::new(limits_alone.clone()))?;
         Ok(Metrics {
             calls: counters(
                 "rowgate_calls_total",
@@ -101,6 +110,8 @@ impl Metrics {
             calls_in_flight: gauge("rowgate_calls_in_flight", "Calls under way")?,
             connections,
             lanes_open: gauge("rowgate_database_lanes_open", "Pipelined database connections that are open")?,
+            limit_links: gauge("rowgate_limit_links_open", "Connections to the Redis of shared limits that are open")?,
+            limits_alone,
             snapshots,
             extensions: gauge("rowgate_extensions", "Extensions that can be called")?,
             installs: gauge("rowgate_installs", "Installs that can be called")?,
