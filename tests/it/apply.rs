@@ -285,7 +285,8 @@ async fn migrating_again_or_at_once_changes_nothing() {
             "kv",
             "changes",
             "lifecycle",
-            "limits"
+            "limits",
+            "limit_traffic"
         ]
     );
     assert_eq!(rowgate::db::migrate::migrate(&first).await.unwrap().applied, [""; 0]);
