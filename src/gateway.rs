@@ -12,7 +12,7 @@ mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use deadpool_postgres::Pool;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::auth::{Authenticator, Caller, Identity};
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
@@ -36,7 +36,8 @@ use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
-use crate::limit::{CallerKind, Decision, Keys, Limiter, Quotas, shared};
+use crate::limit::traffic::{Asker, Traffic};
+use crate::limit::{CallerKind, Class, Decision, Keys, Limiter, shared};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -80,6 +81,8 @@ pub struct Worker {
     pub transactions: Transactions,
     /// Where buckets are shared with other gateways.
     pub limits: Option<shared::Link>,
+    /// What this worker was asked.
+    pub traffic: Traffic,
     turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
@@ -274,6 +277,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            traffic: Traffic::new(traffic_callers_max(&config.limits)),
             limits: gateway.shared_limits.as_ref().map(shared::Link::open),
             turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
@@ -507,8 +511,7 @@ impl Gateway {
                 ),
             ));
         }
-        let quotas = install.policies.of(function.class, function.place);
-        self.charge(worker, call, install, quotas, decision).await?;
+        self.charge(worker, call, install, (function.class, function.place), decision).await?;
         self.enter()
     }
 
@@ -518,12 +521,13 @@ impl Gateway {
         worker: &Worker,
         call: &Call<'_>,
         install: &Install,
-        quotas: &Quotas,
+        (class, place): (Class, usize),
         decision: &mut Option<Decision>,
     ) -> Result<(), Failure> {
         if decision.is_some() {
             return Ok(());
         }
+        let quotas = install.policies.of(class, place);
         let (identity, extension) = (call.identity, install.extension.id);
         let kind = caller_kind(identity);
         let keys = Keys { caller: identity.caller.key(), kind, install: install.id, extension };
@@ -532,6 +536,14 @@ impl Gateway {
             Some(link) => link.check(&self.limiter, quotas, &keys).await,
         };
         let decided = decision.insert(decided);
+        if worker.traffic.is_kept()
+            && let Some(declared) = install.extension.declared.get(place)
+        {
+            let at_s = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+            let function = declared.key;
+            let asker = Asker { install_id: install.id, caller: keys.caller, kind, class, function };
+            worker.traffic.count(asker, at_s, decided.is_refused());
+        }
         if decided.is_exceeded() {
             let became = if decided.is_refused() { "refused" } else { "would_refuse" };
             self.metrics.limit_decisions.with_label_values(&[quotas.class().as_str(), became]).inc();
@@ -584,6 +596,10 @@ fn must_change(plan: &Plan, arguments: &Arguments, given: &Given) -> Result<(), 
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     let detail = format!("nothing to change; give at least one of {}", names.join(", "));
     Err(Failure::new(Code::ArgumentsInvalid, detail))
+}
+
+const fn traffic_callers_max(limits: &Limits) -> usize {
+    if limits.traffic_kept_h == 0 { 0 } else { limits.traffic_callers_max }
 }
 
 /// What the caller showed.

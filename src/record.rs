@@ -15,6 +15,7 @@ pub mod kv;
 pub mod limits;
 pub mod lines;
 pub mod receipts;
+pub mod traffic;
 pub mod upkeep;
 pub mod values;
 

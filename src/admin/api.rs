@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, limits, plan, values};
+use crate::admin::{Admin, installs, json_response, limits, plan, simulate, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -34,6 +34,7 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .route("/keys/{id}", delete(revoke))
         .merge(installs::router())
         .merge(limits::router())
+        .merge(simulate::router())
         .merge(plan::router())
         .merge(values::router())
         .layer(from_fn_with_state(admin, authorized))

@@ -40,7 +40,7 @@ async fn list(State(admin): State<Admin>, headers: HeaderMap, RawQuery(asked): R
         let mut said = limits::listed(&**client).await.map_err(|error| not_read(&error))?;
         said.sort_by_cached_key(|Said { said, .. }| json!(said.without_values()).to_string());
         let overrides: Vec<Value> = said.iter().map(document).collect();
-        Ok(json!({ "configured": configured(&admin.gateway.config.limits), "overrides": overrides }))
+        Ok(json!({ "configured": layers(&admin.gateway.config.limits), "overrides": overrides }))
     };
     respond(StatusCode::OK, LIMITS, &headers, done.await)
 }
@@ -172,7 +172,8 @@ fn change(change: Change) -> Value {
     json!({ "id": id, "at": time(Some(at)), "by": by, "before": before, "after": after })
 }
 
-fn configured(limits: &Limits) -> Value {
+/// The quotas of a configuration, by layer.
+pub(super) fn layers(limits: &Limits) -> Value {
     let quota = |quota: Quota| json!({ "per_minute": quota.per_minute, "burst": quota.burst });
     let layer = |classes: &Classes| {
         json!({

@@ -7,6 +7,7 @@ pub mod api;
 mod installs;
 mod limits;
 mod plan;
+mod simulate;
 mod values;
 
 use std::io;
@@ -20,7 +21,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use deadpool_postgres::Pool;
 use serde_json::json;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Code, Failure};
@@ -38,6 +39,8 @@ pub struct Admin {
     pub shared: Vec<Arc<Shared>>,
     /// Told when something is to be erased at once.
     pub erase: Arc<Notify>,
+    /// One simulation at a time.
+    pub simulating: Arc<Semaphore>,
 }
 
 /// Serves `admin` on `listener` until `stopping` turns true.

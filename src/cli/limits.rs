@@ -1,5 +1,7 @@
 //! `rowgate limits`: rate limits of a running gateway, listed and changed by its admin listener.
 
+mod simulate;
+
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -20,6 +22,7 @@ use crate::cli::output;
   rowgate limits set --layer extension --extension 6f1c2a54-… --mode shadow
   rowgate limits unset --layer install --plan pro
   rowgate limits history
+  rowgate limits simulate --policy stricter.toml --since 24h --fit p99
 
 A change is in force on every gateway of the database within a second, and nothing that was spent is
 forgotten. Which of several wins is told in docs/limits.md.
@@ -39,6 +42,8 @@ enum Command {
     Unset(Unset),
     /// List who changed what and when, the newest first
     History(History),
+    /// Hold the recorded calls of the last hours to other limits: who would have been refused, and when
+    Simulate(simulate::Simulate),
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +131,7 @@ pub(super) async fn run(options: Limits) -> Result<(), Failed> {
             Ok(())
         }
         Command::History(History { json, at }) => history(json, &at).await,
+        Command::Simulate(options) => simulate::run(&options).await,
     }
 }
 

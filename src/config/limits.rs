@@ -133,6 +133,10 @@ pub struct Limits {
     pub redis_timeout_ms: u64,
     /// Gateways that share the quotas where Redis is away; as many as were last heard of, if they were more.
     pub nodes: u32,
+    /// How long it is remembered what was asked, for simulations; 0 remembers nothing.
+    pub traffic_kept_h: u32,
+    /// Callers, by class and function, that a worker remembers of each minute; others are left out.
+    pub traffic_callers_max: usize,
 }
 
 impl Default for Limits {
@@ -147,6 +151,8 @@ impl Default for Limits {
             redis_url: None,
             redis_timeout_ms: 50,
             nodes: 1,
+            traffic_kept_h: 24,
+            traffic_callers_max: 10_000,
         }
     }
 }

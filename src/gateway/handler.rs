@@ -134,8 +134,7 @@ impl Gateway {
             let detail = format!("`{}` asks for role `{asks}`; the token has `{has}`", call.function);
             return Err(Failure::new(Code::AccessDenied, detail));
         }
-        let quotas = install.policies.of(handler.class, handler.place);
-        self.charge(worker, call, install, quotas, &mut reply.decision).await?;
+        self.charge(worker, call, install, (handler.class, handler.place), &mut reply.decision).await?;
         let _in_flight = self.enter()?;
         unconditional(call, handler.kind)?;
         handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;

@@ -21,8 +21,10 @@ pub mod overrides;
 mod policy;
 pub mod resolve;
 pub mod shared;
+pub mod simulate;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use std::hash::RandomState;
 

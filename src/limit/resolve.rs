@@ -21,6 +21,8 @@ use crate::limit::{CallerKind, Class, Layer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
     pub name: Box<str>,
+    /// [`function_key`] of its name.
+    pub key: u128,
     pub class: Class,
     /// Its author's own quota.
     pub rate_limit: Option<Quota>,
@@ -167,7 +169,7 @@ impl<'a> Relevant<'a> {
             let of = of(subject, Layer::Function, function.class, CallerKind::Token, Some(&function.name));
             let own = self.of_function(&of, function)?.policy()?;
             let layers = |kind| self.layers(subject, function.class, kind, Some(own));
-            Some(Box::new(Quotas::new(function.class, function_key(&function.name), layers)))
+            Some(Box::new(Quotas::new(function.class, function.key, layers)))
         };
         let functions: Vec<Option<Box<Quotas>>> = subject.functions.iter().map(of_function).collect();
         Policies {
@@ -283,7 +285,7 @@ fn quota_of(classes: &Classes, class: Class) -> Quota {
 }
 
 /// The same in every revision and on every node.
-fn function_key(name: &str) -> u128 {
+pub fn function_key(name: &str) -> u128 {
     let digest: [u8; 32] = Sha256::digest(name).into();
     digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }

@@ -16,7 +16,9 @@ use crate::config::{Classes, LimitMode, Limits, Quota};
 use crate::limit::bucket::{Buckets, Key};
 use crate::limit::overrides::Override;
 use crate::limit::policy::Policy;
-use crate::limit::resolve::{Declared, Origin, Resolver, Subject};
+use crate::limit::resolve::{Declared, Origin, Resolver, Subject, function_key};
+use crate::limit::simulate::{Held as Asks, Replay};
+use crate::limit::traffic::{Asker, Gathered, Second, Traffic, from_bytes};
 use crate::limit::{CallerKind, Class, Decision, Keys, Layer, Limiter, Policies};
 
 fn classes(quota: Quota) -> Classes {
@@ -526,7 +528,12 @@ fn a_layer_in_shadow_refuses_nobody_and_the_others_count_on() {
 
 #[test]
 fn a_function_has_a_bucket_of_its_own_in_each_install() {
-    let declared = |name: &str, rate_limit| Declared { name: name.into(), class: Class::WriteRows, rate_limit };
+    let declared = |name: &str, rate_limit| Declared {
+        name: name.into(),
+        key: function_key(name),
+        class: Class::WriteRows,
+        rate_limit,
+    };
     let functions = [declared("vote", Some(quota(60, 2))), declared("write", None)];
     let extension_id = Some(Uuid::from_u128(2));
     let (clock, limits) = (FakeRelativeClock::default(), Limits::default());
@@ -596,4 +603,76 @@ fn an_override_that_means_nothing_is_refused() {
     expected `extension_id` or `install_id`, to say whose `function` it is
     a function has one class; leave `class` out
     ");
+}
+
+fn asker(keys: &Keys) -> Asker {
+    Asker { install_id: keys.install, caller: keys.caller, kind: keys.kind, class: Class::Query, function: 0 }
+}
+
+/// Replays what was gathered, by policies that all are held to.
+fn replayed(limits: &Limits, gathered: &Gathered, began_s: u64) -> Replay {
+    let policies = policies(limits, &[], &[]);
+    let held = Asks { extension_id: Uuid::from_u128(3), quotas: policies.of(Class::Query, 0) };
+    let mut all = from_bytes(&gathered.to_bytes(began_s), began_s).unwrap();
+    let mut seconds: Vec<(Asker, Second)> =
+        all.drain(..).flat_map(|(asker, seconds)| seconds.into_iter().map(move |second| (asker, second))).collect();
+    seconds.sort_by_key(|(_, second)| second.at_s);
+    let mut replay = Replay::new(limits);
+    seconds.iter().for_each(|(asker, second)| replay.second(asker, second, Some(&held)));
+    replay
+}
+
+proptest! {
+    #[test]
+    fn simulating_what_was_in_force_refuses_whom_it_refused(
+        quotas in [any_quota(), any_quota(), any_quota()],
+        pauses_s in prop::collection::vec(prop_oneof![6 => Just(0), 3 => 1..4_u64, 1 => 4..200_u64], 1..200),
+    ) {
+        let limits = limits(quotas);
+        let (limiter, clock) = limiter(&limits);
+        let (traffic, keys, began_s) = (Traffic::new(10), keys(1, 2, 3), 1_800_000_000);
+        let mut now_s = began_s;
+        for pause_s in pauses_s {
+            clock.advance(Duration::from_secs(pause_s));
+            now_s += pause_s;
+            let decision = limiter.check(Class::Query, &keys);
+            traffic.count(asker(&keys), now_s, decision.is_refused());
+        }
+        let report = replayed(&limits, &traffic.take(), began_s).report();
+        prop_assert_eq!(report.refused, report.refused_then);
+        prop_assert_eq!(report.callers, 1);
+    }
+
+    #[test]
+    fn what_is_fitted_for_all_refuses_nobody(
+        calls in prop::collection::vec((0..90_u64, 0..4_u128, 0..3_u128), 1..200),
+    ) {
+        let (traffic, began_s) = (Traffic::new(100), 1_800_000_000);
+        let mut now_s = began_s;
+        for (pause_s, caller, install) in calls {
+            now_s += pause_s / 30;
+            traffic.count(asker(&keys(caller, install, 3)), now_s, false);
+        }
+        let gathered = traffic.take();
+        let first = replayed(&Limits::default(), &gathered, began_s);
+        let fitted = Replay::fitted(&first.fit(100), &Limits::default());
+        prop_assert_eq!(replayed(&fitted, &gathered, began_s).report().refused, 0);
+    }
+}
+
+#[test]
+fn traffic_is_kept_within_its_bounds_and_adds_up() {
+    let (one, other) = (Traffic::new(2), Traffic::new(2));
+    for (caller, at_s) in [(1, 10), (1, 10), (2, 11), (3, 11), (1, 12), (1, 9)] {
+        one.count(asker(&keys(caller, 1, 3)), at_s, caller == 2);
+    }
+    other.count(asker(&keys(1, 1, 3)), 12, true);
+    let mut gathered = one.take();
+    assert_eq!((gathered.left_out, gathered.askers.len()), (1, 2));
+    gathered.add(other.take());
+    let seconds = &gathered.askers[&asker(&keys(1, 1, 3))];
+    let told: Vec<_> = seconds.iter().map(|second| (second.at_s, second.asked, second.refused)).collect();
+    assert_eq!(told, [(10, 2, 0), (12, 3, 1)], "a clock that was set back counts on");
+    assert_eq!(one.take(), Gathered::default());
+    assert_eq!(from_bytes(&[1, 2, 3], 0), None);
 }

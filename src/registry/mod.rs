@@ -27,7 +27,7 @@ use crate::auth::ApiKey;
 use crate::config::{Limits, Quota};
 use crate::error::{Code, Failure};
 use crate::limit::overrides::Override;
-use crate::limit::resolve::{Declared, Resolver, Subject};
+use crate::limit::resolve::{Declared, Resolver, Subject, function_key};
 use crate::limit::{Class, Policies};
 use crate::plan::Plan;
 use crate::plan::argument::Arguments;
@@ -345,12 +345,12 @@ fn declared(definition: &Definition, model: &Model, plans: &[(Box<str>, Plan)]) 
     let functions = plans.iter().map(|(name, plan)| {
         let function = definition.functions.get(&**name);
         let rate_limit = function.and_then(|function| function.rate_limit).map(quota);
-        Declared { name: name.clone(), class: class_of(plan), rate_limit }
+        Declared { name: name.clone(), key: function_key(name), class: class_of(plan), rate_limit }
     });
     let handlers = model.handlers.iter().map(|handler| {
         let name = handler.name.as_str();
         let rate_limit = definition.handlers.get(name).and_then(|handler| handler.rate_limit).map(quota);
-        Declared { name: name.into(), class: class(handler.kind), rate_limit }
+        Declared { name: name.into(), key: function_key(name), class: class(handler.kind), rate_limit }
     });
     let mut declared: Vec<Declared> = functions.chain(handlers).collect();
     declared.sort_by(|one, other| one.name.cmp(&other.name));

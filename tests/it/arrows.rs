@@ -61,7 +61,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "server",
-        &["admin", "auth", "config", "db", "error", "gateway", "http", "lifecycle", "record", "registry", "telemetry"],
+        &[
+            "admin",
+            "auth",
+            "config",
+            "db",
+            "error",
+            "gateway",
+            "http",
+            "lifecycle",
+            "limit",
+            "record",
+            "registry",
+            "telemetry",
+        ],
     ),
     (
         "cli",

@@ -1,6 +1,7 @@
 //! Rate limits over HTTP: how many pass, whom a spent quota stops, and what callers are told.
 
 mod shared;
+mod simulated;
 mod tuned;
 
 use std::time::Instant;
