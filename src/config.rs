@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod fetch;
 pub mod limits;
+pub mod metrics;
 pub mod script;
 pub mod secrets;
 
@@ -19,6 +20,7 @@ use serde::Deserialize;
 pub use crate::config::cache::Cache;
 pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
+pub use crate::config::metrics::Metrics;
 pub use crate::config::script::{Allowance, Script};
 pub use crate::config::secrets::{Hidden, Secrets};
 
@@ -37,6 +39,7 @@ pub struct Config {
     pub fetch: Fetch,
     pub cache: Cache,
     pub secrets: Secrets,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -355,6 +358,7 @@ impl Config {
             ("cache.install_bytes_max", self.cache.install_bytes_max),
             ("fetch.body_bytes_max", self.fetch.body_bytes_max),
             ("fetch.answer_bytes_max", self.fetch.answer_bytes_max),
+            ("metrics.functions_max", self.metrics.functions_max),
             ("fetch.concurrent_max", self.fetch.concurrent_max),
             ("fetch.concurrent_per_install_max", self.fetch.concurrent_per_install_max),
         ] {

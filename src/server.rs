@@ -84,7 +84,7 @@ impl Server {
                 );
             }
         }
-        let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
+        let metrics = Metrics::new(&config.metrics).map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
         let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
         let count = match config.http.workers {
@@ -93,6 +93,7 @@ impl Server {
         };
         let gateway = Arc::new(Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?);
         gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
+        count_changes(&gateway, &pool).await;
         warn_of_missing_roles(&gateway, &pool).await;
         let (stopping, stopped) = watch::channel(false);
         let admin_listener = std::net::TcpListener::bind(admin_on).map_err(|error| listen_error(admin_on, &error))?;
@@ -179,7 +180,10 @@ async fn keep_registry_current(
         let wanted = gateway.renewal.wanted();
         let read = if is_asked { gateway.renew(&pool, &wanted).await } else { gateway.reload(&pool).await };
         match read {
-            Ok(()) => gateway.renewal.answer(&wanted),
+            Ok(()) => {
+                gateway.renewal.answer(&wanted);
+                count_changes(&gateway, &pool).await;
+            }
             Err(failure) => {
                 tracing::warn!(%failure, "the registry could not be read; what was deployed last is served");
                 if !wanted.extensions.is_empty() {
@@ -191,6 +195,15 @@ async fn keep_registry_current(
         }
     }
     listening.abort();
+}
+
+/// Changes of tables that somebody has to finish, by deploying again.
+async fn count_changes(gateway: &Gateway, pool: &Pool) {
+    let Ok(client) = pool.get().await else { return };
+    match record::changes::count(&**client).await {
+        Ok(count) => gateway.metrics.changes_pending.set(count),
+        Err(error) => tracing::debug!(%error, "the changes under way could not be counted"),
+    }
 }
 
 async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
@@ -273,6 +286,7 @@ async fn keep_lines(gateway: Arc<Gateway>, pool: Pool, mut stopping: watch::Rece
 async fn write_lines(gateway: &Gateway, pool: &Pool) -> Vec<Uuid> {
     let (lines, lost) = gateway.lines.take();
     if lost > 0 {
+        gateway.metrics.handler_lines_lost.inc_by(lost);
         tracing::warn!(lost, "handlers log more than the database takes");
     }
     if lines.is_empty() {
@@ -283,6 +297,7 @@ async fn write_lines(gateway: &Gateway, pool: &Pool) -> Vec<Uuid> {
         record::lines::keep(&**client, &lines).await.map_err(|error| crate::db::sqlstate::chain(&error))
     };
     if let Err(reason) = kept.await {
+        gateway.metrics.handler_lines_lost.inc_by(lines.len() as u64);
         tracing::warn!(lost = lines.len(), reason, "what handlers logged could not be kept");
     }
     lines.into_iter().map(|line| line.install_id).collect()

@@ -94,7 +94,8 @@ impl Bed {
         let (reads, writes) = (client(Purpose::Read), client(Purpose::Write));
         let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id));
         let authenticator = Authenticator::new(&config.auth).unwrap();
-        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()).unwrap());
+        let gateway =
+            Arc::new(Gateway::new(config, authenticator, Metrics::new(&Default::default()).unwrap()).unwrap());
         gateway.swap(snapshot);
         let worker = runtime.block_on(async {
             let worker = Worker::open(&connector, &gateway);
@@ -210,7 +211,7 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     };
     record::insert_install(&client, &install).await.unwrap();
     let records = record::load_all(&client).await.unwrap();
-    let snapshot = Snapshot::build(records, &Snapshot::default(), &Metrics::new().unwrap());
+    let snapshot = Snapshot::build(records, &Snapshot::default(), &Metrics::new(&Default::default()).unwrap());
     assert!(snapshot.installs.contains_key(&install_id));
     snapshot
 }

@@ -151,10 +151,7 @@ impl Gateway {
             let (caller, extension) = (call.identity.caller.key(), install.extension.id);
             let decided = self.limiter.check(class(handler.kind), &Keys { caller, install: install.id, extension });
             reply.decision = Some(decided);
-            if decided.is_exceeded() {
-                let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-                self.metrics.limit_decisions.with_label_values(&[class(handler.kind).as_str(), became]).inc();
-            }
+            self.count_decision(&decided);
             if decided.is_refused() {
                 return Err(decided.into_failure());
             }
@@ -265,7 +262,11 @@ impl Gateway {
         let late = || Failure::new(Code::ScriptTimeExceeded, "the handler did not answer in time");
         loop {
             match timeout_at(deadline.into(), invocation.next()).await.map_err(|_| late())? {
-                Event::Ended(outcome) => return ended(outcome, call.function),
+                Event::Ended(outcome) => {
+                    let used = invocation.used();
+                    found.handler.metrics.ran(Duration::from_micros(used.cpu_us), used.memory_bytes);
+                    return ended(outcome, call.function);
+                }
                 Event::Asks { operation, arguments } => {
                     let answering = asking.answer(&operation, &arguments, open.as_deref_mut());
                     match timeout_at(deadline.into(), answering).await.map_err(|_| late())? {

@@ -338,7 +338,7 @@ fn etag(version: i64) -> HeaderValue {
 
 /// Counts a request that was refused before the gateway saw it.
 pub(super) fn refused(shared: &Shared, failure: Failure) -> Failure {
-    shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+    shared.gateway.metrics.refuse(failure.code);
     failure
 }
 

@@ -100,7 +100,7 @@ pub struct AdminKey {
 pub struct Function {
     pub plan: Arc<Plan>,
     pub class: Class,
-    pub metrics: FunctionMetrics,
+    pub metrics: Arc<FunctionMetrics>,
     /// How long answers have been of late: room for the next is made at once.
     pub answer_bytes: AtomicUsize,
 }
@@ -116,7 +116,7 @@ pub struct Handler {
     pub timeout_ms: Option<u32>,
     /// What its `ctx` is asked by.
     pub operations: Arc<[String]>,
-    pub metrics: FunctionMetrics,
+    pub metrics: Arc<FunctionMetrics>,
 }
 
 impl Install {

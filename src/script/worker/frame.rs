@@ -9,7 +9,7 @@ mod tests;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use crate::script::machine::{Fault, Limits};
+use crate::script::machine::{Fault, Limits, Used};
 use crate::script::sandbox::Termination;
 use crate::script::value::Unwritable;
 use crate::script::worker::jail::{Held, Jail};
@@ -82,6 +82,7 @@ pub enum FromWorker {
     Ended {
         call: u32,
         outcome: Outcome,
+        used: Used,
     },
 }
 
@@ -260,9 +261,11 @@ impl FromWorker {
                 out.bytes(arguments);
                 out.done()
             }
-            FromWorker::Ended { call, outcome } => {
+            FromWorker::Ended { call, outcome, used } => {
                 let mut out = Out::new(2);
                 out.u32(*call);
+                out.u64(used.cpu_us);
+                out.u64(used.memory_bytes);
                 match outcome {
                     Outcome::Returned(json) => {
                         out.u8(0);
@@ -302,6 +305,7 @@ fn from_worker(fields: &mut Fields<'_>) -> Option<FromWorker> {
         1 => FromWorker::Asks { call: fields.u32()?, operation: fields.text()?, arguments: fields.bytes()?.to_vec() },
         2 => FromWorker::Ended {
             call: fields.u32()?,
+            used: Used { cpu_us: fields.u64()?, memory_bytes: fields.u64()? },
             outcome: match fields.u8()? {
                 0 => Outcome::Returned(fields.bytes()?.to_vec()),
                 1 => Outcome::Unanswerable(Unwritable { pointer: fields.text()?, message: fields.text()? }),

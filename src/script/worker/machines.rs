@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use crate::script::machine::{Fault, Input, Machine, Order, Program, Step};
+use crate::script::machine::{Fault, Input, Machine, Order, Program, Step, Used};
 use crate::script::ticker::Ticks;
 use crate::script::worker::frame::{Begin, FromWorker, Outcome, ProgramKey, ToWorker};
 
@@ -72,8 +72,8 @@ impl Machines {
             ToWorker::Refusal { call, fault } => self.turns.push_back((call, Turn::Refusal(fault))),
             ToWorker::Cancel { call } => {
                 self.turns.retain(|(of, _)| *of != call);
-                self.calls.remove(&call);
-                return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled });
+                let used = self.used(call);
+                return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled, used });
             }
         }
         None
@@ -105,8 +105,13 @@ impl Machines {
             Step::Failed(fault) => Outcome::Failed(fault),
             Step::Stopped { termination, at } => Outcome::Stopped { termination, at },
         };
-        self.calls.remove(&call);
-        Some(FromWorker::Ended { call, outcome })
+        let used = self.used(call);
+        Some(FromWorker::Ended { call, outcome, used })
+    }
+
+    /// What the call used, which has ended.
+    fn used(&mut self, call: u32) -> Used {
+        self.calls.remove(&call).map(|running| running.machine.used()).unwrap_or_default()
     }
 
     /// Whether more machines should be there for the calls to come.
