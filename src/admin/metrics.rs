@@ -104,17 +104,30 @@ fn database(sheet: &mut Sheet, admin: &Admin) {
 }
 
 fn statements(sheet: &mut Sheet, of: [(&str, Statements); 2]) {
-    let families: [(&str, Kind, &str, fn(&Statements) -> u64); 4] = [
-        ("rowgate_statements_kept", Kind::Gauge, "Prepared statements that are kept", |of| of.kept),
-        ("rowgate_statement_hits_total", Kind::Counter, "Calls whose statement was prepared before", |of| of.hits),
-        ("rowgate_statements_prepared_total", Kind::Counter, "Statements that were prepared", |of| of.prepared),
-        ("rowgate_statements_evicted_total", Kind::Counter, "Prepared statements that made room for others", |of| {
-            of.evicted
-        }),
+    let families = [
+        ("rowgate_statements_kept", Kind::Gauge, "Prepared statements that are kept", of.map(|(_, of)| of.kept)),
+        (
+            "rowgate_statement_hits_total",
+            Kind::Counter,
+            "Calls whose statement was prepared before",
+            of.map(|(_, of)| of.hits),
+        ),
+        (
+            "rowgate_statements_prepared_total",
+            Kind::Counter,
+            "Statements that were prepared",
+            of.map(|(_, of)| of.prepared),
+        ),
+        (
+            "rowgate_statements_evicted_total",
+            Kind::Counter,
+            "Prepared statements that made room for others",
+            of.map(|(_, of)| of.evicted),
+        ),
     ];
-    for (name, kind, help, count) in families {
+    for (name, kind, help, counts) in families {
         let mut family = sheet.family(name, kind, help);
-        of.iter().for_each(|(pool, statements)| family.sample(&[("pool", pool)], count(statements)));
+        of.iter().zip(counts).for_each(|((pool, _), count)| family.sample(&[("pool", pool)], count));
     }
 }
 

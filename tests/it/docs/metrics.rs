@@ -48,8 +48,8 @@ fn written() -> Value {
 async fn scraped() -> (TestGateway, Scrape) {
     let test = TestGateway::with(&written(), |config| {
         config.limits.mode = LimitMode::Enforce;
-        config.limits.caller.query_rows = Quota { per_minute: 5, burst: Some(5) };
-        config.metrics.functions_max = 5;
+        config.limits.caller.query_rows = Quota { per_minute: 1, burst: Some(5) };
+        config.metrics.functions_max = 6;
         config.script.query.cpu_ms_max = 20;
     })
     .await;
@@ -254,18 +254,16 @@ fn judge(query: &str, scrape: &Scrape) -> Result<(), String> {
         let token = tokens[at];
         let next = tokens.get(at + 1).copied().unwrap_or_default();
         at += 1;
-        let list =
-            |from: usize| tokens[from..].iter().take_while(|token| **token != ")").filter(|token| **token != ",");
+        // What stands between the `(` that comes next and its `)`.
+        let inside: Vec<&str> = tokens.iter().skip(at + 1).take_while(|token| **token != ")").copied().collect();
         match token {
             "by" | "without" | "on" | "ignoring" | "group_left" | "group_right" => {
-                grouped.extend(list(at + 1).copied());
-                at += 1 + list(at + 1).count();
+                grouped.extend(inside.iter().filter(|token| **token != ","));
+                at += 1 + inside.len();
             }
             "label_values" => {
-                let [metric, label] = list(at + 1).copied().collect::<Vec<_>>()[..] else {
-                    return Err("label_values".to_owned());
-                };
-                at += 1 + 2;
+                let [metric, ",", label] = inside[..] else { return Err("label_values".to_owned()) };
+                at += 1 + inside.len();
                 let has = scrape.samples.get(metric).is_some_and(|labels| labels.contains_key(label));
                 if !has && !(scrape.samples.contains_key(metric) && of_targets.contains(&label)) {
                     return Err(format!("`{metric}` with a label `{label}` is not told"));
