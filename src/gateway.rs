@@ -49,6 +49,7 @@ use crate::registry::renewal::{Renewal, Wanted};
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::script;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Tracer;
 use crate::vault::Vault;
 
 /// What all workers share.
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub authenticator: Authenticator,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    /// Takes the spans of calls, where there are traces.
+    pub tracer: Option<Arc<Tracer>>,
     /// What handlers logged and is not in the database yet.
     pub lines: Lines,
     pub vault: Vault,
@@ -319,6 +322,7 @@ impl Gateway {
             authenticator,
             allowed: Class::ALL.map(|class| allowed(&metrics, class)),
             metrics,
+            tracer: None,
             lines: Lines::default(),
             renewal: Renewal::default(),
             reading: tokio::sync::Mutex::default(),

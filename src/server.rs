@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::admin::{self, Admin};
@@ -22,7 +23,7 @@ use crate::http::worker::{self, Workers};
 use crate::lifecycle;
 use crate::record;
 use crate::registry::listen;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, trace};
 
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
@@ -66,6 +67,8 @@ pub struct Server {
     stopping: watch::Sender<bool>,
     workers: Workers,
     admin: tokio::task::JoinHandle<()>,
+    export_stop: CancellationToken,
+    exporting: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -91,7 +94,18 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let gateway = Arc::new(Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?);
+        let mut gateway = Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?;
+        let exporter = match &gateway.config.traces {
+            None => None,
+            Some(traces) => {
+                let (exported, dropped) = (&gateway.metrics.spans_exported, &gateway.metrics.spans_dropped);
+                let started = trace::start(traces, exported.clone(), dropped.clone());
+                let (tracer, exporter) = started.map_err(|error| StartError::Other(error.to_string()))?;
+                gateway.tracer = Some(tracer);
+                Some(exporter)
+            }
+        };
+        let gateway = Arc::new(gateway);
         gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
         count_changes(&gateway, &pool).await;
         warn_of_missing_roles(&gateway, &pool).await;
@@ -111,8 +125,10 @@ impl Server {
         tokio::spawn(erase_installs(pool.clone(), erase, stopped.clone()));
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
+        let export_stop = CancellationToken::new();
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(export_stop.clone())));
         let address = workers.address;
-        Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
+        Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin, export_stop, exporting })
     }
 
     /// Reads the registry's tables again at once, as a change in them would have done soon.
@@ -130,6 +146,12 @@ impl Server {
         }
         if self.admin.await.is_err() {
             tracing::error!("the admin listener ended by a panic");
+        }
+        self.export_stop.cancel();
+        if let Some(exporting) = self.exporting
+            && exporting.await.is_err()
+        {
+            tracing::error!("the exporter of traces ended by a panic");
         }
         // What the last calls logged.
         write_lines(&self.gateway, &self.pool).await;

@@ -5,8 +5,10 @@
 //! for at any time, such as a pool's connections, is asked at a scrape, by `admin::metrics`.
 
 mod functions;
+pub mod otlp;
 mod process;
 pub mod sheet;
+pub mod trace;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub extensions: IntGauge,
     pub installs: IntGauge,
     pub handler_lines_lost: IntCounter,
+    pub spans_exported: IntCounter,
+    pub spans_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -129,6 +133,11 @@ impl Metrics {
                 "rowgate_handler_lines_lost_total",
                 "Lines that handlers logged faster than the database took them",
             )?,
+            spans_exported: counter("rowgate_spans_exported_total", "Spans of traces that a collector took")?,
+            spans_dropped: counter(
+                "rowgate_spans_dropped_total",
+                "Spans of traces that found no room, or could not be exported",
+            )?,
             registry,
         })
     }
@@ -180,6 +189,12 @@ const fn termination(code: Code) -> Option<&'static str> {
 /// Sends the log to standard error. Called once, by a command; a second call changes nothing.
 pub fn start_log(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The driver tells of the values it sends, at levels that others are asked for.
+    let filter = ["tokio_postgres=info", "hyper=info", "reqwest=info", "hickory_proto=info", "h2=info"]
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    let by_default = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -188,8 +203,9 @@ pub fn start_log(settings: &Log) {
         // Told on standard error that this very one is closed, a thread would end by a panic.
         .log_internal_errors(false);
     // Fails only where a log was set up before, whose settings then stay.
-    let _ = match settings.format {
+    let _ = match settings.format.unwrap_or(by_default) {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        // One object a line, with every field at its top.
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
     };
 }

@@ -7,6 +7,7 @@ mod batch;
 pub mod cors;
 pub mod function;
 pub mod request_id;
+mod trace;
 pub mod worker;
 
 use std::net::IpAddr;

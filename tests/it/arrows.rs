@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "vault",
         ],
     ),
-    ("http", &["auth", "db", "error", "gateway", "limit", "problem"]),
+    ("http", &["auth", "db", "error", "gateway", "limit", "problem", "telemetry"]),
     (
         "admin",
         &[

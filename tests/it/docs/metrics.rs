@@ -33,11 +33,14 @@ fn written() -> Value {
             "again": id,
         }),
     );
-    document["handlers"] =
-        json!({ "count": { "kind": "query" }, "spin": { "kind": "query" }, "reach": { "kind": "action" } });
+    document["handlers"] = json!({
+        "count": { "kind": "query" }, "spin": { "kind": "query" },
+        "reach": { "kind": "action" }, "change": { "kind": "mutation" },
+    });
     let source = "return {
         count = query({ handler = function(ctx) return ctx.db.count('notes') end }),
         spin = query({ handler = function() while true do end end }),
+        change = mutation({ handler = function() return 2 end }),
         reach = action({ handler = function(ctx) return (pcall(ctx.fetch, 'https://nobody.example/')) end }),
     }";
     document["sources"] = json!({ "functions": source });
@@ -49,7 +52,7 @@ async fn scraped() -> (TestGateway, Scrape) {
     let test = TestGateway::with(&written(), |config| {
         config.limits.mode = LimitMode::Enforce;
         config.limits.caller.query_rows = Quota { per_minute: 1, burst: Some(5) };
-        config.metrics.functions_max = 6;
+        config.metrics.functions_max = 7;
         config.script.query.cpu_ms_max = 20;
     })
     .await;
@@ -64,6 +67,7 @@ async fn scraped() -> (TestGateway, Scrape) {
     test.call("nothing", json!({})).await.problem();
     answer(test.http.post(test.url("list"))).await.problem();
     assert_eq!(test.call("count", json!({})).await.ok(), json!(1));
+    assert_eq!(test.call("change", json!({})).await.ok(), json!(2));
     test.call("spin", json!({})).await.problem();
     assert_eq!(test.call("reach", json!({})).await.ok(), json!(false));
     scrape(&test).await;
@@ -248,7 +252,7 @@ fn judge(query: &str, scrape: &Scrape) -> Result<(), String> {
     if !open.is_empty() {
         return Err("something is not closed".to_owned());
     }
-    let (mut known, mut grouped, mut at) = (BTreeSet::from(["le"]), Vec::new(), 0);
+    let (mut known, mut grouped, mut at) = (BTreeSet::from(["le"]), Vec::<&str>::new(), 0);
     known.extend(of_targets);
     while at < tokens.len() {
         let token = tokens[at];
