@@ -99,7 +99,7 @@ impl Bed {
         gateway.swap(snapshot);
         let worker = runtime.block_on(async {
             let worker = Worker::open(&connector, &gateway);
-            while worker.lanes_open() < 3 {
+            while worker.reads().open_count() + worker.writes().open_count() < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             worker
