@@ -20,7 +20,7 @@ use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{Authenticator, Caller, Identity};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::connect::{Connector, Purpose};
@@ -37,7 +37,7 @@ use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
-use crate::limit::{Class, Decision, Keys, Layer, Limiter};
+use crate::limit::{CallerKind, Class, Decision, Keys, Layer, Limiter, Quotas, shared};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -57,6 +57,8 @@ pub struct Gateway {
     pub config: Config,
     pub authenticator: Authenticator,
     pub limiter: Limiter,
+    /// Where buckets are shared with other gateways.
+    pub shared_limits: Option<Arc<shared::Commons>>,
     pub metrics: Metrics,
     /// Takes the spans of calls, where there are traces.
     pub tracer: Option<Arc<Tracer>>,
@@ -84,6 +86,8 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    /// Where buckets are shared with other gateways.
+    pub limits: Option<shared::Link>,
     turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
@@ -151,7 +155,7 @@ pub struct Stages {
 
 /// What a call names, kept to its end whatever is deployed meanwhile.
 struct Found {
-    install: Install,
+    install: Arc<Install>,
     function: Arc<Function>,
     /// Where the function answers pages.
     cursor_key: Option<Arc<CursorKey>>,
@@ -278,6 +282,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            limits: gateway.shared_limits.as_ref().map(shared::Link::open),
             turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
             fetcher: Fetcher::new(&config.fetch, &gateway.fetch),
@@ -291,7 +296,9 @@ impl Worker {
 
     /// Whether every lane is open: the state to begin in.
     pub fn is_whole(&self) -> bool {
-        self.reads.open_count() == self.reads.count() && self.writes.open_count() == self.writes.count()
+        self.limits.as_ref().is_none_or(shared::Link::is_open)
+            && self.reads.open_count() == self.reads.count()
+            && self.writes.open_count() == self.writes.count()
     }
 
     /// The lanes of calls that read.
@@ -313,7 +320,9 @@ impl Worker {
 impl Gateway {
     /// The error says which setting cannot be used, and never what it is.
     pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Result<Gateway, String> {
+        let of_links = shared::Metrics { open: metrics.limit_links.clone(), alone: metrics.limits_alone.clone() };
         Ok(Gateway {
+            shared_limits: shared::Commons::new(&config.limits, of_links)?.map(Arc::new),
             vault: Vault::new(&config.secrets)?,
             cache: Cache::new(&config.cache),
             fetch: fetch::Commons::new(&config.fetch)?,
@@ -351,7 +360,7 @@ impl Gateway {
         let everything = load(pool).await.inspect_err(|_| self.metrics.snapshots_failed.inc())?;
         self.renewal.remember(&everything.extensions);
         let before = self.snapshot();
-        self.swap(Snapshot::build(everything, &before, &self.metrics));
+        self.swap(Snapshot::build(everything, &before, &self.config.limits, &self.metrics));
         *self.read_at() = Instant::now();
         Ok(())
     }
@@ -443,7 +452,7 @@ impl Gateway {
         began: Instant,
         reply: &mut Reply,
     ) -> Result<Text, Failure> {
-        let _in_flight = self.admit(call, found, &mut reply.decision)?;
+        let _in_flight = self.admit(worker, call, found, &mut reply.decision).await?;
         let ready = self.ready(call, found)?;
         let stages = &mut reply.stages;
         if let Some(named) = call.named.as_ref().filter(|_| ready.plan.writes) {
@@ -507,7 +516,13 @@ impl Gateway {
     }
 
     /// Decides access and limits, and counts the call as under way.
-    fn admit(&self, call: &Call<'_>, found: &Found, decision: &mut Option<Decision>) -> Result<InFlight<'_>, Failure> {
+    async fn admit(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &Found,
+        decision: &mut Option<Decision>,
+    ) -> Result<InFlight<'_>, Failure> {
         let Found { install, function, .. } = found;
         let plan = &function.plan;
         if call.identity.role < plan.access {
@@ -521,18 +536,33 @@ impl Gateway {
                 ),
             ));
         }
-        // A call that is run again was charged for.
-        if decision.is_some() {
-            return self.enter();
-        }
-        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
-        let decided = self.limiter.check(function.class, &keys);
-        *decision = Some(decided);
-        self.count_decision(&decided);
-        if decided.is_refused() {
-            return Err(decided.into_failure());
-        }
+        let quotas = install.policies.of(function.class, function.place);
+        self.charge(worker, call, install, quotas, decision).await?;
         self.enter()
+    }
+
+    /// Counts the call, unless it was counted before it is run again.
+    async fn charge(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        install: &Install,
+        quotas: &Quotas,
+        decision: &mut Option<Decision>,
+    ) -> Result<(), Failure> {
+        if decision.is_some() {
+            return Ok(());
+        }
+        let (identity, extension) = (call.identity, install.extension.id);
+        let kind = caller_kind(identity);
+        let keys = Keys { caller: identity.caller.key(), kind, install: install.id, extension };
+        let decided = match &worker.limits {
+            None => self.limiter.check(quotas, &keys),
+            Some(link) => link.check(&self.limiter, quotas, &keys).await,
+        };
+        let decided = decision.insert(decided);
+        self.count_decision(decided);
+        if decided.is_refused() { Err(decided.failure()) } else { Ok(()) }
     }
 
     /// Reads the arguments and chooses the statement for them.
@@ -618,6 +648,15 @@ fn must_change(plan: &Plan, arguments: &Arguments, given: &Given) -> Result<(), 
     Err(Failure::new(Code::ArgumentsInvalid, detail))
 }
 
+/// What the caller showed.
+const fn caller_kind(identity: &Identity) -> CallerKind {
+    match (identity.install_id, identity.caller) {
+        (Some(_), Caller::Key(_)) => CallerKind::Key,
+        (Some(_), Caller::User(_) | Caller::Network(_)) => CallerKind::Token,
+        (None, _) => CallerKind::Anonymous,
+    }
+}
+
 fn no_statement() -> Failure {
     Failure::new(Code::Internal, "the gateway has no statement for these arguments")
 }
@@ -627,7 +666,7 @@ fn unguarded(function: &str, plan: &Plan) -> Failure {
     Failure::new(Code::IfMatchInvalid, detail)
 }
 
-fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
+fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Arc<Install>, &'a Arc<Function>), Failure> {
     // First the token: one of another install learns nothing, not even which installs there are.
     call.identity.must_be_for(call.install_id)?;
     let install = snapshot.installs.get(&call.install_id).ok_or_else(|| no_install(snapshot, call.install_id))?;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, plan, values};
+use crate::admin::{Admin, installs, json_response, limits, plan, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -33,6 +33,7 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .route("/keys", post(mint))
         .route("/keys/{id}", delete(revoke))
         .merge(installs::router())
+        .merge(limits::router())
         .merge(plan::router())
         .merge(values::router())
         .layer(from_fn_with_state(admin, authorized))

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod installs;
+mod limits;
 mod metrics;
 mod plan;
 mod values;
@@ -88,9 +89,17 @@ async fn ready(State(admin): State<Admin>) -> Response<Body> {
         "extensions": snapshot.extensions.len(),
         "installs": snapshot.installs.len(),
         "calls_in_flight": admin.gateway.calls_in_flight(),
+        "limits": limits(&admin),
     });
     let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &body)
+}
+
+/// Whether limits are counted over all gateways; null where each counts for itself.
+fn limits(admin: &Admin) -> serde_json::Value {
+    let Some(commons) = &admin.gateway.shared_limits else { return serde_json::Value::Null };
+    let is_open = |shared: &Arc<Shared>| shared.worker.limits.as_ref().is_some_and(|link| link.is_open());
+    json!({ "shared": admin.shared.iter().all(is_open), "nodes": commons.nodes() })
 }
 
 /// The router names the allowed methods in `Allow`.

@@ -37,7 +37,6 @@ pub(super) use crate::gateway::handler::turn::Turns;
 use crate::gateway::once::Ticket;
 use crate::gateway::renewed::Ran;
 use crate::gateway::{Call, Gateway, Reply, Worker};
-use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
 use crate::script::machine::{BUILDERS, Limits};
 use crate::script::operation::{OPERATIONS, phrase};
@@ -46,7 +45,7 @@ use crate::script::worker::frame::Begin;
 
 /// What a call names, where that is a handler.
 pub(super) struct FoundHandler {
-    pub(super) install: Install,
+    pub(super) install: Arc<Install>,
     pub(super) handler: Arc<Handler>,
 }
 
@@ -102,14 +101,6 @@ pub(super) fn find(snapshot: &Snapshot, call: &Call<'_>) -> Option<FoundHandler>
     Some(FoundHandler { install: install.clone(), handler: Arc::clone(handler) })
 }
 
-const fn class(kind: HandlerKind) -> Class {
-    match kind {
-        HandlerKind::Query => Class::Query,
-        HandlerKind::Mutation => Class::Mutation,
-        HandlerKind::Action => Class::Action,
-    }
-}
-
 impl Gateway {
     /// Answers a call of a handler; what it ran as where it met tables that may be newer.
     pub(super) async fn call_handler(
@@ -146,16 +137,8 @@ impl Gateway {
             let detail = format!("`{}` asks for role `{asks}`; the token has `{has}`", call.function);
             return Err(Failure::new(Code::AccessDenied, detail));
         }
-        // A call that is run again was charged for.
-        if reply.decision.is_none() {
-            let (caller, extension) = (call.identity.caller.key(), install.extension.id);
-            let decided = self.limiter.check(class(handler.kind), &Keys { caller, install: install.id, extension });
-            reply.decision = Some(decided);
-            self.count_decision(&decided);
-            if decided.is_refused() {
-                return Err(decided.into_failure());
-            }
-        }
+        let quotas = install.policies.of(handler.class, handler.place);
+        self.charge(worker, call, install, quotas, &mut reply.decision).await?;
         let _in_flight = self.enter()?;
         unconditional(call, handler.kind)?;
         handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
