@@ -593,7 +593,7 @@ impl Gateway {
     /// Counts what the rate limits decided, each policy that had no room by itself.
     fn count_decision(&self, decided: &Decision) {
         let class = decided.class();
-        if decided.standings().is_empty() {
+        if decided.standings().next().is_none() {
             return;
         }
         if !decided.is_exceeded() {
