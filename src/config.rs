@@ -6,8 +6,10 @@
 pub mod cache;
 pub mod fetch;
 pub mod limits;
+pub mod metrics;
 pub mod script;
 pub mod secrets;
+pub mod traces;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,8 +21,10 @@ use serde::Deserialize;
 pub use crate::config::cache::Cache;
 pub use crate::config::fetch::Fetch;
 pub use crate::config::limits::{Classes, LimitMode, Limits, Quota};
+pub use crate::config::metrics::Metrics;
 pub use crate::config::script::{Allowance, Script};
 pub use crate::config::secrets::{Hidden, Secrets};
+pub use crate::config::traces::Traces;
 
 /// The whole configuration, checked: defaults filled in, contradictions refused.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
@@ -37,7 +41,11 @@ pub struct Config {
     pub fetch: Fetch,
     pub cache: Cache,
     pub secrets: Secrets,
+    pub metrics: Metrics,
     pub log: Log,
+    /// By the variables of OpenTelemetry alone.
+    #[serde(skip)]
+    pub traces: Option<Traces>,
 }
 
 /// The public listener.
@@ -231,10 +239,9 @@ impl Default for Auth {
 }
 
 /// How the log is written to standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    #[default]
     Text,
     Json,
 }
@@ -244,12 +251,13 @@ pub enum LogFormat {
 pub struct Log {
     /// A filter such as `info` or `rowgate=debug`.
     pub filter: String,
-    pub format: LogFormat,
+    /// Text for a terminal and JSON for anything else, unless it is said.
+    pub format: Option<LogFormat>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { filter: "info".to_owned(), format: LogFormat::Text }
+        Log { filter: "info".to_owned(), format: None }
     }
 }
 
@@ -320,10 +328,16 @@ impl Config {
             let value = value.parse::<toml::Value>().unwrap_or_else(|_| toml::Value::String(value.clone()));
             set(&mut document, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), value);
         }
-        let config: Config = document.try_into().map_err(|error: toml::de::Error| {
+        let mut config: Config = document.try_into().map_err(|error: toml::de::Error| {
             ConfigError(vec![format!("configuration: {}", error.to_string().trim_end())])
         })?;
-        config.checked()
+        let mut reasons = Vec::new();
+        config.traces = Traces::of(environment, &mut reasons);
+        match config.checked() {
+            Ok(config) if reasons.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigError(reasons)),
+            Err(ConfigError(more)) => Err(ConfigError([more, reasons].concat())),
+        }
     }
 
     /// Refuses values that contradict each other or would leave something without a bound.
@@ -355,6 +369,7 @@ impl Config {
             ("cache.install_bytes_max", self.cache.install_bytes_max),
             ("fetch.body_bytes_max", self.fetch.body_bytes_max),
             ("fetch.answer_bytes_max", self.fetch.answer_bytes_max),
+            ("metrics.functions_max", self.metrics.functions_max),
             ("fetch.concurrent_max", self.fetch.concurrent_max),
             ("fetch.concurrent_per_install_max", self.fetch.concurrent_per_install_max),
         ] {

@@ -10,8 +10,8 @@ pub mod once;
 mod renewed;
 mod transaction;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,7 @@ use crate::db::pipeline::Request;
 use crate::db::pool;
 use crate::db::run::run;
 use crate::db::transaction::{Open, Step, Transactions};
+use crate::db::waits::Waits;
 use crate::error::{Code, Failure};
 use crate::fetch::{self, Fetcher};
 use crate::gateway::lines::Lines;
@@ -37,7 +38,7 @@ use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
 use crate::limit::traffic::{Asker, Traffic};
-use crate::limit::{CallerKind, Class, Decision, Keys, Limiter, shared};
+use crate::limit::{CallerKind, Class, Decision, Keys, Layer, Limiter, shared};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -49,6 +50,7 @@ use crate::registry::renewal::{Renewal, Wanted};
 use crate::registry::{ANSWER_BYTES_MAX, ANSWER_BYTES_MIN, Function, Install, Snapshot};
 use crate::script;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Tracer;
 use crate::vault::Vault;
 
 /// What all workers share.
@@ -59,6 +61,8 @@ pub struct Gateway {
     /// Where buckets are shared with other gateways.
     pub shared_limits: Option<Arc<shared::Commons>>,
     pub metrics: Metrics,
+    /// Takes the spans of calls, where there are traces.
+    pub tracer: Option<Arc<Tracer>>,
     /// What handlers logged and is not in the database yet.
     pub lines: Lines,
     pub vault: Vault,
@@ -71,6 +75,10 @@ pub struct Gateway {
     /// reading replaces a newer one.
     reading: tokio::sync::Mutex<()>,
     registry: ArcSwap<Snapshot>,
+    /// When the registry was last read.
+    read_at: Mutex<Instant>,
+    /// Calls that the rate limits let pass, by class.
+    allowed: [prometheus::IntCounter; Class::ALL.len()],
     calls_in_flight: AtomicUsize,
 }
 
@@ -297,8 +305,19 @@ impl Worker {
             && self.writes.open_count() == self.writes.count()
     }
 
-    pub fn lanes_open(&self) -> usize {
-        self.reads.open_count() + self.writes.open_count()
+    /// The lanes of calls that read.
+    pub fn reads(&self) -> &Lanes {
+        &self.reads
+    }
+
+    /// The lanes of calls that write.
+    pub fn writes(&self) -> &Lanes {
+        &self.writes
+    }
+
+    /// Handlers that wait until another one of their extension has given its connection back.
+    pub fn turn_waits(&self) -> &Waits {
+        self.turns.waits()
     }
 }
 
@@ -314,11 +333,14 @@ impl Gateway {
             limiter: Limiter::new(&config.limits),
             config,
             authenticator,
+            allowed: Class::ALL.map(|class| allowed(&metrics, class)),
             metrics,
+            tracer: None,
             lines: Lines::default(),
             renewal: Renewal::default(),
             reading: tokio::sync::Mutex::default(),
             registry: ArcSwap::from_pointee(Snapshot::default()),
+            read_at: Mutex::new(Instant::now()),
             calls_in_flight: AtomicUsize::new(0),
         })
     }
@@ -339,14 +361,21 @@ impl Gateway {
     /// Reads the registry's tables anew and puts what they say in force.
     pub async fn reload(&self, pool: &Pool) -> Result<(), Failure> {
         let _turn = self.reading.lock().await;
-        let client = pool::take(pool).await?;
-        let everything = record::load_all(&**client).await.map_err(|error| {
-            Failure::new(Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
-        })?;
+        let everything = load(pool).await.inspect_err(|_| self.metrics.snapshots_failed.inc())?;
         self.renewal.remember(&everything.extensions);
         let before = self.snapshot();
         self.swap(Snapshot::build(everything, &before, &self.config.limits, &self.metrics));
+        *self.read_at() = Instant::now();
         Ok(())
+    }
+
+    /// How long ago the registry was last read.
+    pub fn registry_age(&self) -> Duration {
+        self.read_at().elapsed()
+    }
+
+    fn read_at(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the registry anew where any of the extensions that are `wanted` was deployed since it was
@@ -484,7 +513,7 @@ impl Gateway {
     /// What `call` names, or why it names nothing.
     fn find(&self, snapshot: &Snapshot, call: &Call<'_>) -> Result<Found, Failure> {
         let (install, function) = resolve(snapshot, call).inspect_err(|failure| {
-            self.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+            self.metrics.refuse(failure.code);
         })?;
         let cursor_key = function.plan.page().and(snapshot.cursor_key.clone());
         Ok(Found { install: install.clone(), function: function.clone(), cursor_key })
@@ -544,10 +573,7 @@ impl Gateway {
             let asker = Asker { install_id: install.id, caller: keys.caller, kind, class, function };
             worker.traffic.count(asker, at_s, decided.is_refused());
         }
-        if decided.is_exceeded() {
-            let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-            self.metrics.limit_decisions.with_label_values(&[quotas.class().as_str(), became]).inc();
-        }
+        self.count_decision(decided);
         if decided.is_refused() { Err(decided.failure()) } else { Ok(()) }
     }
 
@@ -576,6 +602,25 @@ impl Gateway {
         Ok(Ready { install, plan, scope_key, given, turn, statement, steps })
     }
 
+    /// Counts what the rate limits decided, each policy that had no room by itself.
+    fn count_decision(&self, decided: &Decision) {
+        let class = decided.class();
+        if decided.standings().next().is_none() {
+            return;
+        }
+        if !decided.is_exceeded() {
+            if let Some(allowed) = self.allowed.get(class as usize) {
+                allowed.inc();
+            }
+            return;
+        }
+        let became = if decided.is_refused() { "refused" } else { "would_refuse" };
+        for standing in decided.violations() {
+            let labels = [class.as_str(), standing.layer.as_str(), became];
+            self.metrics.limit_decisions.with_label_values(&labels).inc();
+        }
+    }
+
     /// Admits one more call, or refuses it at once.
     fn enter(&self) -> Result<InFlight<'_>, Failure> {
         let before = self.calls_in_flight.fetch_add(1, Ordering::Relaxed);
@@ -585,6 +630,23 @@ impl Gateway {
         }
         Err(Failure::new(Code::Overloaded, "too many calls are under way").with_retry_after_s(1))
     }
+}
+
+/// The count of calls of a class that were let pass; those of refusals begin at none with it.
+fn allowed(metrics: &Metrics, class: Class) -> prometheus::IntCounter {
+    for layer in Layer::ALL {
+        for became in ["refused", "would_refuse"] {
+            metrics.limit_decisions.with_label_values(&[class.as_str(), layer.as_str(), became]);
+        }
+    }
+    metrics.limit_decisions.with_label_values(&[class.as_str(), "all", "allowed"])
+}
+
+async fn load(pool: &Pool) -> Result<record::Everything, Failure> {
+    let client = pool::take(pool).await?;
+    record::load_all(&**client).await.map_err(|error| {
+        Failure::new(Code::DatabaseUnavailable, "the registry cannot be read").with_log(error.to_string())
+    })
 }
 
 /// Refuses a patch of nothing; `arguments` are those that `given` was read by.

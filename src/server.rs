@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::admin::{self, Admin};
@@ -24,7 +25,7 @@ use crate::lifecycle;
 use crate::limit::traffic::Gathered;
 use crate::record;
 use crate::registry::listen;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, trace};
 
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
@@ -71,6 +72,8 @@ pub struct Server {
     stopping: watch::Sender<bool>,
     workers: Workers,
     admin: tokio::task::JoinHandle<()>,
+    export_stop: CancellationToken,
+    exporting: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -89,15 +92,27 @@ impl Server {
                 );
             }
         }
-        let metrics = Metrics::new().map_err(|error| StartError::Other(error.to_string()))?;
+        let metrics = Metrics::new(&config.metrics).map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
         let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
         let count = match config.http.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let gateway = Arc::new(Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?);
+        let mut gateway = Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?;
+        let exporter = match &gateway.config.traces {
+            None => None,
+            Some(traces) => {
+                let (exported, dropped) = (&gateway.metrics.spans_exported, &gateway.metrics.spans_dropped);
+                let started = trace::start(traces, exported.clone(), dropped.clone());
+                let (tracer, exporter) = started.map_err(|error| StartError::Other(error.to_string()))?;
+                gateway.tracer = Some(tracer);
+                Some(exporter)
+            }
+        };
+        let gateway = Arc::new(gateway);
         gateway.reload(&pool).await.map_err(|failure| StartError::Database(failure.to_string()))?;
+        count_changes(&gateway, &pool).await;
         warn_of_missing_roles(&gateway, &pool).await;
         let (stopping, stopped) = watch::channel(false);
         let admin_listener = std::net::TcpListener::bind(admin_on).map_err(|error| listen_error(admin_on, &error))?;
@@ -118,8 +133,10 @@ impl Server {
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
         tokio::spawn(keep_traffic(gateway.clone(), asked, pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
+        let export_stop = CancellationToken::new();
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(export_stop.clone())));
         let address = workers.address;
-        Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin })
+        Ok(Server { gateway, pool, address, admin_address, stopping, workers, admin, export_stop, exporting })
     }
 
     /// Reads the registry's tables again at once, as a change in them would have done soon.
@@ -138,6 +155,12 @@ impl Server {
         }
         if self.admin.await.is_err() {
             tracing::error!("the admin listener ended by a panic");
+        }
+        self.export_stop.cancel();
+        if let Some(exporting) = self.exporting
+            && exporting.await.is_err()
+        {
+            tracing::error!("the exporter of traces ended by a panic");
         }
         // What the last calls logged, and that they were made.
         write_lines(&self.gateway, &self.pool).await;
@@ -189,7 +212,10 @@ async fn keep_registry_current(
         let wanted = gateway.renewal.wanted();
         let read = if is_asked { gateway.renew(&pool, &wanted).await } else { gateway.reload(&pool).await };
         match read {
-            Ok(()) => gateway.renewal.answer(&wanted),
+            Ok(()) => {
+                gateway.renewal.answer(&wanted);
+                count_changes(&gateway, &pool).await;
+            }
             Err(failure) => {
                 tracing::warn!(%failure, "the registry could not be read; what was deployed last is served");
                 if !wanted.extensions.is_empty() {
@@ -201,6 +227,15 @@ async fn keep_registry_current(
         }
     }
     listening.abort();
+}
+
+/// Changes of tables that somebody has to finish, by deploying again.
+async fn count_changes(gateway: &Gateway, pool: &Pool) {
+    let Ok(client) = pool.get().await else { return };
+    match record::changes::count(&**client).await {
+        Ok(count) => gateway.metrics.changes_pending.set(count),
+        Err(error) => tracing::debug!(%error, "the changes under way could not be counted"),
+    }
 }
 
 async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
@@ -326,6 +361,7 @@ async fn write_traffic(shared: &[Arc<Shared>], pool: &Pool) {
 async fn write_lines(gateway: &Gateway, pool: &Pool) -> Vec<Uuid> {
     let (lines, lost) = gateway.lines.take();
     if lost > 0 {
+        gateway.metrics.handler_lines_lost.inc_by(lost);
         tracing::warn!(lost, "handlers log more than the database takes");
     }
     if lines.is_empty() {
@@ -336,6 +372,7 @@ async fn write_lines(gateway: &Gateway, pool: &Pool) -> Vec<Uuid> {
         record::lines::keep(&**client, &lines).await.map_err(|error| crate::db::sqlstate::chain(&error))
     };
     if let Err(reason) = kept.await {
+        gateway.metrics.handler_lines_lost.inc_by(lines.len() as u64);
         tracing::warn!(lost = lines.len(), reason, "what handlers logged could not be kept");
     }
     lines.into_iter().map(|line| line.install_id).collect()

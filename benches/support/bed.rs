@@ -94,11 +94,12 @@ impl Bed {
         let (reads, writes) = (client(Purpose::Read), client(Purpose::Write));
         let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id));
         let authenticator = Authenticator::new(&config.auth).unwrap();
-        let gateway = Arc::new(Gateway::new(config, authenticator, Metrics::new().unwrap()).unwrap());
+        let gateway =
+            Arc::new(Gateway::new(config, authenticator, Metrics::new(&Default::default()).unwrap()).unwrap());
         gateway.swap(snapshot);
         let worker = runtime.block_on(async {
             let worker = Worker::open(&connector, &gateway);
-            while worker.lanes_open() < 3 {
+            while worker.reads().open_count() + worker.writes().open_count() < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             worker
@@ -210,7 +211,8 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     };
     record::insert_install(&client, &install).await.unwrap();
     let records = record::load_all(&client).await.unwrap();
-    let snapshot = Snapshot::build(records, &Snapshot::default(), &Limits::default(), &Metrics::new().unwrap());
+    let snapshot =
+        Snapshot::build(records, &Snapshot::default(), &Limits::default(), &Metrics::new(&Default::default()).unwrap());
     assert!(snapshot.installs.contains_key(&install_id));
     snapshot
 }

@@ -6,6 +6,7 @@
 pub mod api;
 mod installs;
 mod limits;
+mod metrics;
 mod plan;
 mod simulate;
 mod values;
@@ -69,7 +70,7 @@ fn router(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::scrape))
         .nest("/admin/v1", api::router(admin.clone()))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
@@ -102,26 +103,6 @@ fn limits(admin: &Admin) -> serde_json::Value {
     let Some(commons) = &admin.gateway.shared_limits else { return serde_json::Value::Null };
     let is_open = |shared: &Arc<Shared>| shared.worker.limits.as_ref().is_some_and(|link| link.is_open());
     json!({ "shared": admin.shared.iter().all(is_open), "nodes": commons.nodes() })
-}
-
-async fn metrics(State(admin): State<Admin>) -> Response<Body> {
-    let metrics = &admin.gateway.metrics;
-    let lanes: usize = admin.shared.iter().map(|shared| shared.worker.lanes_open()).sum();
-    metrics.lanes_open.set(i64::try_from(lanes).unwrap_or(i64::MAX));
-    metrics.calls_in_flight.set(i64::try_from(admin.gateway.calls_in_flight()).unwrap_or(i64::MAX));
-    match metrics.render() {
-        Ok(text) => {
-            let mut response = Response::new(Body::from(text));
-            let text_format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            response.headers_mut().insert(header::CONTENT_TYPE, text_format);
-            response
-        }
-        Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
-            let failure = Failure::new(Code::Internal, "the metrics could not be written");
-            problem::response(&failure, "/metrics", "")
-        }
-    }
 }
 
 /// The router names the allowed methods in `Allow`.

@@ -175,7 +175,7 @@ fn read_config(file: Option<&Path>) -> Result<Config, Failed> {
     // Variables that are not UTF-8 are none of ours.
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name == "DATABASE_URL" || name.starts_with("ROWGATE_"))
+        .filter(|(name, _)| name == "DATABASE_URL" || name.starts_with("ROWGATE_") || name.starts_with("OTEL_"))
         .collect();
     Config::read(file, &environment).map_err(|error| Failed::Usage(error.to_string()))
 }

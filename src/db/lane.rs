@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::config;
 use crate::db::connect::{Connector, Purpose};
 use crate::db::handshake;
-use crate::db::pipeline::Connection;
+use crate::db::pipeline::{Connection, Statements};
+use crate::db::waits::Waits;
 
 /// Longest wait between two attempts to connect.
 const RECONNECT_WAIT_MS_MAX: u64 = 1_000;
@@ -30,6 +31,7 @@ pub struct Lanes {
     opened: Arc<Notify>,
     /// From a lane's loss: for so long calls wait for it to come back.
     wait_max: Duration,
+    waits: Waits,
 }
 
 struct Lane {
@@ -37,6 +39,8 @@ struct Lane {
     in_flight: AtomicUsize,
     /// Since when the lane is without a connection, where it is.
     closed_since: Mutex<Instant>,
+    /// What became of the statements of connections that were lost.
+    past: Mutex<Statements>,
 }
 
 /// A place on a lane, given back when dropped.
@@ -72,13 +76,14 @@ impl Lanes {
                     connection: ArcSwapOption::empty(),
                     in_flight: AtomicUsize::new(0),
                     closed_since: Mutex::new(Instant::now()),
+                    past: Mutex::default(),
                 });
                 tokio::spawn(keep_open(lane.clone(), opened.clone(), connector.clone(), purpose, statements_max));
                 lane
             })
             .collect();
         let wait_max = Duration::from_millis(settings.pool_wait_timeout_ms);
-        Lanes { lanes, next: AtomicUsize::new(0), opened, wait_max }
+        Lanes { lanes, next: AtomicUsize::new(0), opened, wait_max, waits: Waits::default() }
     }
 
     /// A place on a lane. Where none is open, waits for one as long as they were lost only a moment
@@ -99,7 +104,9 @@ impl Lanes {
                 opened.await;
             }
         };
-        tokio::time::timeout_at(closed_since + self.wait_max, opening).await.ok()
+        let _waiting = self.waits.begin();
+        let ride = tokio::time::timeout_at(closed_since + self.wait_max, opening).await;
+        ride.inspect_err(|_| self.waits.timed_out()).ok()
     }
 
     /// A place on the open lane with the fewest calls under way; `None` where none is open.
@@ -126,6 +133,16 @@ impl Lanes {
         self.lanes.iter().filter(|lane| lane.connection.load().is_some()).count()
     }
 
+    /// Who waits for a lane to open.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// What became of the statements of all lanes, ever.
+    pub fn statements(&self) -> Statements {
+        self.lanes.iter().map(|lane| lane.statements()).fold(Statements::default(), Statements::and)
+    }
+
     /// Calls under way on all lanes.
     pub fn in_flight(&self) -> usize {
         self.lanes.iter().map(|lane| lane.in_flight.load(Ordering::Relaxed)).sum()
@@ -136,7 +153,15 @@ impl Lane {
     fn close(&self) {
         // The moment first, so that who finds the lane closed reads this loss and not the last.
         *locked(&self.closed_since) = Instant::now();
-        self.connection.store(None);
+        if let Some(lost) = self.connection.swap(None) {
+            let mut past = locked(&self.past);
+            *past = past.and(Statements { kept: 0, ..lost.statements() });
+        }
+    }
+
+    fn statements(&self) -> Statements {
+        let now = self.connection.load().as_ref().map(|connection| connection.statements());
+        locked(&self.past).and(now.unwrap_or_default())
     }
 }
 

@@ -26,4 +26,5 @@ pub mod session;
 pub mod shadow;
 pub mod sqlstate;
 pub mod transaction;
+pub mod waits;
 pub mod wall;

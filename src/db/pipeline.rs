@@ -78,6 +78,19 @@ pub struct Request<'a> {
     pub deadline: Instant,
 }
 
+/// The statements that sessions keep prepared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statements {
+    /// Kept now.
+    pub kept: u64,
+    /// Calls whose statement was kept already.
+    pub hits: u64,
+    /// Statements that were prepared.
+    pub prepared: u64,
+    /// Statements that made room for others.
+    pub evicted: u64,
+}
+
 /// Why a call came to no answer.
 #[derive(Debug)]
 pub enum Trouble {
@@ -110,6 +123,10 @@ struct Pipe {
     prepared: LruCache<u128, Prepared>,
     /// Statements ever prepared: names are never used twice.
     names: u64,
+    /// Calls whose statement was prepared before.
+    hits: u64,
+    /// Statements that made room for others.
+    evicted: u64,
     role: Option<Arc<str>>,
     is_closed: bool,
 }
@@ -152,6 +169,19 @@ struct Awaiting {
     reply: Option<oneshot::Sender<Result<Text, Trouble>>>,
 }
 
+impl Statements {
+    /// Of both together.
+    #[must_use]
+    pub fn and(self, other: Statements) -> Statements {
+        Statements {
+            kept: self.kept + other.kept,
+            hits: self.hits + other.hits,
+            prepared: self.prepared + other.prepared,
+            evicted: self.evicted + other.evicted,
+        }
+    }
+}
+
 impl Connection {
     /// A connection on `stream`, and what moves its bytes until it ends. Calls on it may share a
     /// transaction where it `shares`: they must write nothing.
@@ -164,6 +194,8 @@ impl Connection {
             shares,
             prepared: LruCache::new(statements_max),
             names: 0,
+            hits: 0,
+            evicted: 0,
             role: None,
             is_closed: false,
         };
@@ -237,11 +269,19 @@ impl Connection {
         self.locked().is_closed
     }
 
+    /// What became of this session's statements.
+    pub fn statements(&self) -> Statements {
+        let pipe = self.locked();
+        let Pipe { prepared, names, hits, evicted, .. } = &*pipe;
+        Statements { kept: prepared.len() as u64, hits: *hits, prepared: *names, evicted: *evicted }
+    }
+
     fn send(&self, request: &Request<'_>) -> Result<oneshot::Receiver<Result<Text, Trouble>>, Trouble> {
         let mut pipe = self.locked();
         let pipe = &mut *pipe;
         pipe.enter(request)?;
         let is_prepared = pipe.prepared.contains(&request.statement.key);
+        pipe.hits += u64::from(is_prepared);
         // Behind a call that fails nothing is prepared, so what must be comes first after a Sync.
         if request.alone || !is_prepared {
             pipe.sync();
@@ -375,6 +415,7 @@ impl Pipe {
         frontend::describe(b'S', &name, &mut self.out)?;
         let prepared = Prepared { name: name.into_boxed_str(), is_described: false };
         if let Some((_, old)) = self.prepared.push(statement.key, prepared) {
+            self.evicted += 1;
             frontend::close(b'S', &old.name, &mut self.out)?;
         }
         Ok(())

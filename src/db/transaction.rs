@@ -35,6 +35,7 @@ use crate::db::connect::{Connector, Purpose};
 pub use crate::db::session::{Own, Ran, Step};
 use crate::db::session::{Session, Trouble};
 use crate::db::sqlstate::{self, Refusal};
+use crate::db::waits::Waits;
 use crate::error::{Code, Failure};
 use crate::plan::Plan;
 
@@ -51,6 +52,8 @@ pub struct Transactions {
     statements_max: NonZeroUsize,
     /// One for each connection there may be.
     places: Semaphore,
+    places_max: usize,
+    waits: Waits,
     place_wait_max: Duration,
     connect_wait_max: Duration,
     idle: Mutex<Vec<Session>>,
@@ -127,6 +130,8 @@ impl Transactions {
             connector: connector.clone(),
             statements_max: NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN),
             places: Semaphore::new(settings.transaction_connections_max),
+            places_max: settings.transaction_connections_max,
+            waits: Waits::default(),
             place_wait_max: Duration::from_millis(settings.pool_wait_timeout_ms),
             connect_wait_max: Duration::from_millis(settings.connect_timeout_ms),
             idle: Mutex::new(Vec::new()),
@@ -148,6 +153,16 @@ impl Transactions {
         Attempts { transactions: self, isolation, role: role.cloned(), deadline: deadline.into(), left: ATTEMPTS_MAX }
     }
 
+    /// Who waits for a connection.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// How many transactions are under way, each with a connection.
+    pub fn in_use(&self) -> usize {
+        self.places_max.saturating_sub(self.places.available_permits())
+    }
+
     /// How many connections wait for a transaction.
     pub fn idle_count(&self) -> usize {
         self.idle().len()
@@ -158,11 +173,7 @@ impl Transactions {
     }
 
     async fn open(&self, isolation: Isolation, role: Option<Arc<str>>, deadline: Instant) -> Result<Open<'_>, Failure> {
-        let wait_until = deadline.min(Instant::now() + self.place_wait_max);
-        let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await else {
-            let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
-            return Err(failure.with_retry_after_s(1));
-        };
+        let place = self.place(deadline).await?;
         let known = std::iter::from_fn(|| self.idle().pop()).find(|session| !session.is_closed());
         let session = match known {
             Some(session) => session,
@@ -180,6 +191,20 @@ impl Transactions {
             may_retry: false,
             _place: place,
         })
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        let _waiting = self.waits.begin();
+        let wait_until = deadline.min(Instant::now() + self.place_wait_max);
+        if let Ok(Ok(place)) = timeout_at(wait_until, self.places.acquire()).await {
+            return Ok(place);
+        }
+        self.waits.timed_out();
+        let failure = Failure::new(Code::Overloaded, "too many transactions are under way");
+        Err(failure.with_retry_after_s(1))
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Session, Failure> {

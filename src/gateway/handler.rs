@@ -240,7 +240,11 @@ impl Gateway {
         let late = || Failure::new(Code::ScriptTimeExceeded, "the handler did not answer in time");
         loop {
             match timeout_at(deadline.into(), invocation.next()).await.map_err(|_| late())? {
-                Event::Ended(outcome) => return ended(outcome, call.function),
+                Event::Ended(outcome) => {
+                    let used = invocation.used();
+                    found.handler.metrics.ran(Duration::from_micros(used.cpu_us), used.memory_bytes);
+                    return ended(outcome, call.function);
+                }
                 Event::Asks { operation, arguments } => {
                     let answering = asking.answer(&operation, &arguments, open.as_deref_mut());
                     match timeout_at(deadline.into(), answering).await.map_err(|_| late())? {

@@ -20,7 +20,7 @@ use crate::gateway::once::Named;
 use crate::gateway::{Call, Reply};
 use crate::http::function::{Answered, Asked, asked, key_in, log, refused, respond};
 use crate::http::request_id::RequestId;
-use crate::http::{Client, Shared, unknown};
+use crate::http::{Client, Shared, trace, unknown};
 use crate::limit::Decision;
 use crate::problem;
 
@@ -59,7 +59,7 @@ pub(super) async fn call_routed(
     let Ok(Path(install_id)) = path else { return unknown(State(shared), request).await };
     let (parts, mut body) = request.into_parts();
     let id = RequestId::of(&parts.headers);
-    let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
+    let mut answered = Answered::begin(&shared, &parts.headers, !body.is_end_stream());
     let result = match asked(&shared, client, &install_id, &parts, &mut body, &mut answered).await {
         Ok(asked) => answer(&shared, &parts, &id, &asked, &mut answered).await,
         Err(failure) => Err(failure),
@@ -95,6 +95,9 @@ async fn answer(
             Call { request_id: Some(id.as_str()), ..call }
         })
         .collect();
+    if let Some(trace) = &mut answered.trace {
+        trace.called();
+    }
     let named = key_in(&parts.headers)?.map(|key| Named { key, payload: body });
     let replies = if atomic {
         shared.gateway.call_atomically(&shared.worker, &calls, named).await
@@ -111,7 +114,9 @@ async fn answer(
         answered.stages.database = answered.stages.database.max(stages.database);
     }
     let paths = calls.iter().map(|call| path_of(parts.uri.path(), call.function));
-    Ok(text(replies, paths, id))
+    let has_failed = replies.iter().any(|reply| reply.result.is_err());
+    let trace_id = has_failed.then(|| trace::id_of(&parts.headers, answered.trace.as_ref())).flatten();
+    Ok(text(replies, paths, id, trace_id.as_deref()))
 }
 
 fn read(body: &Bytes) -> Result<Together<'_>, Failure> {
@@ -147,7 +152,7 @@ fn path_of(batch: &str, function: &str) -> String {
     if is_name { format!("{batch}/{function}") } else { batch.to_owned() }
 }
 
-fn text(replies: Vec<Reply>, paths: impl Iterator<Item = String>, id: &RequestId) -> Vec<u8> {
+fn text(replies: Vec<Reply>, paths: impl Iterator<Item = String>, id: &RequestId, trace_id: Option<&str>) -> Vec<u8> {
     let length: usize = replies.iter().map(|reply| reply.result.as_ref().map_or(512, Vec::len) + 32).sum();
     let mut text = Vec::with_capacity(length);
     text.push(b'[');
@@ -161,7 +166,7 @@ fn text(replies: Vec<Reply>, paths: impl Iterator<Item = String>, id: &RequestId
                 text.extend_from_slice(&body);
             }
             Err(failure) => {
-                log(&failure, &path, id);
+                log(&failure, &path, id, trace_id);
                 let (status, body) = problem::body(&failure, &path, id.as_str());
                 text.extend_from_slice(b"{\"status\":");
                 text.extend_from_slice(status.as_str().as_bytes());

@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// What a page may send beyond what any page may.
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, x-request-id");
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, if-match, traceparent, tracestate, x-request-id",
+);
 /// What a page may read beyond what any page may.
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, idempotent-replayed, x-request-id, server-timing, ratelimit, ratelimit-policy, retry-after",

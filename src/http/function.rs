@@ -18,6 +18,7 @@ use crate::error::{Code, Failure};
 use crate::gateway::once::Named;
 use crate::gateway::{Call, Reply, Stages};
 use crate::http::request_id::RequestId;
+use crate::http::trace::{self, Came, Trace};
 use crate::http::{Client, Shared, unknown};
 use crate::limit::Decision;
 use crate::problem;
@@ -50,6 +51,14 @@ pub(super) struct Answered {
     pub(super) replayed: bool,
     /// Whether a part of the body may still be on its way.
     pub(super) body_left: bool,
+    pub(super) trace: Option<Trace>,
+}
+
+impl Answered {
+    /// Of a request that begins now.
+    pub(super) fn begin(shared: &Shared, headers: &HeaderMap, body_left: bool) -> Answered {
+        Answered { body_left, trace: Trace::begin(&shared.gateway, headers), ..Answered::default() }
+    }
 }
 
 /// The install and the function that a plain path names; `None` for any other path, and for one
@@ -85,7 +94,7 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let id = RequestId::of(&parts.headers);
-    let mut answered = Answered { body_left: !body.is_end_stream(), ..Answered::default() };
+    let mut answered = Answered::begin(shared, &parts.headers, !body.is_end_stream());
     let named = (install_id, function, id.as_str());
     let result = answer(shared, client, named, parts, &mut body, &mut answered).await;
     respond(shared, parts, body, id, answered, result).await
@@ -104,8 +113,15 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     let instance = parts.uri.path();
+    let code = result.as_ref().err().map(|failure| failure.code);
+    let trace_id = (code.is_some() || tracing::enabled!(tracing::Level::DEBUG))
+        .then(|| trace::id_of(&parts.headers, answered.trace.as_ref()))
+        .flatten();
+    let trace_id = trace_id.as_deref();
     let mut response = match result {
         Ok(body) => {
+            let (request_id, Stages { plan, database }) = (id.as_str(), &answered.stages);
+            tracing::debug!(request_id, trace_id, instance, ?plan, ?database, "a call was answered");
             let mut response = Response::new(Body::from(body));
             *response.headers_mut() = HeaderMap::with_capacity(HEADERS_MAX);
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -118,7 +134,7 @@ where
             response
         }
         Err(failure) => {
-            log(&failure, instance, &id);
+            log(&failure, instance, &id, trace_id);
             let mut response = problem::response(&failure, instance, id.as_str());
             if answered.body_left && !discarded(shared, &parts.headers, &mut body, failure.code).await {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -129,11 +145,16 @@ where
             response
         }
     };
+    if let Some(trace) = answered.trace {
+        let Answered { auth, stages, .. } = answered;
+        let status = response.status().as_u16();
+        trace.end(&shared.gateway, parts, &id, &Came { status, code, auth, stages });
+    }
     let headers = response.headers_mut();
     if let Some(decision) = &answered.decision {
         rate_limit(decision, headers);
     }
-    if let Some(timing) = server_timing(&answered) {
+    if let Some(timing) = server_timing(answered.auth, &answered.stages) {
         headers.insert(SERVER_TIMING, timing);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -165,6 +186,9 @@ where
     };
     let named = key.map(|key| Named { key, payload: &payload });
     let request_id = Some(request_id);
+    if let Some(trace) = &mut answered.trace {
+        trace.called();
+    }
     let call = Call { version, named, request_id, ..Call::new(install_id, function, &identity, &arguments) };
     let Reply { result, version, replayed, decision, stages } = gateway.call(&shared.worker, call).await;
     answered.version = version;
@@ -338,21 +362,21 @@ fn etag(version: i64) -> HeaderValue {
 
 /// Counts a request that was refused before the gateway saw it.
 pub(super) fn refused(shared: &Shared, failure: Failure) -> Failure {
-    shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+    shared.gateway.metrics.refuse(failure.code);
     failure
 }
 
 /// A failure is logged once, here; what the caller did wrong only where one asks for it.
-pub(super) fn log(failure: &Failure, instance: &str, id: &RequestId) {
+pub(super) fn log(failure: &Failure, instance: &str, id: &RequestId, trace_id: Option<&str>) {
     let (code, request_id, reason) = (failure.code.as_str(), id.as_str(), failure.log.as_deref().unwrap_or_default());
     match failure.code {
         Code::Internal => {
-            tracing::error!(code, request_id, instance, reason, "a call failed by the gateway's own fault")
+            tracing::error!(code, request_id, trace_id, instance, reason, "a call failed by the gateway's own fault")
         }
         Code::DatabaseUnavailable | Code::StatementTimeout | Code::DatabaseBusy | Code::Overloaded => {
-            tracing::warn!(code, request_id, instance, reason, "a call could not be served");
+            tracing::warn!(code, request_id, trace_id, instance, reason, "a call could not be served");
         }
-        _ => tracing::debug!(code, request_id, instance, reason, "a call was refused"),
+        _ => tracing::debug!(code, request_id, trace_id, instance, reason, "a call was refused"),
     }
 }
 
@@ -375,12 +399,11 @@ fn rate_limit(decision: &Decision, headers: &mut HeaderMap) {
 }
 
 /// `auth;dur=0.012, plan;dur=0.034, db;dur=0.456`, in milliseconds.
-fn server_timing(answered: &Answered) -> Option<HeaderValue> {
-    let Answered { auth, stages, .. } = answered;
+fn server_timing(auth: Duration, stages: &Stages) -> Option<HeaderValue> {
     let mut text = [0u8; SERVER_TIMING_BYTES_MAX];
     let mut rest = text.as_mut_slice();
     // Digits of whole microseconds; `write!` takes three times as long.
-    for (name, duration) in [("auth;dur=", auth), (", plan;dur=", &stages.plan), (", db;dur=", &stages.database)] {
+    for (name, duration) in [("auth;dur=", &auth), (", plan;dur=", &stages.plan), (", db;dur=", &stages.database)] {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let digit = |unit: u64| b'0' + (us / unit % 10) as u8;
         rest.put_slice(name.as_bytes());

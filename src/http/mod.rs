@@ -7,6 +7,7 @@ mod batch;
 pub mod cors;
 pub mod function;
 pub mod request_id;
+mod trace;
 pub mod worker;
 
 use std::net::IpAddr;
@@ -90,7 +91,7 @@ async fn unknown(State(shared): State<Arc<Shared>>, request: Request<Body>) -> R
         Code::EndpointUnknown,
         "there is no such endpoint; functions are called by POST /v1/extension-functions/{install_id}/{function}",
     );
-    shared.gateway.metrics.refused.with_label_values(&[failure.code.as_str()]).inc();
+    shared.gateway.metrics.refuse(failure.code);
     let id = RequestId::of(request.headers());
     let mut response = problem::response(&failure, request.uri().path(), id.as_str());
     if !request.body().is_end_stream() {

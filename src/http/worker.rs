@@ -146,6 +146,7 @@ async fn serve(
         }
     };
     let settings = shared.gateway.config.http.clone();
+    let refused = shared.gateway.metrics.connections_refused.clone();
     let serving = Serving::new(shared);
     loop {
         let accepted = tokio::select! {
@@ -165,7 +166,10 @@ async fn serve(
                 continue;
             }
         };
-        let Some(seat) = Seat::take(&peers, number, settings.connections_max) else { continue };
+        let Some(seat) = Seat::take(&peers, number, settings.connections_max) else {
+            refused.inc();
+            continue;
+        };
         if seat.worker == number {
             serving.drive(stream, client, seat);
         } else if let Ok(stream) = stream.into_std() {

@@ -33,6 +33,11 @@ pub async fn pending(client: &impl GenericClient, extension_id: Uuid) -> Result<
     Ok(Some(Pending { definition_sha256, allowed, steps, done, swapped }))
 }
 
+/// How many changes are under way, of all extensions.
+pub async fn count(client: &impl GenericClient) -> Result<i64, Error> {
+    client.query_one("SELECT count(*) FROM rowgate.changes", &[]).await?.try_get(0)
+}
+
 /// Records a change before its first step.
 pub async fn begin(client: &impl GenericClient, extension_id: Uuid, pending: &Pending) -> Result<(), Error> {
     client

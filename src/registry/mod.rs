@@ -111,7 +111,7 @@ pub struct Function {
     pub class: Class,
     /// Among the functions and handlers of its extension.
     pub place: usize,
-    pub metrics: FunctionMetrics,
+    pub metrics: Arc<FunctionMetrics>,
     /// How long answers have been of late: room for the next is made at once.
     pub answer_bytes: AtomicUsize,
 }
@@ -128,7 +128,7 @@ pub struct Handler {
     /// What stands in for an argument that a call leaves out, as JSON.
     pub defaults: Vec<(String, Value)>,
     pub timeout_ms: Option<u32>,
-    pub metrics: FunctionMetrics,
+    pub metrics: Arc<FunctionMetrics>,
 }
 
 impl Install {

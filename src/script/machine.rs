@@ -77,6 +77,15 @@ pub struct Limits {
     pub answer_bytes_max: usize,
 }
 
+/// What one call has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// Processor time, over all its steps.
+    pub cpu_us: u64,
+    /// The most that it held, garbage included, when it asked, had its slice or ended.
+    pub memory_bytes: u64,
+}
+
 /// The Luau files of one revision, compiled: `functions` and the modules it may require.
 #[derive(Debug, Clone, Default)]
 pub struct Program {
@@ -220,6 +229,11 @@ impl Machine {
         self.proceed(resumed)
     }
 
+    /// What the call has used so far.
+    pub fn used(&self) -> Used {
+        self.watch.spent()
+    }
+
     fn call(&mut self, order: &Order<'_>) -> Resumed {
         let lua = &self.lua;
         lua.set_memory_limit(lua.used_memory().saturating_add(self.limits.allocated_bytes_max))?;
@@ -263,7 +277,7 @@ impl Machine {
             let mut values = values.into_iter();
             // Nothing but the interrupt yields nothing.
             let Some(operation) = values.next() else {
-                self.watch.leave();
+                self.watch.leave(self.lua.used_memory());
                 return Step::Sliced;
             };
             let operation = operation.as_string().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -282,7 +296,7 @@ impl Machine {
                         let mut arguments = Vec::new();
                         match value::write_arguments(&self.lua, &packed, &mut arguments, self.limits.answer_bytes_max) {
                             Ok(()) => {
-                                self.watch.leave();
+                                self.watch.leave(self.lua.used_memory());
                                 return Step::Asks { operation, arguments };
                             }
                             Err(unwritable) => Err(value_refused(&operation, &unwritable)),
@@ -343,7 +357,7 @@ impl Machine {
     }
 
     fn ended(&mut self, step: Step) -> Step {
-        self.watch.leave();
+        self.watch.leave(self.lua.used_memory());
         self.thread = None;
         step
     }

@@ -8,13 +8,14 @@
 mod process;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use crate::script::machine::Fault;
+use crate::script::machine::{Fault, Used};
 use crate::script::pool::process::Process;
 use crate::script::worker::Jail;
 use crate::script::worker::frame::{Begin, Outcome, ProgramKey, ToWorker};
@@ -48,6 +49,17 @@ pub struct Bundle {
 pub struct Pool {
     settings: Settings,
     current: Mutex<Option<Arc<Process>>>,
+    counts: Arc<Counts>,
+}
+
+/// What became of a pool's workers, ever.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub started: AtomicU64,
+    /// Ended with calls on them, or killed.
+    pub lost: AtomicU64,
+    /// Calls refused, since as many as may be were running.
+    pub full: AtomicU64,
 }
 
 /// Why no call was begun.
@@ -64,7 +76,8 @@ pub enum Refused {
 pub struct Invocation {
     call: u32,
     process: Arc<Process>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<(Event, Used)>,
+    used: Used,
     is_ended: bool,
 }
 
@@ -100,13 +113,23 @@ impl Bundle {
 impl Pool {
     /// No worker is started before the first call, or [`Pool::warm`].
     pub fn new(settings: Settings) -> Pool {
-        Pool { settings, current: Mutex::default() }
+        Pool { settings, current: Mutex::default(), counts: Arc::default() }
     }
 
     /// Starts a worker where there is none, and tells what holds it.
     pub async fn warm(&self) -> Result<Jail, Refused> {
         let process = self.process()?;
         process.ready(Duration::from_millis(self.settings.start_timeout_ms)).await.map_err(Refused::NotStarted)
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Calls under way on the worker that takes the next one.
+    pub fn running(&self) -> usize {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map_or(0, |process| process.running())
     }
 
     /// The process that takes the next call, if one is there.
@@ -118,8 +141,11 @@ impl Pool {
     /// Begins a call of a handler of `bundle`. Call it on the runtime that the pool is used on.
     pub fn begin(&self, bundle: &Bundle, begin: Begin) -> Result<Invocation, Refused> {
         let process = self.process()?;
-        let (call, events) = process.enter(self.settings.machines_max).ok_or(Refused::Full)?;
-        let invocation = Invocation { call, process, events, is_ended: false };
+        let Some((call, events)) = process.enter(self.settings.machines_max) else {
+            self.counts.full.fetch_add(1, Ordering::Relaxed);
+            return Err(Refused::Full);
+        };
+        let invocation = Invocation { call, process, events, used: Used::default(), is_ended: false };
         invocation.process.load(bundle.key, || bundle.load());
         invocation.process.send(&ToWorker::Begin { call, program: bundle.key, begin: Box::new(begin) });
         Ok(invocation)
@@ -133,7 +159,8 @@ impl Pool {
         {
             return Ok(Arc::clone(process));
         }
-        let process = Process::start(&self.settings).map_err(|error| Refused::NotStarted(error.to_string()))?;
+        let process =
+            Process::start(&self.settings, &self.counts).map_err(|error| Refused::NotStarted(error.to_string()))?;
         *current = Some(Arc::clone(&process));
         Ok(process)
     }
@@ -142,9 +169,16 @@ impl Pool {
 impl Invocation {
     /// What comes next. After [`Event::Ended`] nothing does, and that is said again.
     pub async fn next(&mut self) -> Event {
-        let event = self.events.recv().await.unwrap_or(Event::Ended(Outcome::WorkerLost));
+        let lost = || (Event::Ended(Outcome::WorkerLost), self.used);
+        let (event, used) = self.events.recv().await.unwrap_or_else(lost);
+        self.used = used;
         self.is_ended |= matches!(event, Event::Ended(_));
         event
+    }
+
+    /// What the handler used, once it has ended.
+    pub fn used(&self) -> Used {
+        self.used
     }
 
     /// JSON for what it asked.

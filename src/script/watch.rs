@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mlua::{Lua, VmState};
 
-use crate::script::machine::Limits;
+use crate::script::machine::{Limits, Used};
 use crate::script::sandbox::{Termination, running_line, thread_cpu_time};
 use crate::script::ticker::Ticks;
 
@@ -36,6 +36,10 @@ pub(super) struct Watch {
     memory_max: Cell<usize>,
     /// What was held after garbage was last collected.
     collected: Cell<usize>,
+    /// What the machine itself holds.
+    memory_base: Cell<usize>,
+    /// The most that was held when a step ended.
+    memory_most: Cell<usize>,
 }
 
 impl Watch {
@@ -52,6 +56,8 @@ impl Watch {
             cpu_max: Cell::default(),
             memory_max: Cell::default(),
             collected: Cell::default(),
+            memory_base: Cell::default(),
+            memory_most: Cell::default(),
         }
     }
 
@@ -60,6 +66,7 @@ impl Watch {
         self.cpu_max.set(Duration::from_millis(limits.cpu_ms_max));
         self.memory_max.set(memory_base.saturating_add(limits.memory_bytes_max));
         self.collected.set(memory_base);
+        self.memory_base.set(memory_base);
     }
 
     /// A step begins, on the thread that runs it.
@@ -68,9 +75,17 @@ impl Watch {
         self.began_cpu.set(thread_cpu_time());
     }
 
-    /// A step has ended.
-    pub(super) fn leave(&self) {
+    /// A step has ended, and so much is held.
+    pub(super) fn leave(&self, memory: usize) {
         self.used_cpu.set(self.used());
+        self.memory_most.set(self.memory_most.get().max(memory));
+    }
+
+    /// What the steps that have ended took, beyond what the machine itself holds.
+    pub(super) fn spent(&self) -> Used {
+        let memory = self.memory_most.get().saturating_sub(self.memory_base.get());
+        let cpu_us = u64::try_from(self.used_cpu.get().as_micros()).unwrap_or(u64::MAX);
+        Used { cpu_us, memory_bytes: memory as u64 }
     }
 
     pub(super) fn look(&self, lua: &Lua) -> mlua::Result<VmState> {

@@ -8,6 +8,7 @@ mod doctor;
 mod handlers;
 mod installs;
 mod limits;
+mod planted;
 mod process;
 mod secrets;
 

@@ -452,7 +452,7 @@ async fn actions_fetch_what_their_extension_names() {
     assert!(!raised.text.contains("hush"), "{}", raised.text);
     let metrics = format!("http://{}/metrics", bed.test.server.admin_address);
     let metrics = bed.test.http.get(metrics).send().await.unwrap().text().await.unwrap();
-    let ok = metrics.lines().find(|line| line.starts_with("rowgate_fetches_total{code=\"ok\""));
+    let ok = metrics.lines().find(|line| line.starts_with("rowgate_fetches_total{") && line.contains("code=\"ok\""));
     assert!(ok.is_some_and(|line| line.contains(&bed.test.extension_id.to_string())), "{metrics}");
 }
 

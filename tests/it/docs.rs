@@ -9,6 +9,7 @@ mod definition;
 mod errors;
 mod examples;
 mod markdown;
+mod metrics;
 mod operations;
 
 use std::collections::BTreeSet;

@@ -76,7 +76,8 @@ async fn the_default_table_grants_what_it_says() {
     // Reads and writes are counted apart, and a refusal is counted by class.
     let metrics = answer(gateway.http.get(format!("http://{}/metrics", gateway.server.admin_address))).await.text;
     for class in ["query_rows", "write_rows"] {
-        let series = format!("rowgate_limit_decisions_total{{class=\"{class}\",decision=\"refused\"}} ");
+        let series =
+            format!("rowgate_limit_decisions_total{{class=\"{class}\",decision=\"refused\",layer=\"caller\"}} ");
         assert!(metrics.contains(&series), "{metrics}");
     }
     gateway.server.stop().await;
@@ -167,7 +168,8 @@ async fn nothing_is_refused_in_shadow_or_when_off() {
             assert_eq!((answer.headers.get("ratelimit"), answer.headers.get("ratelimit-policy")), (None, None));
         }
         let metrics = answer(gateway.http.get(format!("http://{}/metrics", gateway.server.admin_address))).await.text;
-        let counted = "rowgate_limit_decisions_total{class=\"query_rows\",decision=\"would_refuse\"} 4";
+        let counted =
+            "rowgate_limit_decisions_total{class=\"query_rows\",decision=\"would_refuse\",layer=\"caller\"} 4";
         assert_eq!(metrics.contains(counted), mode == LimitMode::Shadow, "{metrics}");
         gateway.server.stop().await;
     }

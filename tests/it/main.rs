@@ -38,6 +38,7 @@ mod served;
 mod sql;
 mod steps;
 mod support;
+mod traces;
 mod transaction;
 mod types;
 #[path = "../../schema-dsl/tests/understand/mod.rs"]

@@ -23,7 +23,7 @@ use crate::cli::dev::watch::Watch;
 use crate::cli::output::{self, Style};
 use crate::cli::state::{DATA_DIR, DataDir};
 use crate::cli::{Failed, read_config, stop};
-use crate::config::{Config, LimitMode};
+use crate::config::{Config, LimitMode, LogFormat};
 use crate::db::embedded::{Cluster, Options};
 use crate::telemetry;
 
@@ -89,6 +89,8 @@ impl Dev {
 pub(super) async fn run(options: Dev) -> Result<(), Failed> {
     must_be_folder(&options.folder)?;
     let mut config = configured(&options)?;
+    // Whoever develops reads it, wherever it goes.
+    config.log.format.get_or_insert(LogFormat::Text);
     telemetry::start_log(&config.log);
     let stop = stop::on_signal()?;
     let data_dir = DataDir::take(&options.data_dir)?;

@@ -57,7 +57,7 @@ impl Asking<'_> {
         let extension = &install.extension;
         let answered = self.worker.fetcher.fetch(install.id, &extension.model.extension.egress, request).await;
         let word = answered.as_ref().map_or_else(|refused| refused.cause.as_str(), |_| "ok");
-        self.gateway.metrics.fetches.with_label_values(&[&extension.id.to_string(), word]).inc();
+        self.found.handler.metrics.fetched(word);
         match answered {
             Ok(answer) => written(answer, binary),
             Err(found) => Err(refused(found.cause.as_str(), found.message)),

@@ -40,6 +40,7 @@ pub(in crate::gateway) fn count(
         Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
         Err(failure) => {
             failed(gateway, call, failure);
+            gateway.metrics.terminate(failure.code);
             found.handler.metrics.failed(failure.code, began.elapsed());
         }
     }

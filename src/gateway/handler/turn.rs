@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
+use crate::db::waits::Waits;
 use crate::error::{Code, Failure};
 
 /// Extensions that are remembered; beyond, those without a handler under way are forgotten.
@@ -19,6 +20,7 @@ const EXTENSIONS_MAX: usize = 256;
 pub(in crate::gateway) struct Turns {
     each_max: usize,
     taken: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
+    waits: Waits,
 }
 
 /// A handler's turn, until it is dropped.
@@ -28,19 +30,29 @@ pub(in crate::gateway) struct Turn(#[allow(dead_code, reason = "held for its dro
 impl Turns {
     /// Of a worker with `connections_max` connections for transactions, of which one extension has half.
     pub(in crate::gateway) fn new(connections_max: usize) -> Turns {
-        Turns { each_max: (connections_max / 2).max(1), taken: Mutex::default() }
+        Turns { each_max: (connections_max / 2).max(1), taken: Mutex::default(), waits: Waits::default() }
     }
 
     /// Waits for one, until `deadline`.
     pub(super) async fn take(&self, extension: Uuid, deadline: Instant) -> Result<Turn, Failure> {
         let turns = self.of(extension);
+        if let Ok(permit) = Arc::clone(&turns).try_acquire_owned() {
+            return Ok(Turn(permit));
+        }
+        let _waiting = self.waits.begin();
         match timeout_at(deadline.into(), turns.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn(permit)),
             Ok(Err(_)) | Err(_) => {
+                self.waits.timed_out();
                 let detail = "too many handlers of the extension are under way";
                 Err(Failure::new(Code::Overloaded, detail).with_retry_after_s(1))
             }
         }
+    }
+
+    /// Who waits for a turn.
+    pub(in crate::gateway) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     fn of(&self, extension: Uuid) -> Arc<Semaphore> {

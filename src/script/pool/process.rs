@@ -12,7 +12,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::script::pool::{Event, Settings};
+use crate::script::machine::Used;
+use crate::script::pool::{Counts, Event, Settings};
 use crate::script::worker::frame::{Frames, FromWorker, Outcome, ProgramKey, ToWorker};
 use crate::script::worker::{COMMAND, ENVIRONMENT, Jail};
 
@@ -46,7 +47,7 @@ struct Shared {
 /// A call that the worker has not ended.
 #[derive(Debug)]
 enum Call {
-    Awaited(mpsc::Sender<Event>),
+    Awaited(mpsc::Sender<(Event, Used)>),
     /// Nobody waits for it; when it is not ended by then, the worker is killed.
     Cancelled {
         until: Instant,
@@ -71,7 +72,7 @@ impl Shared {
 
 impl Process {
     /// Starts one on the current runtime.
-    pub(super) fn start(settings: &Settings) -> io::Result<Arc<Process>> {
+    pub(super) fn start(settings: &Settings, counts: &Arc<Counts>) -> io::Result<Arc<Process>> {
         let executable = match &settings.executable {
             Some(path) => path.clone(),
             None => std::env::current_exe()?,
@@ -94,7 +95,8 @@ impl Process {
         let (to_worker, frames) = mpsc::unbounded_channel();
         let (is_ready, ready) = watch::channel(None);
         tokio::spawn(write(stdin, frames));
-        tokio::spawn(attend(child, stdout, Arc::clone(&shared), is_ready));
+        counts.started.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(attend(child, stdout, Arc::clone(&shared), is_ready, Arc::clone(counts)));
         let begun = AtomicU32::new(0);
         let cancel_timeout = Duration::from_millis(settings.cancel_timeout_ms);
         let process = Process { pid, to_worker, shared, begun, loaded: Mutex::default(), ready, cancel_timeout };
@@ -112,12 +114,17 @@ impl Process {
         !self.shared.is_dead.load(Ordering::Acquire)
     }
 
+    /// Calls under way on it.
+    pub(super) fn running(&self) -> usize {
+        self.shared.calls().len()
+    }
+
     pub(super) fn calls_begun(&self) -> u32 {
         self.begun.load(Ordering::Relaxed)
     }
 
     /// Admits one more call where there are fewer than `machines_max`.
-    pub(super) fn enter(&self, machines_max: usize) -> Option<(u32, mpsc::Receiver<Event>)> {
+    pub(super) fn enter(&self, machines_max: usize) -> Option<(u32, mpsc::Receiver<(Event, Used)>)> {
         let mut calls = self.shared.calls();
         if calls.len() >= machines_max {
             return None;
@@ -177,8 +184,15 @@ async fn write(mut stdin: ChildStdin, mut frames: mpsc::UnboundedReceiver<Vec<u8
 }
 
 /// Reads what the worker says until it ends, and kills it where it does what it must not.
-async fn attend(mut child: Child, stdout: ChildStdout, shared: Arc<Shared>, ready: watch::Sender<Option<Jail>>) {
-    if let Err(reason) = listen(stdout, &shared, &ready).await {
+async fn attend(
+    mut child: Child,
+    stdout: ChildStdout,
+    shared: Arc<Shared>,
+    ready: watch::Sender<Option<Jail>>,
+    counts: Arc<Counts>,
+) {
+    let listened = listen(stdout, &shared, &ready).await;
+    if let Err(reason) = listened {
         tracing::warn!(pid = child.id(), reason, "a script worker is killed");
     }
     shared.is_dead.store(true, Ordering::Release);
@@ -186,6 +200,9 @@ async fn attend(mut child: Child, stdout: ChildStdout, shared: Arc<Shared>, read
     let lost = std::mem::take(&mut *shared.calls());
     let count = lost.values().filter(|call| matches!(call, Call::Awaited(_))).count();
     drop(lost);
+    if count > 0 || listened.is_err() {
+        counts.lost.fetch_add(1, Ordering::Relaxed);
+    }
     // It may have ended by itself.
     let _ = child.start_kill();
     match child.wait().await {
@@ -236,15 +253,16 @@ fn take(frame: FromWorker, shared: &Shared, ready: &watch::Sender<Option<Jail>>)
         }
         FromWorker::Asks { call, operation, arguments } => match calls.get(&call) {
             Some(Call::Awaited(sender)) => {
-                sender.try_send(Event::Asks { operation, arguments }).map_err(|_| OUT_OF_TURN)?;
+                let asks = Event::Asks { operation, arguments };
+                sender.try_send((asks, Used::default())).map_err(|_| OUT_OF_TURN)?;
             }
             // It asked before it heard that nobody waits.
             Some(Call::Cancelled { .. }) => {}
             None => return Err(OUT_OF_TURN),
         },
-        FromWorker::Ended { call, outcome } => match (calls.get(&call), &outcome) {
+        FromWorker::Ended { call, outcome, used } => match (calls.get(&call), &outcome) {
             (Some(Call::Awaited(sender)), _) => {
-                sender.try_send(Event::Ended(outcome)).map_err(|_| OUT_OF_TURN)?;
+                sender.try_send((Event::Ended(outcome), used)).map_err(|_| OUT_OF_TURN)?;
                 calls.remove(&call);
             }
             (Some(Call::Cancelled { .. }), Outcome::Cancelled) => drop(calls.remove(&call)),

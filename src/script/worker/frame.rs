@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 
 use rowgate_schema_dsl::definition::HandlerKind;
 
-use crate::script::machine::{Fault, Limits};
+use crate::script::machine::{Fault, Limits, Used};
 use crate::script::sandbox::Termination;
 use crate::script::value::Unwritable;
 use crate::script::worker::jail::{Held, Jail};
@@ -77,6 +77,7 @@ pub enum FromWorker {
     Ended {
         call: u32,
         outcome: Outcome,
+        used: Used,
     },
 }
 
@@ -246,9 +247,11 @@ impl FromWorker {
                 out.bytes(arguments);
                 out.done()
             }
-            FromWorker::Ended { call, outcome } => {
+            FromWorker::Ended { call, outcome, used } => {
                 let mut out = Out::new(2);
                 out.u32(*call);
+                out.u64(used.cpu_us);
+                out.u64(used.memory_bytes);
                 match outcome {
                     Outcome::Returned(json) => {
                         out.u8(0);
@@ -288,6 +291,7 @@ fn from_worker(fields: &mut Fields<'_>) -> Option<FromWorker> {
         1 => FromWorker::Asks { call: fields.u32()?, operation: fields.text()?, arguments: fields.bytes()?.to_vec() },
         2 => FromWorker::Ended {
             call: fields.u32()?,
+            used: Used { cpu_us: fields.u64()?, memory_bytes: fields.u64()? },
             outcome: match fields.u8()? {
                 0 => Outcome::Returned(fields.bytes()?.to_vec()),
                 1 => Outcome::Unanswerable(Unwritable { pointer: fields.text()?, message: fields.text()? }),

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use crate::script::machine::{Fault, Input, Machine, Order, Program, Step};
+use crate::script::machine::{Fault, Input, Machine, Order, Program, Step, Used};
 use crate::script::ticker::Ticks;
 use crate::script::worker::frame::{Begin, FromWorker, Outcome, ProgramKey, ToWorker};
 
@@ -76,8 +76,8 @@ impl Machines {
             ToWorker::Cancel { call } => {
                 self.turns.retain(|(of, _)| *of != call);
                 self.sliced.retain(|of| *of != call);
-                self.calls.remove(&call);
-                return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled });
+                let used = self.used(call);
+                return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled, used });
             }
         }
         None
@@ -109,8 +109,13 @@ impl Machines {
             Step::Failed(fault) => Outcome::Failed(fault),
             Step::Stopped { termination, at } => Outcome::Stopped { termination, at },
         };
-        self.calls.remove(&call);
-        Some(FromWorker::Ended { call, outcome })
+        let used = self.used(call);
+        Some(FromWorker::Ended { call, outcome, used })
+    }
+
+    /// What the call used, which has ended.
+    fn used(&mut self, call: u32) -> Used {
+        self.calls.remove(&call).map(|running| running.machine.used()).unwrap_or_default()
     }
 
     fn next(&mut self) -> Option<(u32, Turn)> {

@@ -36,7 +36,7 @@ impl Done {
 pub(super) fn rowgate<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(ROWGATE);
     for (name, _) in std::env::vars_os() {
-        if name == "DATABASE_URL" || name.to_string_lossy().starts_with("ROWGATE_") {
+        if name == "DATABASE_URL" || ["ROWGATE_", "OTEL_"].iter().any(|of| name.to_string_lossy().starts_with(of)) {
             command.env_remove(name);
         }
     }

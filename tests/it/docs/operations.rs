@@ -1,48 +1,11 @@
-//! docs/operations.md and docs/limits.md against the metrics and the defaults there are.
+//! docs/operations.md and docs/limits.md against the findings and the defaults there are.
 
 use std::collections::BTreeSet;
 
 use rowgate::config::Limits;
-use rowgate::error::Code;
-use rowgate::telemetry::Metrics;
-use uuid::Uuid;
 
 use crate::docs::markdown::{Document, quoted};
 use crate::docs::root;
-
-#[test]
-fn every_metric_is_listed_with_its_labels() {
-    let metrics = Metrics::new().unwrap();
-    // A metric with labels is told of once it has counted something.
-    let function = metrics.function(Uuid::nil(), "f", "queryRows");
-    function.succeeded(std::time::Duration::from_millis(1));
-    metrics.refused.with_label_values(&[Code::TokenMissing.as_str()]).inc();
-    metrics.limit_decisions.with_label_values(&["query_rows", "refused"]).inc();
-    metrics.calls_renewed.with_label_values(&["extension"]).inc();
-    metrics.fetches.with_label_values(&["extension", "ok"]).inc();
-    metrics.connections.with_label_values(&["0"]).inc();
-    let text = String::from_utf8(metrics.render().unwrap()).unwrap();
-    let mut written = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (sample, _) = line.rsplit_once(' ').unwrap();
-        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-        let name = ["_bucket", "_sum", "_count"].iter().fold(name, |name, end| name.strip_suffix(end).unwrap_or(name));
-        for label in labels.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label) {
-            if label != "le" {
-                written.insert(format!("{name} {label}"));
-            }
-        }
-        written.insert(name.to_owned());
-    }
-    let mut documented = BTreeSet::new();
-    for row in Document::read(&root().join("docs/operations.md")).section("Metrics").rows() {
-        for name in quoted(&row[0]) {
-            documented.insert(name.to_owned());
-            documented.extend(quoted(&row[1]).into_iter().map(|label| format!("{name} {label}")));
-        }
-    }
-    assert_eq!(documented, written);
-}
 
 /// The first text behind each of `words` in the sources below `src/`, where one stands there.
 fn texts_behind(path: &str, words: &[&str]) -> BTreeSet<String> {

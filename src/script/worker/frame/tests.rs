@@ -4,7 +4,7 @@
 
 use rowgate_schema_dsl::definition::HandlerKind;
 
-use crate::script::machine::{Fault, Limits};
+use crate::script::machine::{Fault, Limits, Used};
 use crate::script::sandbox::Termination;
 use crate::script::value::Unwritable;
 use crate::script::worker::frame::{Begin, Frames, FromWorker, Outcome, ToWorker};
@@ -35,6 +35,8 @@ fn all_to_worker() -> Vec<ToWorker> {
     ]
 }
 
+const USED: Used = Used { cpu_us: 7, memory_bytes: 8 };
+
 fn all_from_worker() -> Vec<FromWorker> {
     let outcomes = [
         Outcome::Returned(b"1".to_vec()),
@@ -46,7 +48,7 @@ fn all_from_worker() -> Vec<FromWorker> {
         Outcome::Cancelled,
     ];
     let mut frames: Vec<FromWorker> =
-        outcomes.into_iter().map(|outcome| FromWorker::Ended { call: 5, outcome }).collect();
+        outcomes.into_iter().map(|outcome| FromWorker::Ended { call: 5, outcome, used: USED }).collect();
     frames.push(FromWorker::Ready(Jail { files: Held::Whole, calls: Held::Not }));
     frames.push(FromWorker::Asks { call: 6, operation: "db.get".to_owned(), arguments: b"[1]".to_vec() });
     frames
