@@ -614,8 +614,8 @@ impl Gateway {
             }
             return;
         }
-        let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-        for standing in decided.violations() {
+        for standing in decided.standings().filter(|standing| standing.refuses) {
+            let became = if standing.is_enforced { "refused" } else { "would_refuse" };
             let labels = [class.as_str(), standing.layer.as_str(), became];
             self.metrics.limit_decisions.with_label_values(&labels).inc();
         }

@@ -99,7 +99,7 @@ async fn modes_are_set_while_the_gateway_runs() {
     assert!(answer.headers["ratelimit"].starts_with("\"install\";"), "{answer:?}");
     let url = format!("http://{}/metrics", operated.gateway.server.admin_address);
     let metrics = crate::support::gateway::answer(operated.gateway.http.get(url)).await.text;
-    let counted = "rowgate_limit_decisions_total{class=\"query_rows\",decision=\"would_refuse\"} 3";
+    let counted = "rowgate_limit_decisions_total{class=\"query_rows\",decision=\"would_refuse\",layer=\"caller\"} 3";
     assert!(metrics.contains(counted), "{metrics}");
     set(&operated, one("enforce")).await;
     assert_eq!(violated(&call(&operated.gateway, "a", "countNotes").await), json!(["caller"]));
