@@ -4,8 +4,7 @@ use std::process::Command;
 
 use uuid::Uuid;
 
-use crate::cli::process::{Running, example, rowgate, run};
-use crate::cli::{SECRET, address};
+use crate::cli::process::{Operated, rowgate, run};
 use crate::support::TestDatabase;
 
 const LIVE_POLL: &str = "6f1c2a54-3c2f-4d7e-9a0b-5b1d7c3e8f10";
@@ -13,19 +12,8 @@ const LIVE_POLL: &str = "6f1c2a54-3c2f-4d7e-9a0b-5b1d7c3e8f10";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_tuned_by_commands() {
     let database = TestDatabase::new().await;
-    let with_database = |mut command: Command| {
-        command.env("DATABASE_URL", database.url());
-        command
-    };
-    run(with_database(rowgate(["apply"])).arg(example("live-poll"))).ok();
-    let key = run(&mut with_database(rowgate(["admin-key", "alice"]))).ok();
-    let mut serve = with_database(rowgate(["serve", "--port", "0", "--admin-port", "0"]));
-    let mut serving = Running::start(serve.env("ROWGATE_AUTH__HS256_SECRET", SECRET));
-    let admin_url = address(&serving.stderr.until("admin listener at"));
-    let with_admin = |mut command: Command| {
-        command.env("ROWGATE_ADMIN_URL", &admin_url).env("ROWGATE_ADMIN_KEY", key.trim());
-        command
-    };
+    let operated = Operated::new(&database);
+    let with_admin = |command: Command| operated.with_admin(command);
     let limits = |words: &[&str]| run(with_admin(rowgate(["limits"])).args(words));
 
     let account = Uuid::now_v7().to_string();
@@ -58,5 +46,5 @@ async fn limits_are_tuned_by_commands() {
     assert!(lines[0].ends_with(&format!("\talice\tplan of install {id}\tpro -> none")), "{trail}");
     assert!(lines[1].ends_with("\talice\tlayer install, plan pro\t600 a minute, 60 at once -> nothing"), "{trail}");
     assert_eq!(lines.len(), 5, "{trail}");
-    assert!(serving.terminate().success());
+    assert!(operated.serving.terminate().success());
 }
