@@ -211,8 +211,7 @@ async fn deploy(mut client: Client, install_id: Uuid, limits: &Limits) -> Snapsh
     };
     record::insert_install(&client, &install).await.unwrap();
     let records = record::load_all(&client).await.unwrap();
-    let snapshot =
-        Snapshot::build(records, &Snapshot::default(), limits, &Metrics::new(&Default::default()).unwrap());
+    let snapshot = Snapshot::build(records, &Snapshot::default(), limits, &Metrics::new(&Default::default()).unwrap());
     assert!(snapshot.installs.contains_key(&install_id));
     snapshot
 }
