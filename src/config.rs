@@ -139,6 +139,18 @@ pub struct Database {
     /// Prepared statements kept on each lane connection; the least recently used is closed.
     pub statements_per_connection_max: usize,
     pub roles: Roles,
+    pub durability: Durability,
+}
+
+/// How what a declarative function wrote comes to the disk before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Many writes wait for one flush, in a session of its own.
+    #[default]
+    Barrier,
+    /// Each commit waits for its own.
+    Commit,
 }
 
 /// Whose rights an extension's statements run with.
@@ -195,6 +207,7 @@ impl Default for Database {
             statement_timeout_ms: 5_000,
             statements_per_connection_max: 256,
             roles: Roles::default(),
+            durability: Durability::default(),
         }
     }
 }

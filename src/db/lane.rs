@@ -14,13 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config;
-use crate::db::connect::{Connector, Purpose};
+use crate::db::barrier;
+use crate::db::connect::{Connector, Pause, Purpose};
 use crate::db::handshake;
-use crate::db::pipeline::{Connection, Statements};
+use crate::db::pipeline::{Calls, Connection, Statements};
 use crate::db::waits::Waits;
-
-/// Longest wait between two attempts to connect.
-const RECONNECT_WAIT_MS_MAX: u64 = 1_000;
 
 /// The lanes of one worker for one purpose.
 pub struct Lanes {
@@ -70,6 +68,7 @@ impl Lanes {
     pub fn open(connector: &Connector, purpose: Purpose, count: usize, settings: &config::Database) -> Lanes {
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
         let opened = Arc::new(Notify::new());
+        let barrier = (purpose == Purpose::HeldWrite).then(|| barrier::open(connector));
         let lanes = (0..count)
             .map(|_| {
                 let lane = Arc::new(Lane {
@@ -78,7 +77,9 @@ impl Lanes {
                     closed_since: Mutex::new(Instant::now()),
                     past: Mutex::default(),
                 });
-                tokio::spawn(keep_open(lane.clone(), opened.clone(), connector.clone(), purpose, statements_max));
+                let keeper =
+                    Keeper { lane: lane.clone(), opened: opened.clone(), connector: connector.clone(), purpose };
+                tokio::spawn(keeper.keep_open(statements_max, barrier.clone()));
                 lane
             })
             .collect();
@@ -169,35 +170,51 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects, hands the connection to the lane until it ends, and begins again.
-async fn keep_open(
+/// What opens one lane.
+struct Keeper {
     lane: Arc<Lane>,
     opened: Arc<Notify>,
     connector: Connector,
     purpose: Purpose,
-    statements_max: NonZeroUsize,
-) {
-    let shares = matches!(purpose, Purpose::Read);
-    let mut wait_ms = 10;
-    loop {
-        match handshake::open(&connector.address(purpose), &connector.tls()).await {
-            Ok(stream) => {
-                wait_ms = 10;
-                let (connection, driver) = Connection::new(stream, statements_max, shares);
-                lane.connection.store(Some(connection));
-                opened.notify_waiters();
-                let error = driver.run().await;
-                lane.close();
-                tracing::warn!(%error, "a database connection was lost");
-            }
-            Err(error) => {
-                if wait_ms >= RECONNECT_WAIT_MS_MAX {
+}
+
+impl Keeper {
+    /// Connects, hands the connection to the lane until it ends, and begins again.
+    async fn keep_open(self, statements_max: NonZeroUsize, mut barrier: Option<barrier::Current>) {
+        let mut pause = Pause::default();
+        loop {
+            // The session is opened behind its barrier, and ends with it.
+            let calls = match &mut barrier {
+                Some(current) => match current.wait_for(Option::is_some).await.map(|open| (*open).clone()) {
+                    Ok(Some(barrier)) => Calls::Held(barrier),
+                    Ok(None) | Err(_) => return,
+                },
+                None if self.purpose == Purpose::Read => Calls::Read,
+                None => Calls::Write,
+            };
+            match handshake::open(&self.connector.address(self.purpose), &self.connector.tls()).await {
+                Ok(session) => {
+                    if let Calls::Held(barrier) = &calls
+                        && !barrier.is_of(&session.server_started)
+                    {
+                        tracing::warn!("the database's connections lead to different servers");
+                        barrier.close();
+                    } else {
+                        pause = Pause::default();
+                        let (connection, driver) = Connection::new(session.stream, statements_max, calls);
+                        self.lane.connection.store(Some(connection));
+                        self.opened.notify_waiters();
+                        let error = driver.run().await;
+                        self.lane.close();
+                        tracing::warn!(%error, "a database connection was lost");
+                    }
+                }
+                Err(error) if pause.is_longest() => {
                     tracing::warn!(error = %crate::db::sqlstate::chain(&error), "the database cannot be reached");
                 }
+                Err(_) => {}
             }
+            pause.take().await;
         }
-        // Lanes that lost their connections together do not come back together.
-        tokio::time::sleep(Duration::from_millis(rand::random_range(wait_ms / 2..=wait_ms))).await;
-        wait_ms = (wait_ms * 2).min(RECONNECT_WAIT_MS_MAX);
     }
 }

@@ -15,11 +15,12 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use futures_util::future::{Either, select};
 use futures_util::task::AtomicWaker;
 use lru::LruCache;
 use postgres_protocol::IsNull;
@@ -29,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
+use crate::db::barrier::{Barrier, Held};
 use crate::db::handshake::Stream;
 use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
@@ -78,6 +80,17 @@ pub struct Request<'a> {
     pub deadline: Instant,
 }
 
+/// What the calls on a session do, and so when they are answered.
+#[derive(Clone)]
+pub enum Calls {
+    /// They write nothing and may share a transaction: as soon as one has run.
+    Read,
+    /// Each is a transaction of its own: when that has ended.
+    Write,
+    /// The same in a session that does not wait for the disk: when the barrier has.
+    Held(Arc<Barrier>),
+}
+
 /// The statements that sessions keep prepared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statements {
@@ -119,6 +132,8 @@ struct Pipe {
     unsynced: u32,
     /// Whether calls may share a Sync: they write nothing.
     shares: bool,
+    /// What is waited for when a transaction has ended.
+    barrier: Option<Arc<Barrier>>,
     /// By the key of the statement.
     prepared: LruCache<u128, Prepared>,
     /// Statements ever prepared: names are never used twice.
@@ -183,15 +198,20 @@ impl Statements {
 }
 
 impl Connection {
-    /// A connection on `stream`, and what moves its bytes until it ends. Calls on it may share a
-    /// transaction where it `shares`: they must write nothing.
-    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize, shares: bool) -> (Arc<Connection>, Driver) {
+    /// A connection on `stream`, and what moves its bytes until it ends.
+    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize, calls: Calls) -> (Arc<Connection>, Driver) {
+        let (shares, barrier) = match calls {
+            Calls::Read => (true, None),
+            Calls::Write => (false, None),
+            Calls::Held(barrier) => (false, Some(barrier)),
+        };
         let pipe = Pipe {
             out: BytesMut::with_capacity(SEND_BYTES),
             queued_bytes: 0,
             awaited: VecDeque::new(),
             unsynced: 0,
             shares,
+            barrier: barrier.clone(),
             prepared: LruCache::new(statements_max),
             names: 0,
             hits: 0,
@@ -202,6 +222,7 @@ impl Connection {
         let connection = Arc::new(Connection { pipe: Mutex::new(pipe), driver: AtomicWaker::new() });
         let driver = Driver {
             connection: connection.clone(),
+            barrier,
             stream,
             sending: BytesMut::with_capacity(SEND_BYTES),
             sent_bytes: 0,
@@ -468,7 +489,7 @@ impl Pipe {
                     if self.shares
                         && let Some(Awaited::Call(call)) = self.awaited.pop_front()
                     {
-                        call.finish();
+                        call.finish(None);
                     }
                 }
             }
@@ -513,7 +534,7 @@ impl Pipe {
                     if !call.is_complete {
                         call.trouble.get_or_insert(Trouble::Skipped);
                     }
-                    call.finish();
+                    call.finish(self.barrier.as_deref());
                 }
                 Some(Awaited::Sync | Awaited::Role) => return Ok(()),
                 None => return Err(io::Error::other("an answer came to nothing asked")),
@@ -549,15 +570,22 @@ impl Awaiting {
         }
     }
 
-    fn finish(self) {
+    /// Gives the answer; behind the `barrier`, where what it tells of has run.
+    fn finish(self, barrier: Option<&Barrier>) {
+        let Awaiting { deadline, .. } = self;
         let Some(reply) = self.reply else { return };
         let result = match self.trouble {
             Some(trouble) => Err(trouble),
             None if self.only_describes => Ok(Text::default()),
             None => self.answer.end(&self.plan.shape).map_err(Trouble::Answer),
         };
-        // A caller that went away asks for no answer.
-        let _ = reply.send(result);
+        match barrier {
+            Some(barrier) if self.is_complete && !self.only_describes => {
+                barrier.hold(Held { result, deadline, reply });
+            }
+            // A caller that went away asks for no answer.
+            Some(_) | None => drop(reply.send(result)),
+        }
     }
 }
 
@@ -581,6 +609,8 @@ fn column_types(body: &[u8]) -> Vec<u32> {
 /// Moves the bytes of one connection; runs until the connection ends.
 pub struct Driver {
     connection: Arc<Connection>,
+    /// What it ends with.
+    barrier: Option<Arc<Barrier>>,
     stream: Box<dyn Stream>,
     sending: BytesMut,
     /// Bytes ever sent.
@@ -594,13 +624,21 @@ pub struct Driver {
 impl Driver {
     /// Runs the connection to its end, and tells every call on it what became of it.
     pub async fn run(mut self) -> io::Error {
-        let error = poll_fn(|context| self.poll(context)).await;
+        let barrier = self.barrier.take();
+        let moving = poll_fn(|context| self.poll(context));
+        let error = match &barrier {
+            None => moving.await,
+            Some(barrier) => match select(moving, pin!(barrier.ended())).await {
+                Either::Left((error, _)) => error,
+                Either::Right(_) => io::Error::other("nothing waits for the disk any more"),
+            },
+        };
         let mut pipe = self.connection.locked();
         pipe.is_closed = true;
         for awaited in std::mem::take(&mut pipe.awaited) {
             let Awaited::Call(mut call) = awaited else { continue };
             call.trouble.get_or_insert(Trouble::Lost { sent: call.starts_at < self.sent_bytes });
-            call.finish();
+            call.finish(None);
         }
         error
     }

@@ -6,6 +6,7 @@ mod aggregates;
 mod apply;
 mod arrows;
 mod auth;
+mod barrier;
 mod batch;
 mod bytes;
 mod call;
