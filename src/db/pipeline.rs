@@ -7,28 +7,32 @@
 //!
 //! A write ends in a Sync of its own, so it is a transaction of its own, and what fails in one says
 //! nothing to the next; before it is run for the first time Postgres is asked what it will answer, since
-//! what was written cannot be taken back where its answer cannot be read. Reads that are sent together share one, a few at most: Postgres begins and
-//! ends one transaction for them and answers them by one write. Where one of them fails, those
-//! behind it were not run, are told so, and are sent again by themselves.
+//! what was written cannot be taken back where its answer cannot be read. In a session that does not wait
+//! for the disk, what it came to is held by the [`Barrier`].
+//!
+//! Reads that are sent together share a Sync, a few at most: Postgres begins and ends one transaction for
+//! them and answers them by one write. Where one of them fails, those behind it were not run, are told so,
+//! and are sent again by themselves.
+//!
+//! `driver` moves the bytes.
+
+mod driver;
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
-use futures_util::future::{Either, select};
+use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 use lru::LruCache;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::frontend;
 use postgres_types::{ToSql, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+
+pub use crate::db::pipeline::driver::Driver;
 
 use crate::db::barrier::{Barrier, Held};
 use crate::db::handshake::Stream;
@@ -40,16 +44,10 @@ use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
-/// Room for what is received; a longer message is given more until it was read.
-const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for what is sent that is kept when it is empty.
 const SEND_BYTES: usize = 16 << 10;
-/// A message over this is no row of ours but a stream gone wrong.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Reads that share a Sync: the first of them is answered when the last has run.
 const SHARED_MAX: u32 = 8;
-/// A message's letter and its length.
-const HEADER_BYTES: usize = 5;
 
 /// Every value, both ways, travels in Postgres's binary format.
 const BINARY: [i16; 1] = [1];
@@ -220,16 +218,7 @@ impl Connection {
             is_closed: false,
         };
         let connection = Arc::new(Connection { pipe: Mutex::new(pipe), driver: AtomicWaker::new() });
-        let driver = Driver {
-            connection: connection.clone(),
-            barrier,
-            stream,
-            sending: BytesMut::with_capacity(SEND_BYTES),
-            sent_bytes: 0,
-            received: vec![0; RECEIVE_BYTES],
-            filled: 0,
-            timer: None,
-        };
+        let driver = Driver::new(connection.clone(), barrier, stream);
         (connection, driver)
     }
 
@@ -604,152 +593,4 @@ fn column_types(body: &[u8]) -> Vec<u32> {
         rest = next;
     }
     types
-}
-
-/// Moves the bytes of one connection; runs until the connection ends.
-pub struct Driver {
-    connection: Arc<Connection>,
-    /// What it ends with.
-    barrier: Option<Arc<Barrier>>,
-    stream: Box<dyn Stream>,
-    sending: BytesMut,
-    /// Bytes ever sent.
-    sent_bytes: u64,
-    received: Vec<u8>,
-    /// Bytes of `received` that are not yet understood, from its start.
-    filled: usize,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Driver {
-    /// Runs the connection to its end, and tells every call on it what became of it.
-    pub async fn run(mut self) -> io::Error {
-        let barrier = self.barrier.take();
-        let moving = poll_fn(|context| self.poll(context));
-        let error = match &barrier {
-            None => moving.await,
-            Some(barrier) => match select(moving, pin!(barrier.ended())).await {
-                Either::Left((error, _)) => error,
-                Either::Right(_) => io::Error::other("nothing waits for the disk any more"),
-            },
-        };
-        let mut pipe = self.connection.locked();
-        pipe.is_closed = true;
-        for awaited in std::mem::take(&mut pipe.awaited) {
-            let Awaited::Call(mut call) = awaited else { continue };
-            call.trouble.get_or_insert(Trouble::Lost { sent: call.starts_at < self.sent_bytes });
-            call.finish(None);
-        }
-        error
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        self.connection.driver.register(context.waker());
-        loop {
-            let moved = self.send(context).and_then(|sent| Ok(self.receive(context)? || sent));
-            match moved {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Poll::Ready(error),
-            }
-        }
-        self.watch(context);
-        Poll::Pending
-    }
-
-    /// Sends what waits; whether anything was sent.
-    fn send(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let before = self.sent_bytes;
-        loop {
-            if self.sending.is_empty() {
-                let mut pipe = self.connection.locked();
-                if pipe.out.is_empty() {
-                    break;
-                }
-                pipe.sync();
-                self.sending.clear();
-                std::mem::swap(&mut self.sending, &mut pipe.out);
-            }
-            match Pin::new(&mut self.stream).poll_write(context, &self.sending) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.sending.advance(count);
-                    self.sent_bytes += count as u64;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(self.sent_bytes > before),
-            }
-        }
-        let sent = self.sent_bytes > before;
-        if sent && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context) {
-            flushed?;
-        }
-        Ok(sent)
-    }
-
-    /// Receives and understands what has come; whether anything has.
-    fn receive(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let Some(room) = self.received.get_mut(self.filled..) else { return Ok(false) };
-        let mut into = ReadBuf::new(room);
-        match Pin::new(&mut self.stream).poll_read(context, &mut into) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(false),
-        }
-        let count = into.filled().len();
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.filled += count;
-        self.understand()?;
-        Ok(true)
-    }
-
-    /// Takes every whole message, and makes room for the rest of the last.
-    fn understand(&mut self) -> io::Result<()> {
-        let mut pipe = self.connection.locked();
-        let mut rest = self.received.get(..self.filled).unwrap_or_default();
-        let mut wanted = RECEIVE_BYTES;
-        while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
-            let [letter, length @ ..] = *header;
-            // The length counts itself and not the letter.
-            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-            let Some(length) = length.checked_sub(4).filter(|length| *length <= MESSAGE_BYTES_MAX) else {
-                return Err(io::Error::other("a message has no sound length"));
-            };
-            let Some((body, next)) = after.split_at_checked(length) else {
-                wanted = wanted.max(HEADER_BYTES + length);
-                break;
-            };
-            pipe.receive(letter, body)?;
-            rest = next;
-        }
-        drop(pipe);
-        let left = rest.len();
-        self.received.copy_within(self.filled - left..self.filled, 0);
-        self.filled = left;
-        if self.received.len() != wanted && left <= wanted {
-            self.received.resize(wanted, 0);
-            self.received.shrink_to(wanted);
-        }
-        Ok(())
-    }
-
-    /// Wakes the driver when the first deadline passes. The timer is set anew only when it fires,
-    /// not at each call.
-    fn watch(&mut self, context: &mut Context<'_>) {
-        loop {
-            match &mut self.timer {
-                None => {
-                    let next = self.connection.locked().expire(Instant::now());
-                    let Some(next) = next else { return };
-                    self.timer = Some(Box::pin(tokio::time::sleep_until(next)));
-                }
-                Some(timer) => match timer.as_mut().poll(context) {
-                    Poll::Pending => return,
-                    Poll::Ready(()) => self.timer = None,
-                },
-            }
-        }
-    }
 }
