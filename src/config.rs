@@ -125,9 +125,9 @@ impl Default for Admin {
 pub struct Database {
     /// `postgres://…` or `host=… user=…`; usually given as `DATABASE_URL`.
     pub url: Option<String>,
-    /// Pipelined connections for reads, per worker.
+    /// Pipelined connections for reads, per worker: one for what is quick, the others for the rest.
     pub read_lanes: usize,
-    /// Connections for writes, per worker; a commit waits for its flush, so one lane is not enough.
+    /// Pipelined connections for writes, per worker: two for what is quick, the others for the rest.
     pub write_lanes: usize,
     /// Connections for transactions, per worker, opened when first needed.
     pub transaction_connections_max: usize,
@@ -198,7 +198,7 @@ impl Default for Database {
     fn default() -> Self {
         Database {
             url: None,
-            read_lanes: 1,
+            read_lanes: 3,
             write_lanes: 8,
             transaction_connections_max: 4,
             pool_connections_max: 8,

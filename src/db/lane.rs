@@ -3,6 +3,10 @@
 //! A worker has its own lanes on its own runtime, so nothing here crosses a thread on the way of a
 //! call. Each connection keeps its own prepared statements, the least recently used closed first:
 //! a backend's memory grows with every statement and table it has seen.
+//!
+//! What is pipelined waits for what was sent before it. So the few lanes in front carry what is quick, and
+//! the others what may take its time, and whatever comes while a lane in front stands still: behind a
+//! locked row, or a statement that takes longer than it should.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,9 +24,24 @@ use crate::db::handshake;
 use crate::db::pipeline::{Calls, Connection, Statements};
 use crate::db::waits::Waits;
 
+/// A lane with calls on it from which nothing has come for so long stands still. Less would take the
+/// pauses of a busy machine for it.
+const STILL_MS: u64 = 25;
+
+/// How long what rides may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Bounded by an index.
+    Quick,
+    /// Whatever it takes.
+    Slow,
+}
+
 /// The lanes of one worker for one purpose.
 pub struct Lanes {
     lanes: Vec<Arc<Lane>>,
+    /// How many of them, from the first, carry what is quick.
+    quick: usize,
     /// Where the search for the least busy lane starts, so that idle lanes take turns.
     next: AtomicUsize,
     /// Rung whenever a lane opens.
@@ -64,8 +83,15 @@ impl Drop for Ride {
 }
 
 impl Lanes {
-    /// Opens `count` lanes and keeps them open, by tasks on the current runtime.
-    pub fn open(connector: &Connector, purpose: Purpose, count: usize, settings: &config::Database) -> Lanes {
+    /// Opens the lanes of `purpose` and keeps them open, by tasks on the current runtime.
+    pub fn open(connector: &Connector, purpose: Purpose, settings: &config::Database) -> Lanes {
+        let (count, quick) = match purpose {
+            // One backend that reads a batch and answers a batch costs less than two.
+            Purpose::Read => (settings.read_lanes, 1),
+            Purpose::HeldWrite => (settings.write_lanes, 2),
+            // Each commit waits for the disk, so the more the better.
+            Purpose::Write | Purpose::Barrier | Purpose::Own => (settings.write_lanes, settings.write_lanes),
+        };
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
         let opened = Arc::new(Notify::new());
         let barrier = (purpose == Purpose::HeldWrite).then(|| barrier::open(connector));
@@ -84,13 +110,13 @@ impl Lanes {
             })
             .collect();
         let wait_max = Duration::from_millis(settings.pool_wait_timeout_ms);
-        Lanes { lanes, next: AtomicUsize::new(0), opened, wait_max, waits: Waits::default() }
+        Lanes { lanes, quick: quick.min(count), next: AtomicUsize::new(0), opened, wait_max, waits: Waits::default() }
     }
 
     /// A place on a lane. Where none is open, waits for one as long as they were lost only a moment
     /// ago, so that a restart of the database is a pause to callers; `None` after that.
-    pub async fn board(&self) -> Option<Ride> {
-        if let Some(ride) = self.ride() {
+    pub async fn board(&self, pace: Pace) -> Option<Ride> {
+        if let Some(ride) = self.ride(pace) {
             return Some(ride);
         }
         let closed_since = self.lanes.iter().map(|lane| *locked(&lane.closed_since)).max()?;
@@ -99,7 +125,7 @@ impl Lanes {
                 let mut opened = std::pin::pin!(self.opened.notified());
                 // What opens from here on is heard, so nothing is missed between the look and the wait.
                 opened.as_mut().enable();
-                if let Some(ride) = self.ride() {
+                if let Some(ride) = self.ride(pace) {
                     return ride;
                 }
                 opened.await;
@@ -110,18 +136,29 @@ impl Lanes {
         ride.inspect_err(|_| self.waits.timed_out()).ok()
     }
 
-    /// A place on the open lane with the fewest calls under way; `None` where none is open.
-    fn ride(&self) -> Option<Ride> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let (before, after) = self.lanes.split_at(start % self.lanes.len().max(1));
-        let lane = after
-            .iter()
-            .chain(before)
-            .filter(|lane| lane.connection.load().is_some())
-            .min_by_key(|lane| lane.in_flight.load(Ordering::Relaxed))?;
+    /// A place on an open lane for what goes at `pace`; `None` where none is open.
+    fn ride(&self, pace: Pace) -> Option<Ride> {
+        let now = Instant::now();
+        let (quick, others) = self.lanes.split_at(self.quick);
+        let moves = |lane: &&Arc<Lane>| !lane.stands_still(now);
+        let lane = match pace {
+            Pace::Quick => self.least_busy(quick, moves).or_else(|| self.least_busy(others, moves)),
+            Pace::Slow => self.least_busy(others, |_| true),
+        };
+        let lane = lane.or_else(|| self.least_busy(&self.lanes, |_| true))?;
         let connection = lane.connection.load_full()?;
-        lane.in_flight.fetch_add(1, Ordering::Relaxed);
+        if lane.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            connection.moves(now);
+        }
         Some(Ride { lane: lane.clone(), connection })
+    }
+
+    /// The open lane of `lanes` with the fewest calls under way.
+    fn least_busy<'a>(&self, lanes: &'a [Arc<Lane>], is_fit: impl Fn(&&'a Arc<Lane>) -> bool) -> Option<&'a Arc<Lane>> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let (before, after) = lanes.split_at(start.checked_rem(lanes.len()).unwrap_or(0));
+        let open = after.iter().chain(before).filter(|lane| lane.connection.load().is_some());
+        open.filter(is_fit).min_by_key(|lane| lane.in_flight.load(Ordering::Relaxed))
     }
 
     /// How many lanes there are.
@@ -151,6 +188,12 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Whether its calls have waited too long for a word of the database.
+    fn stands_still(&self, now: Instant) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+            && self.connection.load().as_ref().is_some_and(|connection| connection.still_ms(now) >= STILL_MS)
+    }
+
     fn close(&self) {
         // The moment first, so that who finds the lane closed reads this loss and not the last.
         *locked(&self.closed_since) = Instant::now();

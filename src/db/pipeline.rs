@@ -21,6 +21,7 @@ mod driver;
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -57,6 +58,9 @@ pub struct Connection {
     pipe: Mutex<Pipe>,
     /// Wakes the driver when there is something to send.
     driver: AtomicWaker,
+    opened_at: Instant,
+    /// When something was last received, or the first call came, in milliseconds since it was opened.
+    moved_ms: AtomicU64,
 }
 
 /// What a call sends.
@@ -217,7 +221,12 @@ impl Connection {
             role: None,
             is_closed: false,
         };
-        let connection = Arc::new(Connection { pipe: Mutex::new(pipe), driver: AtomicWaker::new() });
+        let connection = Arc::new(Connection {
+            pipe: Mutex::new(pipe),
+            driver: AtomicWaker::new(),
+            opened_at: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+        });
         let driver = Driver::new(connection.clone(), barrier, stream);
         (connection, driver)
     }
@@ -273,6 +282,20 @@ impl Connection {
         let answered = pipe.await_call(request, before, true, true);
         pipe.sync();
         Ok(Some(answered))
+    }
+
+    /// From now on it is known to move.
+    pub fn moves(&self, now: Instant) {
+        self.moved_ms.store(self.age_ms(now), Ordering::Relaxed);
+    }
+
+    /// For how long it has not moved.
+    pub fn still_ms(&self, now: Instant) -> u64 {
+        self.age_ms(now).saturating_sub(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    fn age_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.opened_at).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub fn is_closed(&self) -> bool {

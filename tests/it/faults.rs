@@ -219,7 +219,7 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let gateway = TestGateway::with(&notes(), |config| config.database.statement_timeout_ms = 60_000).await;
     gateway.call("addNote", json!({ "text": "counted" })).await.ok();
     let settings = &gateway.server.gateway.config.database;
-    let lanes = Lanes::open(&Connector::new(settings).unwrap(), Purpose::Read, 1, settings);
+    let lanes = Lanes::open(&Connector::new(settings).unwrap(), Purpose::Read, settings);
     let snapshot = gateway.server.gateway.snapshot();
     let plan = &snapshot.installs[&gateway.install.id].extension.functions["countNotes"].plan;
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];

@@ -25,6 +25,7 @@ mod fuzz;
 mod handlers;
 mod hostile;
 mod http;
+mod lanes;
 mod lifecycle;
 mod limits;
 mod once;

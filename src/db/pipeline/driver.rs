@@ -131,6 +131,7 @@ impl Driver {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.filled += count;
+        self.connection.moves(Instant::now());
         self.understand()?;
         Ok(true)
     }
