@@ -23,7 +23,7 @@ use crate::http::worker::{self, Workers};
 use crate::lifecycle;
 use crate::record;
 use crate::registry::listen;
-use crate::telemetry::{Metrics, trace};
+use crate::telemetry::{Metrics, history, trace};
 
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
@@ -124,6 +124,7 @@ impl Server {
         tokio::spawn(sweep_answers(pool.clone(), stopped.clone()));
         tokio::spawn(erase_installs(pool.clone(), erase, stopped.clone()));
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
+        tokio::spawn(remember(gateway.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let export_stop = CancellationToken::new();
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(export_stop.clone())));
@@ -232,6 +233,21 @@ async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiv
     tokio::select! {
         () = gateway.authenticator.keep_signers_current() => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// Remembers what calls came to, step by step.
+async fn remember(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(history::STEP);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {
+                let snapshot = gateway.snapshot();
+                gateway.metrics.remember(snapshot.installs.values().map(|install| (install.id, install.traffic.tally())));
+            }
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
     }
 }
 

@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, plan, values};
+use crate::admin::{Admin, installs, json_response, page, plan, seen, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
 use crate::http::request_id::RequestId;
-use crate::registry::AdminKey;
+use crate::registry::{AdminKey, Snapshot};
 use crate::{problem, record};
 
 /// What an operator calls a key.
@@ -35,6 +35,7 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .merge(installs::router())
         .merge(plan::router())
         .merge(values::router())
+        .merge(seen::router())
         .layer(from_fn_with_state(admin, authorized))
 }
 
@@ -46,9 +47,13 @@ async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next
     let snapshot = admin.gateway.snapshot();
     let mut presented = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
     let (authorization, second) = (presented.next(), presented.next());
-    let verified = match second {
-        Some(_) => Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several")),
-        None => key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now),
+    let session = || page::session(request.method(), request.headers());
+    let verified = match (authorization, second) {
+        (Some(_), Some(_)) => {
+            Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"))
+        }
+        (Some(_), None) => verified(&snapshot, authorization),
+        (None, _) => verified(&snapshot, session().as_deref()),
     };
     match verified {
         Ok(operator) => {
@@ -64,6 +69,11 @@ async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next
             id.on(response)
         }
     }
+}
+
+/// Whose key `authorization` is.
+pub(super) fn verified(snapshot: &Snapshot, authorization: Option<&[u8]>) -> Result<Operator, Failure> {
+    key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now)
 }
 
 fn must_be_good_now(key: &AdminKey) -> Result<Operator, Failure> {

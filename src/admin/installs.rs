@@ -364,7 +364,7 @@ fn receipt(receipt: &Receipt) -> Value {
 }
 
 /// RFC 3339, or null.
-fn time(at: Option<SystemTime>) -> Option<String> {
+pub(super) fn time(at: Option<SystemTime>) -> Option<String> {
     at.and_then(|at| jiff::Timestamp::try_from(at).ok()).map(|at| at.to_string())
 }
 
@@ -389,7 +389,7 @@ fn ids<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<
 }
 
 /// The parameters of a query with these names; no other is known.
-fn texts<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<String>; N], Failure> {
+pub(super) fn texts<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<String>; N], Failure> {
     let mut found = [const { None }; N];
     for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match names.iter().position(|known| *known == name).and_then(|place| found.get_mut(place)) {
@@ -408,6 +408,6 @@ fn unknown() -> Failure {
     Failure::new(Code::InstallUnknown, "there is no install with this id")
 }
 
-fn not_read(error: &impl std::error::Error) -> Failure {
+pub(super) fn not_read(error: &impl std::error::Error) -> Failure {
     Failure::new(Code::DatabaseUnavailable, "what is recorded could not be read").with_log(error.to_string())
 }

@@ -6,7 +6,9 @@
 pub mod api;
 mod installs;
 mod metrics;
+mod page;
 mod plan;
+mod seen;
 mod values;
 
 use std::io;
@@ -67,6 +69,7 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::scrape))
+        .merge(page::router())
         .nest("/admin/v1", api::router(admin.clone()))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)

@@ -35,6 +35,7 @@ use crate::registry::shape::Shapes;
 use crate::registry::texts::Texts;
 use crate::script::operation::operations_of;
 use crate::script::pool::Bundle;
+use crate::telemetry::history::Traffic;
 use crate::telemetry::{FunctionMetrics, Metrics};
 
 /// Room that is made for any answer.
@@ -86,6 +87,8 @@ pub struct Install {
     pub extension: Arc<Extension>,
     pub account_id: Uuid,
     pub overlay_id: Option<Uuid>,
+    /// What its calls came to.
+    pub traffic: Arc<Traffic>,
 }
 
 /// An operator's key.
@@ -173,6 +176,7 @@ impl Snapshot {
                     extension: extension.clone(),
                     account_id: record.account_id,
                     overlay_id: record.overlay_id,
+                    traffic: before.installs.get(&record.id).map(|known| known.traffic.clone()).unwrap_or_default(),
                 };
                 snapshot.installs.insert(record.id, install);
             }

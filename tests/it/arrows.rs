@@ -52,6 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "gateway",
             "http",
             "lifecycle",
+            "plan",
             "problem",
             "record",
             "registry",
