@@ -23,7 +23,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion};
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use rowgate::http::Entry;
-use rowgate::limit::{Class, Keys, Limiter};
+use rowgate::limit::{CallerKind, Class, Keys, Limiter};
 use rowgate::plan::answer::{Raw, Shape};
 use uuid::Uuid;
 
@@ -123,19 +123,21 @@ fn pieces(criterion: &mut Criterion<Cpu>, bed: &Bed, one: &str, item: &str) {
 
     let gateway = &bed.shared.gateway;
     let limiter = Limiter::new(&gateway.config.limits);
-    let keys = |caller: u128| Keys { caller, install: bed.install_id, extension: Uuid::nil() };
+    let snapshot = gateway.snapshot();
+    let quotas = snapshot.installs[&bed.install_id].policies.of(Class::QueryRows, 0);
+    let keys = |caller: u128| Keys { caller, kind: CallerKind::Token, install: bed.install_id, extension: Uuid::nil() };
     group.bench_function("limits_of_one_caller", |bencher| {
-        bencher.iter(|| limiter.check(Class::QueryRows, black_box(&keys(0))));
+        bencher.iter(|| limiter.check(black_box(quotas), black_box(&keys(0))));
     });
     for caller in 0..LIVE_KEYS {
-        limiter.check(Class::QueryRows, &keys(caller));
+        limiter.check(quotas, &keys(caller));
     }
     let mut caller = 0;
     group.bench_function("limits_of_1000000_callers", |bencher| {
         bencher.iter(|| {
             // Far apart in memory each time, as callers are.
             caller = (caller + 7_919) % LIVE_KEYS;
-            limiter.check(Class::QueryRows, black_box(&keys(caller)))
+            limiter.check(black_box(quotas), black_box(&keys(caller)))
         });
     });
 

@@ -128,9 +128,15 @@ async fn main() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let key = String::from_utf8(command(&url, &["admin-key", "bench"]).output().unwrap().stdout).unwrap();
     let new = json!({ "extension_id": EXTENSION, "account_id": uuid::Uuid::now_v7() });
-    let made = http.post(format!("{admin}/admin/v1/installs")).bearer_auth(key.trim()).json(&new).send().await;
-    let install: Value = made.unwrap().json().await.unwrap();
-    let install = install["id"].as_str().unwrap().to_owned();
+    // The gateway hears of the key, and of the extension, in a moment.
+    let install = loop {
+        let made = http.post(format!("{admin}/admin/v1/installs")).bearer_auth(key.trim()).json(&new).send().await;
+        let made: Value = made.unwrap().json().await.unwrap();
+        if let Some(id) = made["id"].as_str() {
+            break id.to_owned();
+        }
+        assert_eq!(made["code"], "key_unknown", "{made}");
+    };
     let claims = rowgate::auth::token::Claims::new(
         install.parse().unwrap(),
         rowgate_schema_dsl::definition::Role::Owner,

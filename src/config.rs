@@ -386,6 +386,7 @@ impl Config {
             ("database.statement_timeout_ms", self.database.statement_timeout_ms),
             ("database.pool_wait_timeout_ms", self.database.pool_wait_timeout_ms),
             ("limits.sweep_interval_s", self.limits.sweep_interval_s),
+            ("limits.redis_timeout_ms", self.limits.redis_timeout_ms),
             ("script.cancel_timeout_ms", self.script.cancel_timeout_ms),
             ("fetch.timeout_ms", self.fetch.timeout_ms),
         ] {

@@ -12,7 +12,7 @@ mod transaction;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use deadpool_postgres::Pool;
@@ -20,9 +20,9 @@ use rowgate_schema_dsl::definition::IdentityField;
 use rowgate_schema_dsl::value::Typed;
 use uuid::Uuid;
 
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{Authenticator, Caller, Identity};
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::db::connect::{Connector, Purpose};
 use crate::db::lane::Lanes;
 use crate::db::parameter::Parameter;
@@ -37,7 +37,8 @@ use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
 use crate::gateway::transaction::Earlier;
-use crate::limit::{Class, Decision, Keys, Layer, Limiter};
+use crate::limit::traffic::{Asker, Traffic};
+use crate::limit::{CallerKind, Class, Decision, Keys, Layer, Limiter, shared};
 use crate::plan::answer::{Room, Text};
 use crate::plan::argument::{Arguments, Given};
 use crate::plan::cursor::CursorKey;
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub config: Config,
     pub authenticator: Authenticator,
     pub limiter: Limiter,
+    /// Where buckets are shared with other gateways.
+    pub shared_limits: Option<Arc<shared::Commons>>,
     pub metrics: Metrics,
     /// Takes the spans of calls, where there are traces.
     pub tracer: Option<Arc<Tracer>>,
@@ -84,6 +87,10 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    /// Where buckets are shared with other gateways.
+    pub limits: Option<shared::Link>,
+    /// What this worker was asked.
+    pub traffic: Traffic,
     turns: handler::Turns,
     /// The handlers of this worker's calls.
     pub scripts: script::pool::Pool,
@@ -151,7 +158,7 @@ pub struct Stages {
 
 /// What a call names, kept to its end whatever is deployed meanwhile.
 struct Found {
-    install: Install,
+    install: Arc<Install>,
     function: Arc<Function>,
     /// Where the function answers pages.
     cursor_key: Option<Arc<CursorKey>>,
@@ -284,6 +291,8 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
             writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
             transactions: Transactions::new(connector, database),
+            traffic: Traffic::new(traffic_callers_max(&config.limits)),
+            limits: gateway.shared_limits.as_ref().map(shared::Link::open),
             turns: handler::Turns::new(database.transaction_connections_max),
             scripts: script::pool::Pool::new(handler::settings(&config.script)),
             fetcher: Fetcher::new(&config.fetch, &gateway.fetch),
@@ -297,7 +306,9 @@ impl Worker {
 
     /// Whether every lane is open: the state to begin in.
     pub fn is_whole(&self) -> bool {
-        self.reads.open_count() == self.reads.count() && self.writes.open_count() == self.writes.count()
+        self.limits.as_ref().is_none_or(shared::Link::is_open)
+            && self.reads.open_count() == self.reads.count()
+            && self.writes.open_count() == self.writes.count()
     }
 
     /// The lanes of calls that read.
@@ -319,7 +330,9 @@ impl Worker {
 impl Gateway {
     /// The error says which setting cannot be used, and never what it is.
     pub fn new(config: Config, authenticator: Authenticator, metrics: Metrics) -> Result<Gateway, String> {
+        let of_links = shared::Metrics { open: metrics.limit_links.clone(), alone: metrics.limits_alone.clone() };
         Ok(Gateway {
+            shared_limits: shared::Commons::new(&config.limits, of_links)?.map(Arc::new),
             vault: Vault::new(&config.secrets)?,
             cache: Cache::new(&config.cache),
             fetch: fetch::Commons::new(&config.fetch)?,
@@ -357,7 +370,7 @@ impl Gateway {
         let everything = load(pool).await.inspect_err(|_| self.metrics.snapshots_failed.inc())?;
         self.renewal.remember(&everything.extensions);
         let before = self.snapshot();
-        self.swap(Snapshot::build(everything, &before, &self.metrics));
+        self.swap(Snapshot::build(everything, &before, &self.config.limits, &self.metrics));
         *self.read_at() = Instant::now();
         Ok(())
     }
@@ -449,7 +462,7 @@ impl Gateway {
         began: Instant,
         reply: &mut Reply,
     ) -> Result<Text, Failure> {
-        let _in_flight = self.admit(call, found, &mut reply.decision)?;
+        let _in_flight = self.admit(worker, call, found, &mut reply.decision).await?;
         let ready = self.ready(call, found)?;
         let stages = &mut reply.stages;
         if let Some(named) = call.named.as_ref().filter(|_| ready.plan.writes) {
@@ -513,7 +526,13 @@ impl Gateway {
     }
 
     /// Decides access and limits, and counts the call as under way.
-    fn admit(&self, call: &Call<'_>, found: &Found, decision: &mut Option<Decision>) -> Result<InFlight<'_>, Failure> {
+    async fn admit(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        found: &Found,
+        decision: &mut Option<Decision>,
+    ) -> Result<InFlight<'_>, Failure> {
         let Found { install, function, .. } = found;
         let plan = &function.plan;
         if call.identity.role < plan.access {
@@ -527,18 +546,41 @@ impl Gateway {
                 ),
             ));
         }
-        // A call that is run again was charged for.
-        if decision.is_some() {
-            return self.enter();
-        }
-        let keys = Keys { caller: call.identity.caller.key(), install: install.id, extension: install.extension.id };
-        let decided = self.limiter.check(function.class, &keys);
-        *decision = Some(decided);
-        self.count_decision(&decided);
-        if decided.is_refused() {
-            return Err(decided.into_failure());
-        }
+        self.charge(worker, call, install, (function.class, function.place), decision).await?;
         self.enter()
+    }
+
+    /// Counts the call, unless it was counted before it is run again.
+    async fn charge(
+        &self,
+        worker: &Worker,
+        call: &Call<'_>,
+        install: &Install,
+        (class, place): (Class, usize),
+        decision: &mut Option<Decision>,
+    ) -> Result<(), Failure> {
+        if decision.is_some() {
+            return Ok(());
+        }
+        let quotas = install.policies.of(class, place);
+        let (identity, extension) = (call.identity, install.extension.id);
+        let kind = caller_kind(identity);
+        let keys = Keys { caller: identity.caller.key(), kind, install: install.id, extension };
+        let decided = match &worker.limits {
+            None => self.limiter.check(quotas, &keys),
+            Some(link) => link.check(&self.limiter, quotas, &keys).await,
+        };
+        let decided = decision.insert(decided);
+        if worker.traffic.is_kept()
+            && let Some(declared) = install.extension.declared.get(place)
+        {
+            let at_s = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+            let function = declared.key;
+            let asker = Asker { install_id: install.id, caller: keys.caller, kind, class, function };
+            worker.traffic.count(asker, at_s, decided.is_refused());
+        }
+        self.count_decision(decided);
+        if decided.is_refused() { Err(decided.failure()) } else { Ok(()) }
     }
 
     /// Reads the arguments and chooses the statement for them.
@@ -569,7 +611,7 @@ impl Gateway {
     /// Counts what the rate limits decided, each policy that had no room by itself.
     fn count_decision(&self, decided: &Decision) {
         let class = decided.class();
-        if decided.standings().is_empty() {
+        if decided.standings().next().is_none() {
             return;
         }
         if !decided.is_exceeded() {
@@ -578,8 +620,8 @@ impl Gateway {
             }
             return;
         }
-        let became = if decided.is_refused() { "refused" } else { "would_refuse" };
-        for standing in decided.violations() {
+        for standing in decided.standings().filter(|standing| standing.refuses) {
+            let became = if standing.is_enforced { "refused" } else { "would_refuse" };
             let labels = [class.as_str(), standing.layer.as_str(), became];
             self.metrics.limit_decisions.with_label_values(&labels).inc();
         }
@@ -624,6 +666,19 @@ fn must_change(plan: &Plan, arguments: &Arguments, given: &Given) -> Result<(), 
     Err(Failure::new(Code::ArgumentsInvalid, detail))
 }
 
+const fn traffic_callers_max(limits: &Limits) -> usize {
+    if limits.traffic_kept_h == 0 { 0 } else { limits.traffic_callers_max }
+}
+
+/// What the caller showed.
+const fn caller_kind(identity: &Identity) -> CallerKind {
+    match (identity.install_id, identity.caller) {
+        (Some(_), Caller::Key(_)) => CallerKind::Key,
+        (Some(_), Caller::User(_) | Caller::Network(_)) => CallerKind::Token,
+        (None, _) => CallerKind::Anonymous,
+    }
+}
+
 fn no_statement() -> Failure {
     Failure::new(Code::Internal, "the gateway has no statement for these arguments")
 }
@@ -633,7 +688,7 @@ fn unguarded(function: &str, plan: &Plan) -> Failure {
     Failure::new(Code::IfMatchInvalid, detail)
 }
 
-fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Install, &'a Arc<Function>), Failure> {
+fn resolve<'a>(snapshot: &'a Snapshot, call: &Call<'_>) -> Result<(&'a Arc<Install>, &'a Arc<Function>), Failure> {
     // First the token: one of another install learns nothing, not even which installs there are.
     call.identity.must_be_for(call.install_id)?;
     let install = snapshot.installs.get(&call.install_id).ok_or_else(|| no_install(snapshot, call.install_id))?;

@@ -12,8 +12,10 @@ pub mod answers;
 pub mod changes;
 pub mod installs;
 pub mod kv;
+pub mod limits;
 pub mod lines;
 pub mod receipts;
+pub mod traffic;
 pub mod upkeep;
 pub mod values;
 
@@ -25,6 +27,8 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::types::Json;
 use tokio_postgres::{Error, GenericClient, Row};
 use uuid::Uuid;
+
+use crate::limit::overrides::Override;
 
 /// The channel on which changes are told; the payload is an extension's id.
 pub const CHANNEL: &str = "rowgate_registry";
@@ -108,6 +112,10 @@ pub struct Everything {
     pub uninstalled: Vec<Uuid>,
     /// The revision of each install that is pinned to one.
     pub pins: Vec<(Uuid, i64)>,
+    /// The plan of each install that has one.
+    pub plans: Vec<(Uuid, String)>,
+    /// What operators have said of rate limits.
+    pub overrides: Vec<Override>,
     /// Those of these revisions that are not current, as extensions.
     pub pinned: Vec<Extension>,
     pub api_keys: Vec<ApiKey>,
@@ -128,17 +136,30 @@ impl std::fmt::Debug for CursorSecret {
 
 /// Everything deployed, in queries sent at once; each list is ordered by id.
 pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> {
-    let (extensions, installs, uninstalled, pins, pinned, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
+    let (extensions, installs, uninstalled, pins, plans, overrides, pinned, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
         extensions(client),
         installs(client),
         installs::uninstalled(client),
         installs::pins(client),
+        installs::plans(client),
+        limits::overrides(client),
         pinned(client),
         api_keys(client),
         admin_keys(client),
         cursor_key(client)
     )?;
-    Ok(Everything { extensions, installs, uninstalled, pins, pinned, api_keys, admin_keys, cursor_key })
+    Ok(Everything {
+        extensions,
+        installs,
+        uninstalled,
+        pins,
+        plans,
+        overrides,
+        pinned,
+        api_keys,
+        admin_keys,
+        cursor_key,
+    })
 }
 
 /// All extensions with their current definition.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,8 +19,10 @@ use crate::db::connect::{AddressError, Connector};
 use crate::db::{migrate, pool, wall};
 use crate::error::Failure;
 use crate::gateway::Gateway;
+use crate::http::Shared;
 use crate::http::worker::{self, Workers};
 use crate::lifecycle;
+use crate::limit::traffic::Gathered;
 use crate::record;
 use crate::registry::listen;
 use crate::telemetry::{Metrics, history, trace};
@@ -40,6 +42,9 @@ const ERASE_INSTALLS_S: u64 = 60;
 /// Between two writings of what handlers logged, and how many of them before the oldest lines go.
 const KEEP_LINES_MS: u64 = 250;
 const TRIM_LINES_AFTER: usize = 40;
+
+/// Between two writings of what was asked.
+const KEEP_TRAFFIC_S: u64 = 60;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +121,9 @@ impl Server {
         await_lanes(&workers, Duration::from_millis(gateway.config.database.connect_timeout_ms)).await;
         let erase = Arc::new(Notify::new());
         let shared = workers.shared.clone();
-        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared, erase: erase.clone() };
+        let asked = shared.clone();
+        let simulating = Arc::new(Semaphore::new(1));
+        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared, erase: erase.clone(), simulating };
         let (admin_address, admin) =
             admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));
@@ -125,6 +132,7 @@ impl Server {
         tokio::spawn(erase_installs(pool.clone(), erase, stopped.clone()));
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
         tokio::spawn(remember(gateway.clone(), stopped.clone()));
+        tokio::spawn(keep_traffic(gateway.clone(), asked, pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let export_stop = CancellationToken::new();
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(export_stop.clone())));
@@ -142,6 +150,7 @@ impl Server {
         // The receivers end with their tasks; a task that ended already needs no word.
         let _ = self.stopping.send(true);
         let workers = self.workers;
+        let shared = workers.shared.clone();
         if tokio::task::spawn_blocking(move || workers.join()).await.is_err() {
             tracing::error!("the workers could not be waited for");
         }
@@ -154,8 +163,9 @@ impl Server {
         {
             tracing::error!("the exporter of traces ended by a panic");
         }
-        // What the last calls logged.
+        // What the last calls logged, and that they were made.
         write_lines(&self.gateway, &self.pool).await;
+        write_traffic(&shared, &self.pool).await;
         self.pool.close();
     }
 }
@@ -317,6 +327,49 @@ async fn keep_lines(gateway: Arc<Gateway>, pool: Pool, mut stopping: watch::Rece
         if let Err(error) = record::lines::trim(&**client, &installs).await {
             tracing::warn!(reason = %error, "the oldest lines of handlers could not be dropped");
         }
+    }
+}
+
+/// Writes what was asked, once a minute, and drops what is old enough.
+async fn keep_traffic(
+    gateway: Arc<Gateway>,
+    shared: Vec<Arc<Shared>>,
+    pool: Pool,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let kept_h = gateway.config.limits.traffic_kept_h;
+    let period = Duration::from_secs(KEEP_TRAFFIC_S);
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        write_traffic(&shared, &pool).await;
+        let Ok(client) = pool.get().await else { continue };
+        if let Err(error) = record::traffic::drop_old(&**client, kept_h).await {
+            tracing::warn!(reason = %error, "what was asked long ago could not be dropped");
+        }
+    }
+}
+
+async fn write_traffic(shared: &[Arc<Shared>], pool: &Pool) {
+    let mut gathered = Gathered::default();
+    shared.iter().for_each(|shared| gathered.add(shared.worker.traffic.take()));
+    if gathered.left_out > 0 {
+        tracing::warn!(
+            left_out = gathered.left_out,
+            "more callers than `limits.traffic_callers_max`; simulations miss calls"
+        );
+    }
+    let Some(began_s) = gathered.began_s() else { return };
+    let kept = async {
+        let client = pool.get().await.map_err(|error| pool_error(&error))?;
+        let kept = record::traffic::keep(&**client, began_s, Uuid::now_v7(), &gathered.to_bytes(began_s)).await;
+        kept.map_err(|error| crate::db::sqlstate::chain(&error))
+    };
+    if let Err(reason) = kept.await {
+        tracing::warn!(reason, "what was asked could not be kept; simulations miss it");
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Metrics {
     refused: IntCounterVec,
     /// By class, layer and what was decided.
     pub limit_decisions: IntCounterVec,
+    /// Connections to the Redis of shared limits.
+    pub limit_links: IntGauge,
+    /// Calls that were counted by this gateway alone while it was away.
+    pub limits_alone: IntCounter,
     terminations: IntCounterVec,
     script_memory: HistogramVec,
     /// Calls that met newer tables and ran again.
@@ -132,6 +136,11 @@ impl Metrics {
             snapshots: counter("rowgate_registry_loads_total", "Snapshots of the registry put in force")?,
             snapshots_failed: counter("rowgate_registry_load_failures_total", "Readings of the registry that failed")?,
             changes_pending: gauge("rowgate_changes_pending", "Changes of tables that were begun and not finished")?,
+            limit_links: gauge("rowgate_limit_links_open", "Connections to the Redis of shared limits that are open")?,
+            limits_alone: counter(
+                "rowgate_limits_counted_alone_total",
+                "Calls counted by this gateway alone, since the Redis of shared limits was away or slow",
+            )?,
             extensions: gauge("rowgate_extensions", "Extensions that can be called")?,
             installs: gauge("rowgate_installs", "Installs that can be called")?,
             handler_lines_lost: counter(

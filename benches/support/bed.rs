@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rowgate::auth::token::{Claims, mint};
 use rowgate::auth::{Authenticator, Identity};
-use rowgate::config::{Config, Quota};
+use rowgate::config::{Config, Limits, Quota};
 use rowgate::db::connect::{Connector, Purpose};
 use rowgate::db::embedded::{Cluster, Durability, Options};
 use rowgate::db::migrate::migrate;
@@ -211,7 +211,8 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     };
     record::insert_install(&client, &install).await.unwrap();
     let records = record::load_all(&client).await.unwrap();
-    let snapshot = Snapshot::build(records, &Snapshot::default(), &Metrics::new(&Default::default()).unwrap());
+    let snapshot =
+        Snapshot::build(records, &Snapshot::default(), &Limits::default(), &Metrics::new(&Default::default()).unwrap());
     assert!(snapshot.installs.contains_key(&install_id));
     snapshot
 }

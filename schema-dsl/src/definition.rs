@@ -197,11 +197,26 @@ pub struct Function {
     /// That the function may read a whole scope; without it such a function is refused at deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
+    /// How often it may be called in one install, besides what holds for every function.
+    #[serde(rename = "rateLimit", skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// What must hold for a write; where it does not, nothing is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<When>,
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// A quota of calls: so many a minute on average, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimit {
+    #[schemars(range(min = 1))]
+    pub per_minute: u32,
+    /// As large as `perMinute` where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub burst: Option<u32>,
 }
 
 /// What must hold of rows that a write is about.
@@ -431,6 +446,9 @@ pub struct Handler {
     /// How long a call may take, from its beginning; the gateway's own maximum holds besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
+    /// How often it may be called in one install, besides what holds for every handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// What a handler may do.

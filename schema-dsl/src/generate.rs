@@ -312,7 +312,7 @@ fn function(choices: &mut Choices<'_>, tables: &IndexMap<String, Table>, name: &
     };
     let own = table.owned && choices.flag() && !matches!(body, Body::InsertRows { .. });
     let when = when(choices, tables, table, &body, &mut budget);
-    Function { access, own, scan: None, when, body }
+    Function { access, own, scan: None, rate_limit: None, when, body }
 }
 
 fn aggregate(choices: &mut Choices<'_>, name: String, table: &Table, budget: &mut Budget) -> Body {

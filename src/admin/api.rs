@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, page, plan, seen, values};
+use crate::admin::{Admin, installs, json_response, limits, page, plan, seen, simulate, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -33,6 +33,8 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .route("/keys", post(mint))
         .route("/keys/{id}", delete(revoke))
         .merge(installs::router())
+        .merge(limits::router())
+        .merge(simulate::router())
         .merge(plan::router())
         .merge(values::router())
         .merge(seen::router())
@@ -45,16 +47,7 @@ pub(super) struct Operator(pub(super) String);
 
 async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next) -> Response<Body> {
     let snapshot = admin.gateway.snapshot();
-    let mut presented = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
-    let (authorization, second) = (presented.next(), presented.next());
-    let session = || page::session(request.method(), request.headers());
-    let verified = match (authorization, second) {
-        (Some(_), Some(_)) => {
-            Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"))
-        }
-        (Some(_), None) => verified(&snapshot, authorization),
-        (None, _) => verified(&snapshot, session().as_deref()),
-    };
+    let verified = presented(&snapshot, &request);
     match verified {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
@@ -68,6 +61,18 @@ async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next
             }
             id.on(response)
         }
+    }
+}
+
+/// Whose key a request came with: in its header, or else in the session of the page.
+fn presented(snapshot: &Snapshot, request: &Request) -> Result<Operator, Failure> {
+    let mut given = request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    match (given.next(), given.next()) {
+        (Some(_), Some(_)) => {
+            Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"))
+        }
+        (Some(authorization), None) => verified(snapshot, Some(authorization)),
+        (None, _) => verified(snapshot, page::session(request.method(), request.headers()).as_deref()),
     }
 }
 

@@ -21,8 +21,10 @@ use crate::error::{Code, Complaint, Failure};
 use crate::lifecycle::pin::{PinError, pin};
 use crate::lifecycle::remove::{RemoveError, remove_extension};
 use crate::lifecycle::user::{self, UserError};
+use crate::limit::overrides::plan_complaint;
 use crate::record;
 use crate::record::installs::{self, Life, Listed, Which};
+use crate::record::limits;
 use crate::record::receipts::{self, Receipt};
 
 const INSTALLS: &str = "/admin/v1/installs";
@@ -37,6 +39,7 @@ pub(super) fn router() -> Router<Admin> {
         .route("/installs/{id}/reinstall", post(reinstall))
         .route("/installs/{id}/pin", post(pin_to))
         .route("/installs/{id}/unpin", post(unpin))
+        .route("/installs/{id}/plan", post(plan))
         .route("/receipts", get(list_receipts))
         .route("/users/erase", post(erase))
         .route("/extensions/{id}", delete(remove))
@@ -59,15 +62,18 @@ struct NewInstall {
     extension_id: Uuid,
     account_id: Uuid,
     overlay_id: Option<Uuid>,
+    plan: Option<String>,
 }
 
 async fn install(
     State(admin): State<Admin>,
+    Extension(Operator(by)): Extension<Operator>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response<Body> {
     let done = async {
         let new: NewInstall = read(body)?;
+        must_be_a_plan(new.plan.as_deref())?;
         if !admin.gateway.snapshot().extensions.contains_key(&new.extension_id) {
             return Err(Failure::new(Code::ArgumentsInvalid, "there is no extension with this `extension_id`"));
         }
@@ -80,6 +86,10 @@ async fn install(
         };
         let client = pool::take(&admin.pool).await?;
         record::insert_install(&**client, &install).await.map_err(|error| not_written(&error))?;
+        if new.plan.is_some() {
+            let set = limits::set_plan(&**client, install.id, new.plan.as_deref(), &by).await;
+            set.map_err(|error| not_written(&error))?;
+        }
         let listed = installs::one(&**client, install.id).await.map_err(|error| not_read(&error))?;
         drop(client);
         admin.gateway.reload(&admin.pool).await?;
@@ -197,6 +207,49 @@ async fn unpin(
 ) -> Response<Body> {
     let done = async { pinned(&admin, install_id(id)?, None).await };
     respond(StatusCode::OK, INSTALLS, &headers, done.await)
+}
+
+/// The body of `POST /admin/v1/installs/{id}/plan`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    /// None where it is null.
+    #[serde(deserialize_with = "Option::deserialize")]
+    plan: Option<String>,
+}
+
+async fn plan(
+    State(admin): State<Admin>,
+    Extension(Operator(by)): Extension<Operator>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
+    let done = async {
+        let id = install_id(id)?;
+        let Plan { plan } = read(body)?;
+        must_be_a_plan(plan.as_deref())?;
+        let client = pool::take(&admin.pool).await?;
+        let is_done =
+            limits::set_plan(&**client, id, plan.as_deref(), &by).await.map_err(|error| not_written(&error))?;
+        let listed = installs::one(&**client, id).await.map_err(|error| not_read(&error))?;
+        drop(client);
+        admin.gateway.reload(&admin.pool).await?;
+        let listed = listed.ok_or_else(unknown)?;
+        if is_done {
+            Ok(document(&listed))
+        } else {
+            Err(Failure::new(Code::StateConflict, "the install is uninstalled"))
+        }
+    };
+    respond(StatusCode::OK, INSTALLS, &headers, done.await)
+}
+
+fn must_be_a_plan(plan: Option<&str>) -> Result<(), Failure> {
+    match plan.and_then(plan_complaint) {
+        Some(complaint) => Err(Failure::new(Code::ArgumentsInvalid, complaint)),
+        None => Ok(()),
+    }
 }
 
 /// Pins an install, or unpins it; answers how it stands then.
@@ -341,6 +394,7 @@ fn document(listed: &Listed) -> Value {
         "uninstalled_by": listed.uninstalled_by,
         "erase_at": time(listed.erase_at),
         "pinned_revision": listed.pinned_revision,
+        "plan": listed.plan,
     })
 }
 
@@ -378,7 +432,7 @@ fn id_of(id: Result<Path<String>, PathRejection>, otherwise: &'static str) -> Re
 }
 
 /// The parameters of a query that are UUIDs; no other is known.
-fn ids<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<Uuid>; N], Failure> {
+pub(super) fn ids<const N: usize>(query: Option<&str>, names: [&str; N]) -> Result<[Option<Uuid>; N], Failure> {
     let mut found = [None; N];
     for ((name, text), place) in names.iter().zip(texts(query, names)?).zip(&mut found) {
         let Some(text) = text else { continue };
@@ -404,7 +458,7 @@ pub(super) fn texts<const N: usize>(query: Option<&str>, names: [&str; N]) -> Re
     Ok(found)
 }
 
-fn unknown() -> Failure {
+pub(super) fn unknown() -> Failure {
     Failure::new(Code::InstallUnknown, "there is no install with this id")
 }
 

@@ -5,10 +5,12 @@
 
 pub mod api;
 mod installs;
+mod limits;
 mod metrics;
 mod page;
 mod plan;
 mod seen;
+mod simulate;
 mod values;
 
 use std::io;
@@ -22,7 +24,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
 use deadpool_postgres::Pool;
 use serde_json::json;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Code, Failure};
@@ -40,6 +42,8 @@ pub struct Admin {
     pub shared: Vec<Arc<Shared>>,
     /// Told when something is to be erased at once.
     pub erase: Arc<Notify>,
+    /// One simulation at a time.
+    pub simulating: Arc<Semaphore>,
 }
 
 /// Serves `admin` on `listener` until `stopping` turns true.
@@ -91,9 +95,17 @@ async fn ready(State(admin): State<Admin>) -> Response<Body> {
         "extensions": snapshot.extensions.len(),
         "installs": snapshot.installs.len(),
         "calls_in_flight": admin.gateway.calls_in_flight(),
+        "limits": limits(&admin),
     });
     let status = if all_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &body)
+}
+
+/// Whether limits are counted over all gateways; null where each counts for itself.
+fn limits(admin: &Admin) -> serde_json::Value {
+    let Some(commons) = &admin.gateway.shared_limits else { return serde_json::Value::Null };
+    let is_open = |shared: &Arc<Shared>| shared.worker.limits.as_ref().is_some_and(|link| link.is_open());
+    json!({ "shared": admin.shared.iter().all(is_open), "nodes": commons.nodes() })
 }
 
 /// The router names the allowed methods in `Allow`.

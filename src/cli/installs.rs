@@ -27,6 +27,7 @@ const LOOKS_MAX: u32 = 3_000;
   rowgate installs uninstall 0190a5c8-… --now    # rows go at once
   rowgate installs receipts --install 0190a5c8-…
   rowgate installs pin 0190a5c8-… 3              # runs the functions of revision 3, whatever is deployed
+  rowgate installs plan 0190a5c8-… pro           # what `rowgate limits set --plan pro` is for
 
 How long rows are kept is the gateway's `installs.uninstalled_kept_days`, 30 by default.
 The gateway is found by ROWGATE_ADMIN_URL and ROWGATE_ADMIN_KEY.")]
@@ -49,6 +50,8 @@ enum Command {
     Pin(Pin),
     /// Have its calls run what is deployed again
     Unpin(One),
+    /// Put an install on a plan, which rate limits may go by; `--none` takes it off
+    Plan(Plan),
     /// List what was erased, for whom and by whom
     Receipts(Receipts),
 }
@@ -76,6 +79,9 @@ struct Add {
     /// The account's overlay it is installed on
     #[arg(long, value_name = "ID")]
     overlay: Option<Uuid>,
+    /// The plan it is on, which rate limits may go by
+    #[arg(long, value_name = "NAME")]
+    plan: Option<String>,
     #[command(flatten)]
     at: AdminAt,
 }
@@ -108,6 +114,18 @@ struct Pin {
     /// The revision of its extension
     #[arg(value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
     revision: i64,
+}
+
+#[derive(Debug, Args)]
+struct Plan {
+    #[command(flatten)]
+    one: One,
+    /// The plan's name
+    #[arg(value_name = "PLAN", required_unless_present = "none")]
+    plan: Option<String>,
+    /// Take it off its plan
+    #[arg(long, conflicts_with = "plan")]
+    none: bool,
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +165,13 @@ pub(super) async fn run(options: Installs) -> Result<(), Failed> {
             output::note(&format!("install {install} runs what is deployed"));
             Ok(())
         }
+        Command::Plan(Plan { one: One { install, at }, plan, none: _ }) => {
+            let path = ["installs", &install.to_string(), "plan"];
+            at.ask(Method::POST, &path, &[], Some(&json!({ "plan": plan }))).await?;
+            let plan = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("plan {plan}"));
+            output::note(&format!("install {install} is on {plan}"));
+            Ok(())
+        }
         Command::Receipts(options) => receipts(&options).await,
     }
 }
@@ -177,7 +202,11 @@ fn shown(install: &Value) -> String {
     let [id, extension, account] = ["id", "extension_id", "account_id"].map(|member| text(install, member));
     let pinned = install.get("pinned_revision").and_then(Value::as_i64);
     let pinned = pinned.map_or_else(String::new, |revision| format!("\tpinned to revision {revision}"));
-    format!("{id}\textension {extension}\taccount {account}{overlay}\t{state}{pinned}")
+    let plan = match text(install, "plan") {
+        "" => String::new(),
+        plan => format!("\tplan {plan}"),
+    };
+    format!("{id}\textension {extension}\taccount {account}{overlay}\t{state}{pinned}{plan}")
 }
 
 async fn add(options: &Add) -> Result<(), Failed> {
@@ -185,6 +214,7 @@ async fn add(options: &Add) -> Result<(), Failed> {
         "extension_id": options.extension,
         "account_id": options.account,
         "overlay_id": options.overlay,
+        "plan": options.plan,
     });
     let install = options.at.ask(Method::POST, &["installs"], &[], Some(&body)).await?;
     output::result(text(&install, "id"))

@@ -23,6 +23,7 @@ mod extensions;
 mod import;
 mod init;
 mod installs;
+mod limits;
 mod logs;
 mod output;
 mod plan;
@@ -80,6 +81,7 @@ enum Command {
     Serve(serve::Serve),
     AdminKey(admin_key::AdminKey),
     Installs(installs::Installs),
+    Limits(limits::Limits),
     Export(export::Export),
     Import(import::Import),
     Extensions(extensions::Extensions),
@@ -147,6 +149,7 @@ async fn perform(command: Command) -> Result<(), Failed> {
         Command::Export(options) => export::run(&options).await,
         Command::Import(options) => import::run(&options).await,
         Command::Installs(options) => installs::run(options).await,
+        Command::Limits(options) => limits::run(options).await,
         Command::Extensions(options) => extensions::run(options).await,
         Command::EraseUser(options) => erase_user::run(&options).await,
         Command::Secrets(options) => values::secrets(options).await,

@@ -6,15 +6,20 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use crate::config::secrets::Hidden;
+use serde::{Deserialize, Serialize};
 
 /// A bucket that takes longer to fill again would outlive every sweep.
 pub const REFILL_S_MAX: u64 = 86_400;
 
+/// Gateways that share buckets, so that no share of a quota is beyond reckoning.
+pub const NODES_MAX: u32 = 10_000;
+
 /// What a policy does when its bucket is empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitMode {
     /// Refuse the call.
@@ -24,6 +29,16 @@ pub enum LimitMode {
     Shadow,
     /// Do not count.
     Off,
+}
+
+impl LimitMode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LimitMode::Enforce => "enforce",
+            LimitMode::Shadow => "shadow",
+            LimitMode::Off => "off",
+        }
+    }
 }
 
 /// One quota: `per_minute` on average, `burst` at once (as `per_minute` where not given).
@@ -41,6 +56,18 @@ impl Quota {
             return None;
         }
         Some((u64::from(self.burst.unwrap_or(self.per_minute)) * 60).div_ceil(u64::from(self.per_minute)))
+    }
+
+    /// Why it cannot be kept, as what is wrong with `burst`.
+    pub fn complaint(self) -> Option<String> {
+        if self.burst == Some(0) {
+            return Some("expected at least 1; to refuse every call set per_minute to 0".to_owned());
+        }
+        let refill_s = self.refill_s().filter(|refill_s| *refill_s > REFILL_S_MAX)?;
+        Some(format!(
+            "expected a burst that is there again within {REFILL_S_MAX} s, found one that takes {refill_s} s; lower \
+             burst or raise per_minute"
+        ))
     }
 }
 
@@ -100,6 +127,16 @@ pub struct Limits {
     /// Buckets held in each layer; whoever comes when there are as many shares one with the
     /// other newcomers. One takes some 100 bytes.
     pub buckets_max: usize,
+    /// A Redis whose buckets all gateways share; usually given as `ROWGATE_LIMITS__REDIS_URL`.
+    pub redis_url: Option<Hidden>,
+    /// A Redis that takes longer is done without.
+    pub redis_timeout_ms: u64,
+    /// Gateways that share the quotas where Redis is away; as many as were last heard of, if they were more.
+    pub nodes: u32,
+    /// How long it is remembered what was asked, for simulations; 0 remembers nothing.
+    pub traffic_kept_h: u32,
+    /// Callers, by class and function, that a worker remembers of each minute; others are left out.
+    pub traffic_callers_max: usize,
 }
 
 impl Default for Limits {
@@ -111,6 +148,11 @@ impl Default for Limits {
             extension: EXTENSION,
             sweep_interval_s: 60,
             buckets_max: 4_000_000,
+            redis_url: None,
+            redis_timeout_ms: 50,
+            nodes: 1,
+            traffic_kept_h: 24,
+            traffic_callers_max: 10_000,
         }
     }
 }
@@ -120,18 +162,13 @@ impl Limits {
     pub(crate) fn check(&self, reasons: &mut Vec<String>) {
         for (layer, classes) in [("install", self.install), ("caller", self.caller), ("extension", self.extension)] {
             for (class, quota) in classes.named() {
-                if quota.burst == Some(0) {
-                    reasons.push(format!(
-                        "limits.{layer}.{class}.burst: expected at least 1; to refuse every call set per_minute to 0"
-                    ));
-                }
-                if let Some(refill_s) = quota.refill_s().filter(|refill_s| *refill_s > REFILL_S_MAX) {
-                    reasons.push(format!(
-                        "limits.{layer}.{class}.burst: expected a burst that is there again within {REFILL_S_MAX} s, \
-                         found one that takes {refill_s} s; lower burst or raise per_minute"
-                    ));
+                if let Some(complaint) = quota.complaint() {
+                    reasons.push(format!("limits.{layer}.{class}.burst: {complaint}"));
                 }
             }
+        }
+        if !(1..=NODES_MAX).contains(&self.nodes) {
+            reasons.push(format!("limits.nodes: expected 1 to {NODES_MAX}"));
         }
         if self.buckets_max == 0 {
             reasons.push("limits.buckets_max: expected at least 1".to_owned());

@@ -17,7 +17,7 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// Any number, the same in every gateway.
 const LOCK_KEY: i64 = 0x726f_7767_6174_6501;
 
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") },
     Migration { version: 2, name: "repeatable", sql: include_str!("../../migrations/0002_repeatable.sql") },
     Migration { version: 4, name: "database_roles", sql: include_str!("../../migrations/0004_database_roles.sql") },
@@ -27,6 +27,8 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { version: 11, name: "kv", sql: include_str!("../../migrations/0011_kv.sql") },
     Migration { version: 12, name: "changes", sql: include_str!("../../migrations/0012_changes.sql") },
     Migration { version: 13, name: "lifecycle", sql: include_str!("../../migrations/0013_lifecycle.sql") },
+    Migration { version: 14, name: "limits", sql: include_str!("../../migrations/0014_limits.sql") },
+    Migration { version: 15, name: "limit_traffic", sql: include_str!("../../migrations/0015_limit_traffic.sql") },
 ];
 
 struct Migration {

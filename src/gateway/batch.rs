@@ -69,16 +69,14 @@ impl Gateway {
         let snapshot = self.snapshot();
         let found: Vec<Result<Found, Failure>> = calls.iter().map(|call| self.find(&snapshot, call)).collect();
         drop(snapshot);
-        let ready: Vec<Result<(InFlight<'_>, Ready<'_>), Failure>> = calls
-            .iter()
-            .zip(&found)
-            .zip(replies.iter_mut())
-            .map(|((call, found), reply)| {
+        // At once, so that shared limits are asked in one round trip.
+        let ready: Vec<Result<(InFlight<'_>, Ready<'_>), Failure>> =
+            join_all(calls.iter().zip(&found).zip(replies.iter_mut()).map(async |((call, found), reply)| {
                 let found = found.as_ref().map_err(Clone::clone)?;
-                let in_flight = self.admit(call, found, &mut reply.decision)?;
+                let in_flight = self.admit(worker, call, found, &mut reply.decision).await?;
                 Ok((in_flight, self.ready(call, found)?))
-            })
-            .collect();
+            }))
+            .await;
         let planned = began.elapsed();
         if ready.iter().all(Result::is_ok) {
             let ready: Vec<&Ready<'_>> = ready.iter().flatten().map(|(_, ready)| ready).collect();

@@ -37,16 +37,14 @@ pub(super) use crate::gateway::handler::turn::Turns;
 use crate::gateway::once::Ticket;
 use crate::gateway::renewed::Ran;
 use crate::gateway::{Call, Gateway, Reply, Worker};
-use crate::limit::{Class, Keys};
 use crate::registry::{Handler, Install, Snapshot};
-use crate::script::machine::{BUILDERS, Limits};
-use crate::script::operation::{OPERATIONS, phrase};
+use crate::script::machine::Limits;
 use crate::script::pool::{Event, Refused, Settings};
 use crate::script::worker::frame::Begin;
 
 /// What a call names, where that is a handler.
 pub(super) struct FoundHandler {
-    pub(super) install: Install,
+    pub(super) install: Arc<Install>,
     pub(super) handler: Arc<Handler>,
 }
 
@@ -80,12 +78,10 @@ struct Time {
     now_iso: String,
 }
 
-/// How this runtime's handlers are run. `builders` of a definition mean nothing to them.
+/// How this runtime's handlers are run.
 pub(super) fn settings(settings: &config::Script) -> Settings {
     Settings {
         executable: settings.executable.clone(),
-        operations: OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect(),
-        builders: BUILDERS.map(str::to_owned).to_vec(),
         machines_max: settings.machines_max,
         calls_per_worker_max: settings.calls_per_worker_max,
         worker_memory_bytes_max: settings.worker_memory_bytes_max,
@@ -100,14 +96,6 @@ pub(super) fn find(snapshot: &Snapshot, call: &Call<'_>) -> Option<FoundHandler>
     let install = snapshot.installs.get(&call.install_id)?;
     let handler = install.extension.handlers.get(call.function)?;
     Some(FoundHandler { install: install.clone(), handler: Arc::clone(handler) })
-}
-
-const fn class(kind: HandlerKind) -> Class {
-    match kind {
-        HandlerKind::Query => Class::Query,
-        HandlerKind::Mutation => Class::Mutation,
-        HandlerKind::Action => Class::Action,
-    }
 }
 
 impl Gateway {
@@ -146,16 +134,7 @@ impl Gateway {
             let detail = format!("`{}` asks for role `{asks}`; the token has `{has}`", call.function);
             return Err(Failure::new(Code::AccessDenied, detail));
         }
-        // A call that is run again was charged for.
-        if reply.decision.is_none() {
-            let (caller, extension) = (call.identity.caller.key(), install.extension.id);
-            let decided = self.limiter.check(class(handler.kind), &Keys { caller, install: install.id, extension });
-            reply.decision = Some(decided);
-            self.count_decision(&decided);
-            if decided.is_refused() {
-                return Err(decided.into_failure());
-            }
-        }
+        self.charge(worker, call, install, (handler.class, handler.place), &mut reply.decision).await?;
         let _in_flight = self.enter()?;
         unconditional(call, handler.kind)?;
         handler.arguments.parse(call.arguments, self.config.http.json_depth_max)?;
@@ -215,8 +194,7 @@ impl Gateway {
         };
         Begin {
             function: call.function.to_owned(),
-            kind: phrase(handler.kind).to_owned(),
-            operations: Arc::clone(&handler.operations),
+            kind: handler.kind,
             context: serde_json::to_vec(&context).unwrap_or_default(),
             arguments: handler.with_defaults(call.arguments),
             seed: rand::random(),

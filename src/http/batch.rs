@@ -137,9 +137,11 @@ fn read(body: &Bytes) -> Result<Together<'_>, Failure> {
 
 /// The decision that says most of what may be called next: one that refused, or of the fullest quota.
 fn tightest(replies: &[Reply]) -> Option<Decision> {
-    let remaining = |decision: &Decision| decision.standings().iter().map(|standing| standing.remaining).min();
-    let decisions = replies.iter().filter_map(|reply| reply.decision);
-    decisions.max_by_key(|decision| (decision.is_refused(), Reverse(remaining(decision).unwrap_or(u32::MAX))))
+    let remaining = |decision: &Decision| decision.standings().map(|standing| standing.remaining).min();
+    let decisions = replies.iter().filter_map(|reply| reply.decision.as_ref());
+    let tightest =
+        decisions.max_by_key(|decision| (decision.is_refused(), Reverse(remaining(decision).unwrap_or(u32::MAX))));
+    tightest.cloned()
 }
 
 /// The path under which the call alone would have been made.

@@ -20,7 +20,7 @@ use crate::gateway::{Call, Reply, Stages};
 use crate::http::request_id::RequestId;
 use crate::http::trace::{self, Came, Trace};
 use crate::http::{Client, Shared, unknown};
-use crate::limit::{Decision, Limiter};
+use crate::limit::Decision;
 use crate::problem;
 
 /// Headers of an answer: room for them is made once.
@@ -28,7 +28,7 @@ const HEADERS_MAX: usize = 12;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Three layers of two numbers each: 110 bytes at most.
-const RATE_LIMIT_BYTES_MAX: usize = 128;
+const RATE_LIMIT_BYTES_MAX: usize = 192;
 /// Three stages, each a name and 21 digits at most: 92 bytes.
 const SERVER_TIMING_BYTES_MAX: usize = 96;
 /// Quotes around 20 characters.
@@ -152,7 +152,7 @@ where
     }
     let headers = response.headers_mut();
     if let Some(decision) = &answered.decision {
-        rate_limit(&shared.gateway.limiter, decision, headers);
+        rate_limit(decision, headers);
     }
     if let Some(timing) = server_timing(answered.auth, &answered.stages) {
         headers.insert(SERVER_TIMING, timing);
@@ -380,8 +380,8 @@ pub(super) fn log(failure: &Failure, instance: &str, id: &RequestId, trace_id: O
     }
 }
 
-fn rate_limit(limiter: &Limiter, decision: &Decision, headers: &mut HeaderMap) {
-    if let Some(policy) = limiter.policy_header(decision.class())
+fn rate_limit(decision: &Decision, headers: &mut HeaderMap) {
+    if let Some(policy) = decision.policy()
         && let Ok(value) = HeaderValue::from_maybe_shared(policy.clone())
     {
         headers.insert(RATE_LIMIT_POLICY, value);

@@ -1,11 +1,10 @@
 //! What a check found: how each layer stands, and whether the call may go on.
 //!
-//! Small enough to be carried by value through a call; it becomes a [`Failure`], and the value of
+//! Carried through a call; it becomes a [`Failure`], and the value of
 //! the `RateLimit` header, of draft-ietf-httpapi-ratelimit-headers (10), without knowing of HTTP.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
-use crate::config::LimitMode;
 use crate::error::{Code, Failure};
 use crate::limit::policy::{Policy, SECOND_NS, put_item, put_parameter};
 use crate::limit::{Class, Layer};
@@ -24,6 +23,8 @@ pub struct Standing {
     pub reset_s: u32,
     /// Whether this layer had no room for the call.
     pub refuses: bool,
+    /// Whether a call that it has no room for is refused.
+    pub is_enforced: bool,
 }
 
 impl Standing {
@@ -44,53 +45,57 @@ impl Standing {
             remaining,
             reset_s: u32::try_from(reset_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX),
             refuses: remaining == 0,
+            is_enforced: policy.is_enforced(),
         }
     }
 }
 
-/// What became of one call. In mode shadow it says what would have become of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of one call, and of layers in mode shadow what would have become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     class: Class,
-    mode: LimitMode,
     /// In the order of [`Layer::ALL`]; `None` where nothing was counted.
-    standings: Option<[Standing; 3]>,
+    standings: [Option<Standing>; 4],
+    policy: Option<Bytes>,
 }
 
 impl Decision {
-    pub(crate) fn new(class: Class, mode: LimitMode, standings: [Standing; 3]) -> Decision {
-        Decision { class, mode, standings: Some(standings) }
+    pub(crate) fn new(class: Class, standings: [Option<Standing>; 4], policy: Option<Bytes>) -> Decision {
+        Decision { class, standings, policy }
     }
 
     pub(crate) fn uncounted(class: Class) -> Decision {
-        Decision { class, mode: LimitMode::Off, standings: None }
+        Decision { class, standings: [None; 4], policy: None }
     }
 
     pub fn class(&self) -> Class {
         self.class
     }
 
-    /// How each layer stands, narrowest first; empty where limits are off.
-    pub fn standings(&self) -> &[Standing] {
-        self.standings.as_ref().map_or(&[], |standings| standings.as_slice())
+    /// How each layer stands, narrowest first; none where limits are off.
+    pub fn standings(&self) -> impl Iterator<Item = &Standing> {
+        self.standings.iter().flatten()
     }
 
     /// Whether the call must not go on.
     pub fn is_refused(&self) -> bool {
-        match self.mode {
-            LimitMode::Enforce => self.is_exceeded(),
-            LimitMode::Shadow | LimitMode::Off => false,
-        }
+        self.violations().next().is_some()
     }
 
     /// Whether a quota was exceeded, refused or not: what metrics count.
     pub fn is_exceeded(&self) -> bool {
-        self.violations().next().is_some()
+        self.standings().any(|standing| standing.refuses)
     }
 
-    /// The layers that had no room for the call.
+    /// The value of `RateLimit-Policy`; `None` where nothing is enforced and so nothing should slow a client
+    /// down.
+    pub fn policy(&self) -> Option<&Bytes> {
+        self.policy.as_ref()
+    }
+
+    /// The layers that refuse the call.
     pub fn violations(&self) -> impl Iterator<Item = &Standing> {
-        self.standings().iter().filter(|standing| standing.refuses)
+        self.standings().filter(|standing| standing.refuses && standing.is_enforced)
     }
 
     /// Seconds after which every layer that refused has room again, at least 1; `None` where none did.
@@ -99,7 +104,7 @@ impl Decision {
     }
 
     /// The failure of a refused call.
-    pub fn into_failure(self) -> Failure {
+    pub fn failure(&self) -> Failure {
         let violated: Vec<&'static str> = self.violations().map(|standing| standing.layer.as_str()).collect();
         let retry_after_s = self.retry_after_s();
         let detail = format!(
@@ -114,20 +119,16 @@ impl Decision {
         failure
     }
 
-    /// Appends the value of `RateLimit`, some 60 bytes; appends nothing unless limits are enforced.
+    /// Appends the value of `RateLimit`, some 60 bytes, of the layers that are enforced.
     ///
     /// How much of an extension's quota is left is the traffic of other tenants, so that layer is
     /// told of only when it refuses.
     pub fn write_rate_limit(&self, out: &mut impl BufMut) {
-        match self.mode {
-            LimitMode::Enforce => {}
-            LimitMode::Shadow | LimitMode::Off => return,
-        }
         let told = |standing: &&Standing| match standing.layer {
-            Layer::Caller | Layer::Install => true,
-            Layer::Extension => standing.refuses,
+            Layer::Caller | Layer::Function | Layer::Install => standing.is_enforced,
+            Layer::Extension => standing.is_enforced && standing.refuses,
         };
-        for (index, standing) in self.standings().iter().filter(told).enumerate() {
+        for (index, standing) in self.standings().filter(told).enumerate() {
             put_item(out, index == 0, standing.layer);
             put_parameter(out, b";r=", standing.remaining);
             put_parameter(out, b";t=", standing.reset_s);

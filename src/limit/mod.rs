@@ -1,39 +1,47 @@
-//! Quotas: how many calls of a class pass, in three layers, by governor's GCRA.
+//! Quotas: how many calls of a class pass, in layers, by governor's GCRA.
 //!
 //! The layers, in the order they are named and spent: **caller** (one caller within one install),
-//! **install**, **extension** (all its installs). The narrowest comes first because who refuses
-//! most must be cheapest and must not reach what others share: all three are looked at before any
-//! is spent, so a refused call spends nothing, and one that loses a race for the last unit of a
-//! wide bucket has spent at most its own narrow ones.
+//! **function** (where it has a quota of its own), **install**, **extension** (all its installs). The
+//! narrowest comes first because who refuses most must be cheapest and must not reach what others
+//! share: all are looked at before any is spent, so a refused call spends nothing, and one that loses
+//! a race for the last unit of a wide bucket has spent at most its own narrow ones.
 //!
 //! A bucket holds one point of time (when it will be full again) and knows no quota; the quota is
-//! brought by each check. So an override for an extension, install, function or plan is another
-//! [`Policy`] handed to the same bucket: what was spent stays spent, in proportion. A function
-//! with a quota of its own needs one more layer with the function in its [`Key`], nothing else.
+//! brought by each check. So an override is another policy handed to the same bucket: what was spent
+//! stays spent, in proportion. `resolve` says which is in force, whenever the registry is read.
+//!
+//! [`shared`] counts the same in a Redis that several gateways share; else buckets are of one process.
 //!
 //! This room has not heard of HTTP or of tokens: the caller hands in keys and carries the
 //! [`Decision`] away. Ask it only for installs that exist, or strangers fill its buckets.
 
 mod bucket;
 mod decision;
+pub mod overrides;
 mod policy;
+pub mod resolve;
+pub mod shared;
+pub mod simulate;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use std::hash::RandomState;
 
-use bytes::Bytes;
 use governor::clock::{Clock, DefaultClock, Reference};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::{LimitMode, Limits};
+use crate::config::Limits;
 use crate::limit::bucket::{Buckets, Key};
-use crate::limit::policy::{Policies, Policy};
+use crate::limit::policy::Policy;
 
 pub use crate::limit::decision::{Decision, Standing};
+pub use crate::limit::policy::{Policies, Quotas};
 
 /// What a function does, as far as its cost goes; each class has its own quotas and buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Declarative functions that read rows.
     QueryRows,
@@ -63,10 +71,13 @@ impl Class {
 }
 
 /// Whose calls are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// One caller within one install.
     Caller,
+    /// All callers of one function within one install.
+    Function,
     /// All callers of one install.
     Install,
     /// All installs of one extension.
@@ -74,14 +85,36 @@ pub enum Layer {
 }
 
 impl Layer {
-    pub const ALL: [Layer; 3] = [Layer::Caller, Layer::Install, Layer::Extension];
+    pub const ALL: [Layer; 4] = [Layer::Caller, Layer::Function, Layer::Install, Layer::Extension];
 
     /// The layer as headers, problems and metrics name its policy.
     pub const fn as_str(self) -> &'static str {
         match self {
             Layer::Caller => "caller",
+            Layer::Function => "function",
             Layer::Install => "install",
             Layer::Extension => "extension",
+        }
+    }
+}
+
+/// What a caller showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerKind {
+    Token,
+    Key,
+    Anonymous,
+}
+
+impl CallerKind {
+    pub const ALL: [CallerKind; 3] = [CallerKind::Token, CallerKind::Key, CallerKind::Anonymous];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CallerKind::Token => "token",
+            CallerKind::Key => "key",
+            CallerKind::Anonymous => "anonymous",
         }
     }
 }
@@ -91,20 +124,20 @@ impl Layer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
     pub caller: u128,
+    pub kind: CallerKind,
     pub install: Uuid,
     pub extension: Uuid,
 }
 
-/// Every bucket of this process and the policies they are held against.
+/// Every bucket of this process.
 #[derive(Debug)]
 pub struct Limiter<C: Clock = DefaultClock> {
     clock: C,
     /// The buckets' zero of time.
     epoch: C::Instant,
-    mode: LimitMode,
-    policies: Policies,
     hasher: RandomState,
     caller: Buckets,
+    function: Buckets,
     install: Buckets,
     extension: Buckets,
 }
@@ -123,47 +156,50 @@ impl<C: Clock> Limiter<C> {
         Limiter {
             epoch: clock.now(),
             clock,
-            mode: limits.mode,
-            policies: Policies::new(limits),
             hasher: RandomState::new(),
             caller: buckets(),
+            function: buckets(),
             install: buckets(),
             extension: buckets(),
         }
     }
 
-    /// Counts one call, or says why not. Allocates only for a key not seen lately, never waits
-    /// beyond one shard of one map, reads the clock once.
-    pub fn check(&self, class: Class, keys: &Keys) -> Decision {
-        if self.mode == LimitMode::Off {
-            return Decision::uncounted(class);
+    /// Counts one call held to `quotas`, or says why not. Allocates only for a key not seen lately, never
+    /// waits beyond one shard of one map, reads the clock once.
+    pub fn check(&self, quotas: &Quotas, keys: &Keys) -> Decision {
+        self.check_by(&quotas.of(keys.kind).layers, quotas, keys)
+    }
+
+    /// The same by one of so many equal parts of each quota, for a gateway that cannot ask the others.
+    pub(crate) fn check_share(&self, quotas: &Quotas, keys: &Keys, nodes: u32) -> Decision {
+        let layers = quotas.of(keys.kind).layers.map(|policy| policy.map(|policy| policy.share(nodes)));
+        self.check_by(&layers, quotas, keys)
+    }
+
+    fn check_by(&self, layers: &[Option<Policy>; 4], quotas: &Quotas, keys: &Keys) -> Decision {
+        if layers.iter().all(Option::is_none) {
+            return Decision::uncounted(quotas.class);
         }
         let now_ns = self.now_ns();
-        let [on_caller, on_install, on_extension] = self.policies.of(class).each_ref();
-        let key = |owner, caller| Key::new(&self.hasher, class, owner, caller);
-        let mut places = [
-            Place::find(Layer::Caller, on_caller, &self.caller, key(keys.install, keys.caller), now_ns),
-            Place::find(Layer::Install, on_install, &self.install, key(keys.install, 0), now_ns),
-            Place::find(Layer::Extension, on_extension, &self.extension, key(keys.extension, 0), now_ns),
-        ];
-        if places.iter().all(|place| !place.standing.refuses) {
-            for place in &mut places {
+        let mut places = [const { None }; 4];
+        for ((place, policy), layer) in places.iter_mut().zip(layers).zip(Layer::ALL) {
+            *place = policy.as_ref().map(|policy| self.place(layer, policy, quotas, keys, now_ns));
+        }
+        let refuses = |place: &Place<'_>| place.standing.refuses;
+        let is_refused = places.iter().flatten().any(|place| place.policy.is_enforced() && refuses(place));
+        let is_exceeded = places.iter().flatten().any(refuses);
+        for place in places.iter_mut().flatten() {
+            let is_enforced = place.policy.is_enforced();
+            // What only watches counts as if it were enforced: a call that any layer has no room for spends none of it.
+            if if is_enforced { !is_refused } else { !is_exceeded } {
                 place.spend(now_ns);
-                if place.standing.refuses {
+                if is_enforced && refuses(place) {
                     break;
                 }
             }
         }
-        Decision::new(class, self.mode, places.map(|place| place.standing))
-    }
-
-    /// The value of `RateLimit-Policy` for every call of a class, made at start; `None` where
-    /// nothing is enforced and so nothing should slow a client down.
-    pub fn policy_header(&self, class: Class) -> Option<&Bytes> {
-        match self.mode {
-            LimitMode::Enforce => Some(self.policies.header(class)),
-            LimitMode::Shadow | LimitMode::Off => None,
-        }
+        let standings = places.map(|place| place.map(|place| place.standing));
+        Decision::new(quotas.class, standings, quotas.of(keys.kind).header.clone())
     }
 
     /// Drops the buckets that are full again, which no check can tell from new ones, and gives
@@ -171,12 +207,34 @@ impl<C: Clock> Limiter<C> {
     /// of microseconds each, so it may run beside checks, but not on a thread that serves calls.
     pub fn sweep(&self) -> usize {
         let now_ns = self.now_ns();
-        self.caller.sweep(now_ns) + self.install.sweep(now_ns) + self.extension.sweep(now_ns)
+        Layer::ALL.iter().map(|layer| self.of(*layer).sweep(now_ns)).sum()
     }
 
     /// How many buckets are held.
     pub fn buckets(&self) -> usize {
-        self.caller.len() + self.install.len() + self.extension.len()
+        Layer::ALL.iter().map(|layer| self.of(*layer).len()).sum()
+    }
+
+    fn place<'a>(&'a self, layer: Layer, policy: &'a Policy, quotas: &Quotas, keys: &Keys, now_ns: u64) -> Place<'a> {
+        let (owner, part) = match layer {
+            Layer::Caller => (keys.install, keys.caller),
+            Layer::Function => (keys.install, quotas.function),
+            Layer::Install => (keys.install, 0),
+            Layer::Extension => (keys.extension, 0),
+        };
+        let key = Key::new(&self.hasher, quotas.class, owner, part);
+        let buckets = self.of(layer);
+        let (key, ahead_ns) = buckets.look(key, now_ns);
+        Place { policy, buckets, key, standing: Standing::at(layer, policy, ahead_ns) }
+    }
+
+    fn of(&self, layer: Layer) -> &Buckets {
+        match layer {
+            Layer::Caller => &self.caller,
+            Layer::Function => &self.function,
+            Layer::Install => &self.install,
+            Layer::Extension => &self.extension,
+        }
     }
 
     fn now_ns(&self) -> u64 {
@@ -192,12 +250,7 @@ struct Place<'a> {
     standing: Standing,
 }
 
-impl<'a> Place<'a> {
-    fn find(layer: Layer, policy: &'a Policy, buckets: &'a Buckets, key: Key, now_ns: u64) -> Self {
-        let (key, ahead_ns) = buckets.look(key, now_ns);
-        Place { policy, buckets, key, standing: Standing::at(layer, policy, ahead_ns) }
-    }
-
+impl Place<'_> {
     fn spend(&mut self, now_ns: u64) {
         let spent = self.buckets.spend(&self.key, self.policy, now_ns);
         let (Ok(ahead_ns) | Err(ahead_ns)) = spent;

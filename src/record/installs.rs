@@ -45,6 +45,8 @@ pub struct Listed {
     pub uninstalled_by: Option<String>,
     pub erase_at: Option<SystemTime>,
     pub pinned_revision: Option<i64>,
+    /// What its rate limits may go by.
+    pub plan: Option<String>,
 }
 
 /// Which installs are listed.
@@ -59,7 +61,7 @@ pub struct Which {
 /// Installs by id, [`LISTED_MAX`] at most.
 pub async fn list(client: &impl GenericClient, which: Which) -> Result<Vec<Listed>, Error> {
     let sql = "SELECT id, extension_id, account_id, overlay_id, disabled_at IS NOT NULL, created_at, uninstalled_at,
-                      uninstalled_by, erase_at, erasing_at IS NOT NULL, pinned_revision
+                      uninstalled_by, erase_at, erasing_at IS NOT NULL, pinned_revision, plan
                  FROM rowgate.installs
                 WHERE ($1::uuid IS NULL OR id = $1) AND ($2::uuid IS NULL OR extension_id = $2)
                   AND ($3::uuid IS NULL OR id > $3)
@@ -120,6 +122,13 @@ pub async fn due(client: &impl GenericClient, but: &[Uuid]) -> Result<Option<Uui
 pub async fn pins(client: &impl GenericClient) -> Result<Vec<(Uuid, i64)>, Error> {
     let sql = "SELECT id, pinned_revision FROM rowgate.installs
                 WHERE pinned_revision IS NOT NULL AND uninstalled_at IS NULL ORDER BY id";
+    client.query(sql, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// The installs that have a plan, and which.
+pub async fn plans(client: &impl GenericClient) -> Result<Vec<(Uuid, String)>, Error> {
+    let sql = "SELECT id, plan FROM rowgate.installs
+                WHERE plan IS NOT NULL AND uninstalled_at IS NULL ORDER BY id";
     client.query(sql, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
@@ -244,5 +253,6 @@ fn listed(row: &Row) -> Result<Listed, Error> {
         uninstalled_by: row.try_get(7)?,
         erase_at: row.try_get(8)?,
         pinned_revision: row.try_get(10)?,
+        plan: row.try_get(11)?,
     })
 }

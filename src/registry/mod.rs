@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rowgate_schema_dsl::check::check;
-use rowgate_schema_dsl::definition::{self, DefaultValue, Definition, HandlerKind, Role, Scope};
+use rowgate_schema_dsl::definition::{self, DefaultValue, Definition, HandlerKind, RateLimit, Role, Scope};
 use rowgate_schema_dsl::diagnostic::Diagnostic;
 use rowgate_schema_dsl::model::Model;
 use rowgate_schema_dsl::read::read;
@@ -24,8 +24,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::ApiKey;
+use crate::config::{Limits, Quota};
 use crate::error::{Code, Failure};
-use crate::limit::Class;
+use crate::limit::overrides::Override;
+use crate::limit::resolve::{Declared, Resolver, Subject, function_key};
+use crate::limit::{Class, Policies};
 use crate::plan::Plan;
 use crate::plan::argument::Arguments;
 use crate::plan::compile::{CompileError, compile};
@@ -33,7 +36,6 @@ use crate::plan::cursor::CursorKey;
 use crate::record::{self, CursorSecret, Everything};
 use crate::registry::shape::Shapes;
 use crate::registry::texts::Texts;
-use crate::script::operation::operations_of;
 use crate::script::pool::Bundle;
 use crate::telemetry::history::Traffic;
 use crate::telemetry::{FunctionMetrics, Metrics};
@@ -49,7 +51,9 @@ pub struct Snapshot {
     pub extensions: HashMap<Uuid, Arc<Extension>>,
     /// Revisions that are not current and that installs are pinned to.
     pub pinned: HashMap<(Uuid, i64), Arc<Extension>>,
-    pub installs: HashMap<Uuid, Install>,
+    pub installs: HashMap<Uuid, Arc<Install>>,
+    /// What operators have said of rate limits.
+    pub overrides: Vec<Override>,
     /// Those that were uninstalled and may come back.
     pub uninstalled: HashSet<Uuid>,
     /// By the SHA-256 of the key.
@@ -72,6 +76,8 @@ pub struct Extension {
     pub model: Model,
     pub functions: HashMap<Box<str>, Arc<Function>>,
     pub handlers: HashMap<Box<str>, Arc<Handler>>,
+    /// All of these in the order of their names, which their places count in.
+    pub declared: Vec<Declared>,
     /// The Luau files of its handlers.
     pub bundle: Bundle,
     /// What its handlers have asked of the database.
@@ -89,6 +95,9 @@ pub struct Install {
     pub overlay_id: Option<Uuid>,
     /// What its calls came to.
     pub traffic: Arc<Traffic>,
+    /// What its rate limits may go by.
+    pub plan: Option<Box<str>>,
+    pub policies: Arc<Policies>,
 }
 
 /// An operator's key.
@@ -103,6 +112,8 @@ pub struct AdminKey {
 pub struct Function {
     pub plan: Arc<Plan>,
     pub class: Class,
+    /// Among the functions and handlers of its extension.
+    pub place: usize,
     pub metrics: Arc<FunctionMetrics>,
     /// How long answers have been of late: room for the next is made at once.
     pub answer_bytes: AtomicUsize,
@@ -112,17 +123,23 @@ pub struct Function {
 #[derive(Debug)]
 pub struct Handler {
     pub kind: HandlerKind,
+    pub class: Class,
+    /// Among the functions and handlers of its extension.
+    pub place: usize,
     pub access: Role,
     pub arguments: Arguments,
     /// What stands in for an argument that a call leaves out, as JSON.
     pub defaults: Vec<(String, Value)>,
     pub timeout_ms: Option<u32>,
-    /// What its `ctx` is asked by.
-    pub operations: Arc<[String]>,
     pub metrics: Arc<FunctionMetrics>,
 }
 
 impl Install {
+    /// What its rate limits go by.
+    pub fn subject(&self) -> Subject<'_> {
+        subject(self.id, &self.extension, self.plan.as_deref())
+    }
+
     /// The `scope_key` of this install's rows in a table of `scope`.
     pub fn scope_key(&self, scope: Scope) -> Result<Uuid, Failure> {
         match scope {
@@ -141,7 +158,7 @@ impl Install {
 
 impl Snapshot {
     /// Builds the snapshot of `records`; what cannot be served is taken from `before`.
-    pub fn build(records: Everything, before: &Snapshot, metrics: &Metrics) -> Snapshot {
+    pub fn build(records: Everything, before: &Snapshot, limits: &Limits, metrics: &Metrics) -> Snapshot {
         let mut snapshot = Snapshot { cursor_key: before.cursor_key.clone(), ..Snapshot::default() };
         if let Some(CursorSecret(secret)) = &records.cursor_key {
             snapshot.cursor_key = Some(Arc::new(CursorKey::new(secret)));
@@ -161,6 +178,8 @@ impl Snapshot {
             }
         }
         let pins: HashMap<Uuid, i64> = records.pins.into_iter().collect();
+        let plans: HashMap<Uuid, String> = records.plans.into_iter().collect();
+        let mut resolver = Resolver::new(limits, &records.overrides);
         snapshot.uninstalled = records.uninstalled.into_iter().collect();
         for record in records.installs.into_iter().filter(|record| !record.disabled) {
             let current = snapshot.extensions.get(&record.extension_id);
@@ -171,16 +190,21 @@ impl Snapshot {
                 Some(_) | None => current,
             };
             if let Some(extension) = extension {
+                let plan = plans.get(&record.id).map(String::as_str);
                 let install = Install {
                     id: record.id,
                     extension: extension.clone(),
                     account_id: record.account_id,
                     overlay_id: record.overlay_id,
                     traffic: before.installs.get(&record.id).map(|known| known.traffic.clone()).unwrap_or_default(),
+                    plan: plan.map(Box::from),
+                    policies: resolver.policies(subject(record.id, extension, plan)),
                 };
-                snapshot.installs.insert(record.id, install);
+                snapshot.installs.insert(record.id, Arc::new(install));
             }
         }
+        drop(resolver);
+        snapshot.overrides = records.overrides;
         snapshot.keys = records
             .api_keys
             .into_iter()
@@ -208,6 +232,11 @@ impl Snapshot {
     fn pinned(&self, record: &record::Extension) -> Option<&Arc<Extension>> {
         self.pinned.get(&(record.id, record.revision)).filter(|known| is_same(known, record))
     }
+}
+
+fn subject<'a>(install_id: Uuid, extension: &'a Extension, plan: Option<&'a str>) -> Subject<'a> {
+    let Extension { id, revision, declared, .. } = extension;
+    Subject { install_id, extension_id: *id, revision: *revision, plan, functions: declared }
 }
 
 fn is_same(known: &Extension, record: &record::Extension) -> bool {
@@ -266,13 +295,15 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
         check(&definition).map_err(|diagnostics| diagnostics.first().map(ToString::to_string).unwrap_or_default())?;
     let plans = compile_all(&model).map_err(|error| error.to_string())?;
     let id = model.extension.id;
+    let declared = declared(&definition, &model, &plans);
+    let place = |name: &str| declared.iter().position(|declared| &*declared.name == name).unwrap_or(usize::MAX);
     let functions = plans
         .into_iter()
         .map(|(name, plan)| {
-            let class = if plan.writes { Class::WriteRows } else { Class::QueryRows };
+            let (class, place) = (class_of(&plan), place(&name));
             let metrics = metrics.function(id, &name, plan.kind);
             let plan = Arc::new(plan);
-            (name, Arc::new(Function { plan, class, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
+            (name, Arc::new(Function { plan, class, place, metrics, answer_bytes: AtomicUsize::new(ANSWER_BYTES_MIN) }))
         })
         .collect();
     let handlers = model.handlers.iter().map(|handler| {
@@ -280,11 +311,12 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
         let metrics = metrics.function(id, &name, handler.kind.as_str());
         let handler = Handler {
             kind: handler.kind,
+            class: class(handler.kind),
+            place: place(&name),
             access: handler.access,
             arguments: Arguments::new(&handler.arguments),
             defaults: defaults(&definition, &name),
             timeout_ms: handler.timeout_ms,
-            operations: operations_of(handler.kind).map(|operation| operation.name.to_owned()).collect(),
             metrics,
         };
         (name, Arc::new(handler))
@@ -295,7 +327,50 @@ fn extension(record: &record::Extension, metrics: &Metrics) -> Result<Extension,
     let (name, role) = (model.extension.name.clone(), record.role.as_deref().map(Arc::from));
     let (revision, definition_sha256) = (record.revision, record.definition_sha256.clone());
     let texts = Texts::default();
-    Ok(Extension { id, name, revision, definition_sha256, role, model, functions, handlers, bundle, shapes, texts })
+    Ok(Extension {
+        id,
+        name,
+        revision,
+        definition_sha256,
+        role,
+        model,
+        functions,
+        handlers,
+        declared,
+        bundle,
+        shapes,
+        texts,
+    })
+}
+
+/// What can be called, by name, with what its author says of its rate.
+fn declared(definition: &Definition, model: &Model, plans: &[(Box<str>, Plan)]) -> Vec<Declared> {
+    let quota = |limit: RateLimit| Quota { per_minute: limit.per_minute, burst: limit.burst };
+    let functions = plans.iter().map(|(name, plan)| {
+        let function = definition.functions.get(&**name);
+        let rate_limit = function.and_then(|function| function.rate_limit).map(quota);
+        Declared { name: name.clone(), key: function_key(name), class: class_of(plan), rate_limit }
+    });
+    let handlers = model.handlers.iter().map(|handler| {
+        let name = handler.name.as_str();
+        let rate_limit = definition.handlers.get(name).and_then(|handler| handler.rate_limit).map(quota);
+        Declared { name: name.into(), key: function_key(name), class: class(handler.kind), rate_limit }
+    });
+    let mut declared: Vec<Declared> = functions.chain(handlers).collect();
+    declared.sort_by(|one, other| one.name.cmp(&other.name));
+    declared
+}
+
+fn class_of(plan: &Plan) -> Class {
+    if plan.writes { Class::WriteRows } else { Class::QueryRows }
+}
+
+const fn class(kind: HandlerKind) -> Class {
+    match kind {
+        HandlerKind::Query => Class::Query,
+        HandlerKind::Mutation => Class::Mutation,
+        HandlerKind::Action => Class::Action,
+    }
 }
 
 /// The defaults of the handler's arguments, as their author wrote them.

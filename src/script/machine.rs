@@ -11,8 +11,10 @@ use std::rc::Rc;
 
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, LuaSerdeExt, MultiValue, Table, Thread, Value};
+use rowgate_schema_dsl::definition::HandlerKind;
 
-use crate::script::sandbox::{Chance, SandboxError, Termination, harden, is_memory, set_fix_flags, trusted};
+use crate::script::operation::{OPERATIONS, phrase};
+use crate::script::sandbox::{Chance, SandboxError, Termination, Trusted, harden, is_memory, set_fix_flags};
 use crate::script::ticker::Ticks;
 use crate::script::value::{self, Unwritable};
 use crate::script::watch::Watch;
@@ -55,6 +57,8 @@ pub const BUILDERS: [&str; 33] = [
     "editorOnly",
 ];
 
+static PRELUDE: Trusted = Trusted::new("machine", include_str!("machine.luau"));
+
 /// Bytes of a message that leaves a machine; what is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
@@ -94,10 +98,8 @@ pub struct Program {
 pub struct Order<'a> {
     /// The member of the table that `functions` returns.
     pub function: &'a str,
-    /// `query`, `mutation` or `action`, for what messages say.
-    pub kind: &'a str,
-    /// The operations of `ctx`, a subset of those the machine was built with.
-    pub operations: &'a [&'a str],
+    /// What it is decides the operations of `ctx`.
+    pub kind: HandlerKind,
     /// JSON of the members of `ctx` that are plain values, such as `auth`.
     pub context: &'a [u8],
     /// JSON of the handler's second argument.
@@ -185,16 +187,20 @@ impl Program {
 }
 
 impl Machine {
-    /// Builds a machine whose handlers may ask for `operations`; `builders` are the names that mean
-    /// something in a definition alone.
-    pub fn build(ticks: Ticks, operations: &[&str], builders: &[&str]) -> Result<Machine, SandboxError> {
+    /// Builds a machine, with the operations of every kind.
+    pub fn build(ticks: Ticks) -> Result<Machine, SandboxError> {
         let program: Rc<RefCell<Option<Rc<Program>>>> = Rc::default();
-        let (lua, equipment) = harden(Chance::Given, |lua, kept| equip(lua, kept, operations, builders, &program))?;
+        let (lua, equipment) = harden(Chance::Given, |lua, kept| equip(lua, kept, &program))?;
         equipment.environment.set_safeenv(true);
         let watch = Rc::new(Watch::new(ticks));
         let watching = Rc::clone(&watch);
         lua.set_interrupt(move |lua| watching.look(lua));
         Ok(Machine { lua, equipment, program, watch, thread: None, limits: Limits::NONE, host_calls_left: 0 })
+    }
+
+    /// What Luau holds of the allocator.
+    pub fn memory_bytes(&self) -> usize {
+        self.lua.used_memory()
     }
 
     /// Runs the first step of the one call this machine serves.
@@ -232,10 +238,15 @@ impl Machine {
         let lua = &self.lua;
         lua.set_memory_limit(lua.used_memory().saturating_add(self.limits.allocated_bytes_max))?;
         let thread = lua.create_thread(self.equipment.run.clone())?;
-        let operations = lua.create_sequence_from(order.operations.iter().copied())?;
+        let withheld = OPERATIONS.iter().filter(|operation| !operation.kinds.contains(&order.kind));
+        let parts = withheld.flat_map(|operation| {
+            let (group, member) = operation.name.split_once('.').unwrap_or((operation.name, ""));
+            [group, member]
+        });
+        let withheld = lua.create_sequence_from(parts)?;
         let context = value::read(lua, order.context)?;
         let arguments = value::read(lua, order.arguments)?;
-        let resumed = thread.resume((order.function, order.kind, operations, context, arguments, order.seed));
+        let resumed = thread.resume((order.function, phrase(order.kind), withheld, context, arguments, order.seed));
         self.thread = Some(thread);
         resumed
     }
@@ -357,13 +368,7 @@ impl Limits {
         Limits { cpu_ms_max: 0, memory_bytes_max: 0, allocated_bytes_max: 0, host_calls_max: 0, answer_bytes_max: 0 };
 }
 
-fn equip(
-    lua: &Lua,
-    kept: &Table,
-    operations: &[&str],
-    builders: &[&str],
-    program: &Rc<RefCell<Option<Rc<Program>>>>,
-) -> mlua::Result<Equipment> {
+fn equip(lua: &Lua, kept: &Table, program: &Rc<RefCell<Option<Rc<Program>>>>) -> mlua::Result<Equipment> {
     let program = Rc::clone(program);
     let load = lua.create_function(move |lua, (name, environment): (String, Table)| {
         let program = program.borrow();
@@ -374,12 +379,10 @@ fn equip(
         let chunk = lua.load(code.as_slice()).set_name(format!("=server/{name}.luau")).set_mode(ChunkMode::Binary);
         chunk.set_environment(environment).into_function().map(Some)
     })?;
-    let operations = lua.create_sequence_from(operations.iter().copied())?;
-    // A type's builder is reached through `v`, which is there anyway.
-    let builders = builders.iter().copied().filter(|name| !name.contains('.'));
-    let builders = lua.create_sequence_from(builders)?;
-    let prelude = trusted(lua, "machine", include_str!("machine.luau"))?;
-    let (environment, run) = prelude.call((kept, Value::NULL, lua.array_metatable(), operations, builders, load))?;
+    let operations = lua.create_sequence_from(OPERATIONS.iter().map(|operation| operation.name))?;
+    let builders = lua.create_sequence_from(BUILDERS)?;
+    let (environment, run) =
+        PRELUDE.load(lua)?.call((kept, Value::NULL, lua.array_metatable(), operations, builders, load))?;
     Ok(Equipment { environment, run })
 }
 

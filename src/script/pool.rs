@@ -25,10 +25,6 @@ use crate::script::worker::frame::{Begin, Outcome, ProgramKey, ToWorker};
 pub struct Settings {
     /// An executable whose `main` calls [`crate::script::worker::run`]; `None` is the running one.
     pub executable: Option<PathBuf>,
-    /// Every operation of `ctx` that any kind of handler has.
-    pub operations: Vec<String>,
-    /// Names that mean something in a definition alone.
-    pub builders: Vec<String>,
     /// Calls under way on one worker; more are refused.
     pub machines_max: usize,
     /// After so many calls a worker is replaced.

@@ -57,6 +57,8 @@ pub const GLOBALS_KEPT: [&str; 24] = [
 /// What the names of our own Luau files begin with; no author's file is called so.
 pub const TRUSTED: &str = "rowgate:";
 
+static GUARDS: Trusted = Trusted::new("sandbox", include_str!("sandbox.luau"));
+
 /// What a machine may use before it is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -179,26 +181,18 @@ pub(super) fn harden<T>(
             | StdLib::COROUTINE
             | StdLib::DEBUG;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
+        // Nothing is collected on the way, but at two places, so that what is kept lies close together.
+        lua.gc_stop();
+        lua.gc_collect()?;
         lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().goal(150).step_multiplier(400).step_size(8)));
-        let guards = trusted(&lua, "sandbox", include_str!("sandbox.luau"))?;
-        guards.call::<()>((Value::NULL, chance == Chance::Given))?;
-        let kept = lua.create_table()?;
-        for name in GLOBALS_KEPT {
-            kept.raw_set(name, lua.globals().raw_get::<Value>(name)?)?;
-        }
+        let names = lua.create_sequence_from(GLOBALS_KEPT)?;
+        let (kept, close): (Table, Function) =
+            GUARDS.load(&lua)?.call((Value::NULL, chance == Chance::Given, names))?;
         let equipment = equip(&lua, &kept)?;
-        let mut names = Vec::new();
-        lua.globals().for_each(|name: Value, _: Value| {
-            names.push(name);
-            Ok(())
-        })?;
-        for name in names {
-            let keeps = matches!(&name, Value::String(text) if GLOBALS_KEPT.iter().any(|kept| *text == **kept));
-            if !keeps {
-                lua.globals().raw_set(name, Value::Nil)?;
-            }
-        }
+        close.call::<()>(())?;
         lua.sandbox(true)?;
+        lua.gc_restart();
+        lua.gc_collect()?;
         Ok((lua, equipment))
     };
     build().map_err(|error: mlua::Error| SandboxError::Build(error.to_string()))
@@ -214,9 +208,31 @@ pub fn check_syntax(source: &str) -> Result<(), SandboxError> {
     Err(SandboxError::Build(error.to_string()))
 }
 
-/// Compiles one of the gateway's own Luau files.
-pub fn trusted(lua: &Lua, name: &str, source: &str) -> mlua::Result<Function> {
-    lua.load(source).set_name(format!("={TRUSTED}{name}")).set_mode(ChunkMode::Text).into_function()
+/// One of the gateway's own Luau files, compiled once in a process.
+pub struct Trusted {
+    name: &'static str,
+    source: &'static str,
+    /// Or why Luau refuses it, which it does in no build that passed its tests.
+    code: OnceLock<Result<Vec<u8>, String>>,
+}
+
+impl Trusted {
+    pub const fn new(name: &'static str, source: &'static str) -> Trusted {
+        Trusted { name, source, code: OnceLock::new() }
+    }
+
+    /// The file as a function of `lua`.
+    pub fn load(&self, lua: &Lua) -> mlua::Result<Function> {
+        // Not the second level: it inlines calls, and those of the guards are safepoints.
+        let compile = || Compiler::new().set_optimization_level(1).set_debug_level(1).compile(self.source);
+        let code = self.code.get_or_init(|| compile().map_err(|error| error.to_string()));
+        let code = code.as_ref().map_err(mlua::Error::runtime)?;
+        // INVARIANT: the code was made by this process, from its own source.
+        lua.load(code.as_slice())
+            .set_name(format!("={TRUSTED}{}", self.name))
+            .set_mode(ChunkMode::Binary)
+            .into_function()
+    }
 }
 
 /// Flags are the process's, and may not change once a machine runs: set once, before the first.

@@ -10,6 +10,8 @@ mod isolation;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rowgate_schema_dsl::definition::HandlerKind;
+
 use crate::script::machine::{Input, Limits, Machine, Order, Program, Step};
 use crate::script::sandbox::{Termination, thread_cpu_time};
 use crate::script::ticker::Ticker;
@@ -21,8 +23,6 @@ const LIMITS: Limits = Limits {
     host_calls_max: 100,
     answer_bytes_max: 1 << 20,
 };
-
-const OPERATIONS: [&str; 5] = ["db.get", "db.insert", "log.info", "json.encode", "json.decode"];
 
 /// What a call came to, and the processor time it took.
 struct Ran {
@@ -51,12 +51,11 @@ fn run_program(sources: &[(&str, &str)], arguments: &str, limits: Limits) -> Ran
         ticker.wake();
         let sources = sources.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let program = Rc::new(Program::compile(sources).unwrap());
-        let mut machine = Machine::build(ticker.ticks(), &OPERATIONS, &["queryRows", "arg", "v.string"]).unwrap();
+        let mut machine = Machine::build(ticker.ticks()).unwrap();
         let began = thread_cpu_time();
         let order = Order {
             function: "f",
-            kind: "a query",
-            operations: &OPERATIONS,
+            kind: HandlerKind::Query,
             context: br#"{"auth":{"userId":"u1","role":"viewer"}}"#,
             arguments: arguments.as_bytes(),
             seed: 7,

@@ -10,7 +10,7 @@ mod jail;
 mod machines;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +26,10 @@ use crate::script::worker::machines::Machines;
 
 /// The hidden first argument on which `main` calls [`run`]; then the bytes of memory it may take.
 pub const COMMAND: &str = "script-worker";
-/// What the environment of a worker must hold, and all it does: the allocator would reserve more
-/// than a worker may have, before the worker can say so.
-pub const ENVIRONMENT: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "32M");
+/// What the environment of a worker must hold, and all it does. The allocator would reserve more than
+/// a worker may have, before the worker can say so; and in huge pages, the half of a machine's memory
+/// that it never touches would be there, too.
+pub const ENVIRONMENT: [(&str, &str); 2] = [("MIMALLOC_ARENA_RESERVE", "32M"), ("MIMALLOC_ALLOW_THP", "0")];
 /// Second argument that makes the process try what it must not be able to, and tell.
 pub const PROBE: &str = "probe";
 
@@ -86,9 +87,10 @@ fn serve(ticker: &Ticker, overrun: &Overrun) -> io::Result<()> {
         if !machines.have_work() {
             ticker.rest();
             // While nobody waits, machines are made for who comes next.
-            while machines.want_more() && !has_input(Some(0))? && machines.prepare() {}
+            while machines.want_more() && !has_input()? && machines.prepare() {}
         }
-        if has_input(if machines.have_work() { Some(0) } else { None })? {
+        // Where nobody has work to do, the reading waits.
+        if !machines.have_work() || has_input()? {
             match rustix::io::read(io::stdin(), &mut bytes) {
                 Ok(0) => return Ok(()),
                 Ok(count) => frames.push(bytes.get(..count).unwrap_or_default()),
@@ -112,13 +114,12 @@ fn serve(ticker: &Ticker, overrun: &Overrun) -> io::Result<()> {
     }
 }
 
-/// Whether there is input, or its end; waits for it where no time is given.
-fn has_input(within_ms: Option<i64>) -> io::Result<bool> {
+/// Whether there is input, or its end.
+fn has_input() -> io::Result<bool> {
     let stdin = io::stdin();
     let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
-    let timeout = within_ms.map(|ms| Timespec { tv_sec: ms / 1_000, tv_nsec: ms % 1_000 * 1_000_000 });
     loop {
-        match poll(&mut polled, timeout.as_ref()) {
+        match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(count) => return Ok(count > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -126,32 +127,54 @@ fn has_input(within_ms: Option<i64>) -> io::Result<bool> {
     }
 }
 
+/// At once, by no buffer.
 fn say(frame: &FromWorker) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(&frame.encode())?;
-    stdout.flush()
+    let bytes = frame.encode();
+    let mut left = bytes.as_slice();
+    while !left.is_empty() {
+        match rustix::io::write(io::stdout(), left) {
+            Ok(count) => left = left.get(count..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
-/// When the step that runs must have come back, in the process's own processor time.
+/// Whether a step comes back in time. The clock is read at ticks alone, not at each step: what a step
+/// may take is counted from the first tick that finds it.
 #[derive(Debug, Default)]
 struct Overrun {
-    /// Milliseconds; 0 while nothing runs.
+    /// How many steps have begun.
+    steps: AtomicU64,
+    /// What the step that runs may take; 0 while none does.
+    cpu_ms_max: AtomicU64,
+    /// The step that the last tick found, and when it must have come back, in the process's own
+    /// processor time. Ticks alone use these.
+    found: AtomicU64,
     ends_ms: AtomicU64,
 }
 
 impl Overrun {
     fn begin(&self, cpu_ms_max: u64) {
-        self.ends_ms.store(process_cpu_ms() + cpu_ms_max + OVERRUN_MS_MAX, Ordering::Release);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.cpu_ms_max.store(cpu_ms_max.max(1), Ordering::Release);
     }
 
     fn over(&self) {
-        self.ends_ms.store(0, Ordering::Release);
+        self.cpu_ms_max.store(0, Ordering::Release);
     }
 
     /// Ends the process if a step does not come back: a routine of Luau's own that nothing can stop.
     fn end_if_over(&self) {
-        let ends_ms = self.ends_ms.load(Ordering::Acquire);
-        if ends_ms != 0 && process_cpu_ms() > ends_ms {
+        let cpu_ms_max = self.cpu_ms_max.load(Ordering::Acquire);
+        if cpu_ms_max == 0 {
+            return;
+        }
+        let (step, now_ms) = (self.steps.load(Ordering::Relaxed), process_cpu_ms());
+        if self.found.swap(step, Ordering::Relaxed) != step {
+            self.ends_ms.store(now_ms + cpu_ms_max + OVERRUN_MS_MAX, Ordering::Relaxed);
+        } else if now_ms > self.ends_ms.load(Ordering::Relaxed) {
             std::process::abort();
         }
     }

@@ -7,6 +7,7 @@ mod dev;
 mod doctor;
 mod handlers;
 mod installs;
+mod limits;
 mod planted;
 mod process;
 mod secrets;

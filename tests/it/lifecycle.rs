@@ -15,14 +15,17 @@ use uuid::Uuid;
 use crate::support::gateway::{Answer, TestGateway, answer, document};
 
 /// A gateway, and what an operator asks of it.
-struct Operated {
-    gateway: TestGateway,
+pub(crate) struct Operated {
+    pub(crate) gateway: TestGateway,
     key: String,
 }
 
 impl Operated {
     async fn new(document: &Value) -> Operated {
-        let gateway = TestGateway::new(document).await;
+        Operated::of(TestGateway::new(document).await).await
+    }
+
+    pub(crate) async fn of(gateway: TestGateway) -> Operated {
         let (key, hash) = key::mint_admin_key().unwrap();
         let record = AdminKey { id: Uuid::now_v7(), hash, name: "alice".to_owned(), expires_at: None };
         record::insert_admin_key(&gateway.database.client().await, &record).await.unwrap();
@@ -30,7 +33,7 @@ impl Operated {
         Operated { gateway, key }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let url = format!("http://{}/admin/v1/{path}", self.gateway.server.admin_address);
         let request = self.gateway.http.request(method.parse().unwrap(), url).bearer_auth(&self.key);
         answer(match body {
@@ -44,7 +47,7 @@ impl Operated {
         self.gateway.database.client().await
     }
 
-    fn install_id(&self) -> Uuid {
+    pub(crate) fn install_id(&self) -> Uuid {
         self.gateway.install.id
     }
 

@@ -1,5 +1,9 @@
 //! Rate limits over HTTP: how many pass, whom a spent quota stops, and what callers are told.
 
+mod shared;
+mod simulated;
+mod tuned;
+
 use std::time::Instant;
 
 use rowgate::auth::token::Claims;

@@ -11,6 +11,7 @@ use rowgate::script::pool::{Bundle, Event, Invocation, Pool, Refused, Settings};
 use rowgate::script::sandbox::Termination;
 use rowgate::script::worker::frame::{Begin, Outcome};
 use rowgate::script::worker::{self, Held};
+use rowgate_schema_dsl::definition::HandlerKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::ROWGATE;
@@ -18,13 +19,9 @@ use crate::support::ROWGATE;
 /// Nothing here should take a tenth of it; a machine with other things to do may.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const OPERATIONS: [&str; 2] = ["db.get", "log.info"];
-
 fn settings() -> Settings {
     Settings {
         executable: Some(PathBuf::from(ROWGATE)),
-        operations: OPERATIONS.map(str::to_owned).to_vec(),
-        builders: vec!["queryRows".to_owned()],
         machines_max: 1_000,
         calls_per_worker_max: 10_000,
         worker_memory_bytes_max: 1 << 30,
@@ -54,8 +51,7 @@ fn usual() -> Bundle {
 fn begin(function: &str, cpu_ms_max: u64) -> Begin {
     Begin {
         function: function.to_owned(),
-        kind: "a query".to_owned(),
-        operations: OPERATIONS.map(str::to_owned).into(),
+        kind: HandlerKind::Query,
         context: b"{}".to_vec(),
         arguments: br#"{"id":7}"#.to_vec(),
         seed: 1,
@@ -100,7 +96,7 @@ fn a_worker_may_open_connect_start_and_signal_nothing() {
     let output = Command::new(ROWGATE)
         .args([worker::COMMAND, "268435456", worker::PROBE])
         .env_clear()
-        .env(worker::ENVIRONMENT.0, worker::ENVIRONMENT.1)
+        .envs(worker::ENVIRONMENT)
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod expand;
+mod rate;
 mod transaction;
 mod when;
 mod write;
@@ -17,6 +18,7 @@ use crate::diagnostic::{Diagnostic, nearest, pointer_to};
 use crate::read::complaints::{
     Choices, Complaints, array, choice, flag, object, quoted, refuse_unknown, required, text, wrong_type,
 };
+pub(super) use crate::read::function::rate::rate_limit;
 use crate::read::operand::operand;
 
 /// Filters nest this deep while being read; `check` has the smaller maximum that authors see.
@@ -150,7 +152,7 @@ const SCANS: Choices<'static, Scan> = Choices {
 };
 
 /// Options that later versions of the format know.
-const LATER: &[&str] = &["rateLimit", "description"];
+const LATER: &[&str] = &["description"];
 
 const COMPARISON: &[&str] = &["column", "op", "value"];
 const GROUPS: &[&str] = &["all", "any", "negate"];
@@ -281,7 +283,8 @@ fn one(value: &Value, at: &str, place: Place, complaints: &mut Complaints) -> Op
         Err(Some(kind)) => (kind, true),
         Err(None) => return None,
     };
-    let options: Vec<&str> = kind.options().iter().copied().filter(|option| place.has(option)).collect();
+    let options: Vec<&str> =
+        kind.options().iter().copied().chain(["rateLimit"]).filter(|option| place.has(option)).collect();
     let what = match place {
         Place::Alone => format!("`{}`", kind.word()),
         Place::Step => format!("the step `{}`", kind.word()),
@@ -295,12 +298,14 @@ fn one(value: &Value, at: &str, place: Place, complaints: &mut Complaints) -> Op
     let access = access(map, at, complaints);
     let own = flag(map, "own", at, complaints);
     let scan = map.get("scan").and_then(|scan| choice(scan, &pointer_to(at, "scan"), &SCANS, complaints).ok());
+    let rate_limit = rate_limit(map, at, complaints);
     if let Kind::Transaction = kind {
         let steps = transaction::steps(map, at, complaints)?;
         return (!guessed).then_some(Function {
             access,
             own,
             scan,
+            rate_limit,
             when: Vec::new(),
             body: Body::Transaction { steps },
         });
@@ -313,14 +318,14 @@ fn one(value: &Value, at: &str, place: Place, complaints: &mut Complaints) -> Op
     if guessed || table.is_none() {
         return None;
     }
-    body.map(|body| Function { access, own, scan, when, body })
+    body.map(|body| Function { access, own, scan, rate_limit, when, body })
 }
 
 impl Place {
     fn has(self, option: &str) -> bool {
         match self {
             Place::Alone => true,
-            Place::Step => !["access", "editorOnly"].contains(&option),
+            Place::Step => !["access", "editorOnly", "rateLimit"].contains(&option),
         }
     }
 }

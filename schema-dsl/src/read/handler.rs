@@ -9,7 +9,7 @@ use crate::read::column;
 use crate::read::complaints::{
     Choices, Complaints, choice, object, quoted, refuse_unknown, required, text, wrong_type,
 };
-use crate::read::function::access;
+use crate::read::function::{access, rate_limit};
 
 const KINDS: Choices<'static, HandlerKind> = Choices {
     noun: "kind of handler",
@@ -19,8 +19,8 @@ const KINDS: Choices<'static, HandlerKind> = Choices {
     later: &[],
 };
 
-const OPTIONS: &[&str] = &["kind", "args", "access", "editorOnly", "timeoutMs"];
-const LATER: &[&str] = &["rateLimit", "description", "returns"];
+const OPTIONS: &[&str] = &["kind", "args", "access", "editorOnly", "timeoutMs", "rateLimit"];
+const LATER: &[&str] = &["description", "returns"];
 
 /// Reads a handler's declaration; `None` after a complaint about something it cannot be without.
 pub(super) fn handler(value: &Value, at: &str, complaints: &mut Complaints) -> Option<Handler> {
@@ -31,7 +31,8 @@ pub(super) fn handler(value: &Value, at: &str, complaints: &mut Complaints) -> O
     let access = access(map, at, complaints);
     let args = map.get("args").map(|args| arguments(args, &pointer_to(at, "args"), complaints)).unwrap_or_default();
     let timeout_ms = timeout_ms(map, at, complaints);
-    Some(Handler { kind: kind.ok()?, access, args, timeout_ms })
+    let rate_limit = rate_limit(map, at, complaints);
+    Some(Handler { kind: kind.ok()?, access, args, timeout_ms, rate_limit })
 }
 
 /// Reads one Luau file.

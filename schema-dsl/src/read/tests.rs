@@ -487,19 +487,20 @@ fn functions() {
     "#);
     insta::assert_snapshot!(of_function(json!({ "kind": "frobnicate" })), @r#"/functions/f/kind: error[unknown_kind]: `frobnicate` is not a kind of function; expected `queryRows`, `getRow`, `countRows`, `aggregateRows`, `insertRow`, `insertRows`, `upsertRow`, `patchRow`, `patchRows`, `deleteRow`, `deleteRows` or `transaction`"#);
     insta::assert_snapshot!(of_function(json!({
-        "kind": "queryRows", "table": "rules", "limitt": 5, "rateLimit": true, "values": {}, "access": "edtior", "editorOnly": "yes",
-    })), @"
+        "kind": "queryRows", "table": "rules", "limitt": 5, "rateLimit": true, "description": "", "values": {}, "access": "edtior", "editorOnly": "yes",
+    })), @r#"
     /functions/f/limitt: error[unknown_option]: `limitt` is not an option of `queryRows`; did you mean `limit`?
-    /functions/f/rateLimit: error[not_yet_served]: `rateLimit` is not served yet; leave it out for now
-    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `expand`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/description: error[not_yet_served]: `description` is not served yet; leave it out for now
+    /functions/f/values: error[unknown_option]: `values` is not an option of `queryRows`; expected `kind`, `table`, `filter`, `orderBy`, `orderDir`, `limit`, `offset`, `page`, `fields`, `expand`, `own`, `scan`, `access`, `editorOnly` or `rateLimit`
     /functions/f/editorOnly: error[wrong_type]: expected true or false, got the text `yes`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/access: error[unknown_role]: `edtior` is not a role; did you mean `editor`?
-    ");
+    /functions/f/rateLimit: error[wrong_type]: expected calls a minute, such as `{ "perMinute": 10 }`, got `true`
+    "#);
     insta::assert_snapshot!(of_function(json!({
         "kind": "deleteRow", "table": 5, "access": "editor", "editorOnly": true, "filter": {},
     })), @r#"
-    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `version`, `when`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/filter: error[unknown_option]: `filter` is not an option of `deleteRow`; expected `kind`, `table`, `id`, `version`, `when`, `own`, `scan`, `access`, `editorOnly` or `rateLimit`
     /functions/f: error[given_twice]: `access` and `editorOnly` say the same thing twice; keep `access`
     /functions/f/table: error[wrong_type]: expected a table's name, got the number `5`
     /functions/f: error[missing_member]: `id` is missing; expected which row, such as `{"arg": "id"}`
@@ -563,7 +564,7 @@ fn aggregates() {
     /functions/f/select/f: error[wrong_type]: expected what is made of the rows, such as `{"sum": "score"}`, got the text `count`
     "#);
     insta::assert_snapshot!(of_function(json!({ "kind": "aggregateRows", "table": "rules", "groupBy": [], "select": [], "fields": ["a"] })), @r#"
-    /functions/f/fields: error[unknown_option]: `fields` is not an option of `aggregateRows`; expected `kind`, `table`, `filter`, `groupBy`, `select`, `having`, `orderBy`, `orderDir`, `limit`, `own`, `scan`, `access` or `editorOnly`
+    /functions/f/fields: error[unknown_option]: `fields` is not an option of `aggregateRows`; expected `kind`, `table`, `filter`, `groupBy`, `select`, `having`, `orderBy`, `orderDir`, `limit`, `own`, `scan`, `access`, `editorOnly` or `rateLimit`
     /functions/f/groupBy: error[missing_member]: `groupBy` names no column; name one, or leave it out
     /functions/f/select: error[wrong_type]: expected an object such as `{"n": {"count": true}}`, got an array
     "#);
@@ -777,4 +778,35 @@ fn an_extension_is_limited_to_a_number_of_bytes() {
 fn document_of(tables: Value) -> Value {
     let extension = json!({ "id": "0190a5c8-7d3a-7c4e-9b1f-2f6d8e4a1b3c", "name": "n", "version": "1" });
     json!({ "rowgate": 1, "extension": extension, "tables": tables })
+}
+
+#[test]
+fn a_rate_limit_says_calls_and_nothing_else() {
+    let with = |rate_limit: Value| {
+        of_function(json!({ "kind": "getRow", "table": "rules", "id": { "arg": "id" }, "rateLimit": rate_limit }))
+    };
+    assert_eq!(with(json!({ "perMinute": 10 })), "");
+    assert_eq!(with(json!({ "perMinute": 10, "burst": 14_400 })), "");
+    let complaints: Vec<String> = [
+        json!(10),
+        json!({}),
+        json!({ "perMinute": 0, "burst": 0 }),
+        json!({ "perMinute": 1.5, "burst": "5" }),
+        json!({ "perMinute": 10, "burst": 14_401 }),
+        json!({ "perMinutes": 10 }),
+    ]
+    .into_iter()
+    .map(with)
+    .collect();
+    insta::assert_snapshot!(complaints.join("\n"), @r#"
+    /functions/f/rateLimit: error[wrong_type]: expected calls a minute, such as `{ "perMinute": 10 }`, got the number `10`
+    /functions/f/rateLimit: error[missing_member]: `perMinute` is missing; expected how many calls a minute
+    /functions/f/rateLimit/perMinute: error[invalid_rate_limit]: `0` is no number of calls; write a whole number, from 1; who may call at all is said by `access`
+    /functions/f/rateLimit/burst: error[invalid_rate_limit]: `0` is no number of calls; write a whole number, from 1; who may call at all is said by `access`
+    /functions/f/rateLimit/perMinute: error[invalid_rate_limit]: `1.5` is no number of calls; write a whole number, from 1; who may call at all is said by `access`
+    /functions/f/rateLimit/burst: error[wrong_type]: expected a number of calls, from 1, got the text `5`
+    /functions/f/rateLimit/burst: error[invalid_rate_limit]: a `burst` as large takes more than a day to be there again; lower `burst` or raise `perMinute`
+    /functions/f/rateLimit/perMinutes: error[unknown_option]: `perMinutes` is not an option of `rateLimit`; did you mean `perMinute`?
+    /functions/f/rateLimit: error[missing_member]: `perMinute` is missing; expected how many calls a minute
+    "#);
 }

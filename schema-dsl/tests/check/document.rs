@@ -248,6 +248,7 @@ fn a_function(value: &Value) -> Function {
         access: word(&value["access"], &Role::ALL, Role::as_str),
         own: value["own"] == true,
         scan,
+        rate_limit: None,
         when: Vec::new(),
         body,
     }

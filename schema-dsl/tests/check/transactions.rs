@@ -210,9 +210,9 @@ fn steps_and_their_arguments() {
     error[missing_member]: `rowgate` is missing; expected the format's version: `1`
     error[missing_member]: `extension` is missing; expected an object with `id`, `name` and `version`
     /functions/f/table: error[unknown_option]: `table` is not an option of `transaction`
-      hint: expected `kind`, `steps`, `access` or `editorOnly`
+      hint: expected `kind`, `steps`, `access`, `editorOnly` or `rateLimit`
     /functions/f/when: error[unknown_option]: `when` is not an option of `transaction`
-      hint: expected `kind`, `steps`, `access` or `editorOnly`
+      hint: expected `kind`, `steps`, `access`, `editorOnly` or `rateLimit`
     /functions/f: error[missing_member]: `steps` is missing; expected an array of steps
     "#);
 }

@@ -270,7 +270,7 @@ fn conditions_of_writes() {
     }));
     assert_snapshot!(complaints.iter().map(|complaint| format!("{complaint}\n")).collect::<String>(), @r#"
     /functions/f/when: error[unknown_option]: `when` is not an option of `countRows`
-      hint: expected `kind`, `table`, `filter`, `own`, `scan`, `access` or `editorOnly`
+      hint: expected `kind`, `table`, `filter`, `own`, `scan`, `access`, `editorOnly` or `rateLimit`
     /functions/g/when/0: error[wrong_type]: expected a condition: an object with `column`, `op` and `value`, or a group, got the number `3`
     /functions/g/when/1/poll/colum: error[unknown_option]: `colum` is not an option of a condition
       hint: did you mean `column`?

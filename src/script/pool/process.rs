@@ -81,7 +81,7 @@ impl Process {
         command
             .args([COMMAND, &settings.worker_memory_bytes_max.to_string()])
             .env_clear()
-            .env(ENVIRONMENT.0, ENVIRONMENT.1)
+            .envs(ENVIRONMENT)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -100,8 +100,6 @@ impl Process {
         let begun = AtomicU32::new(0);
         let cancel_timeout = Duration::from_millis(settings.cancel_timeout_ms);
         let process = Process { pid, to_worker, shared, begun, loaded: Mutex::default(), ready, cancel_timeout };
-        process
-            .send(&ToWorker::Prepare { operations: settings.operations.clone(), builders: settings.builders.clone() });
         Ok(Arc::new(process))
     }
 

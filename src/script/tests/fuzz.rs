@@ -4,8 +4,10 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use rowgate_schema_dsl::definition::HandlerKind;
+
 use crate::script::machine::{Input, Limits, Machine, Order, Program, Step};
-use crate::script::tests::{LIMITS, OPERATIONS};
+use crate::script::tests::LIMITS;
 use crate::script::ticker::Ticker;
 
 const SCRIPTS: u32 = 60;
@@ -78,15 +80,9 @@ fn memory_that_is_not_there_corrupts_nothing() {
             let functions =
                 format!("return {{ f = query({{ handler = function()\n{}\nend }}) }}", script(&mut numbers));
             let program = Rc::new(Program::compile([("functions", functions.as_str())]).unwrap());
-            let mut machine = Machine::build(ticker.ticks(), &OPERATIONS, &[]).unwrap();
-            let order = Order {
-                function: "f",
-                kind: "a query",
-                operations: &OPERATIONS,
-                context: b"{}",
-                arguments: b"{}",
-                seed: number,
-            };
+            let mut machine = Machine::build(ticker.ticks()).unwrap();
+            let order =
+                Order { function: "f", kind: HandlerKind::Query, context: b"{}", arguments: b"{}", seed: number };
             let mut step = machine.start(&program, &order, limits);
             while step == Step::Sliced {
                 step = machine.step(Input::Go);

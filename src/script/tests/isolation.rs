@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use rowgate_schema_dsl::definition::HandlerKind;
+
 use crate::script::machine::{Machine, Order, Program, Step};
-use crate::script::tests::{LIMITS, OPERATIONS};
+use crate::script::tests::LIMITS;
 use crate::script::ticker::Ticker;
 
 const PROGRAM: [(&str, &str); 2] = [
@@ -27,9 +29,8 @@ const PROGRAM: [(&str, &str); 2] = [
 ];
 
 fn call(ticker: &Ticker, program: &Rc<Program>, seed: u32) -> String {
-    let mut machine = Machine::build(ticker.ticks(), &OPERATIONS, &[]).unwrap();
-    let order =
-        Order { function: "f", kind: "a query", operations: &OPERATIONS, context: b"{}", arguments: b"{}", seed };
+    let mut machine = Machine::build(ticker.ticks()).unwrap();
+    let order = Order { function: "f", kind: HandlerKind::Query, context: b"{}", arguments: b"{}", seed };
     match machine.start(program, &order, LIMITS) {
         Step::Returned(json) => String::from_utf8(json).unwrap(),
         other => panic!("{other:?}"),

@@ -7,7 +7,8 @@
 mod tests;
 
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
+
+use rowgate_schema_dsl::definition::HandlerKind;
 
 use crate::script::machine::{Fault, Limits, Used};
 use crate::script::sandbox::Termination;
@@ -23,11 +24,6 @@ pub type ProgramKey = [u8; 32];
 /// What the gateway tells a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToWorker {
-    /// Once, first: the operations of `ctx`, and the names that only a definition knows.
-    Prepare {
-        operations: Vec<String>,
-        builders: Vec<String>,
-    },
     /// Sources by module name, of calls to come.
     Load {
         program: ProgramKey,
@@ -60,8 +56,7 @@ pub enum ToWorker {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begin {
     pub function: String,
-    pub kind: String,
-    pub operations: Arc<[String]>,
+    pub kind: HandlerKind,
     pub context: Vec<u8>,
     pub arguments: Vec<u8>,
     pub seed: u32,
@@ -147,14 +142,8 @@ impl Frames {
 impl ToWorker {
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            ToWorker::Prepare { operations, builders } => {
-                let mut out = Out::new(0);
-                out.texts(operations);
-                out.texts(builders);
-                out.done()
-            }
             ToWorker::Load { program, sources } => {
-                let mut out = Out::new(1);
+                let mut out = Out::new(0);
                 out.bytes(program);
                 out.number(sources.len());
                 for (name, source) in sources {
@@ -164,17 +153,16 @@ impl ToWorker {
                 out.done()
             }
             ToWorker::Unload { program } => {
-                let mut out = Out::new(2);
+                let mut out = Out::new(1);
                 out.bytes(program);
                 out.done()
             }
             ToWorker::Begin { call, program, begin } => {
-                let mut out = Out::new(3);
+                let mut out = Out::new(2);
                 out.u32(*call);
                 out.bytes(program);
                 out.bytes(begin.function.as_bytes());
-                out.bytes(begin.kind.as_bytes());
-                out.texts(&begin.operations);
+                out.u8(as_u8(begin.kind));
                 out.bytes(&begin.context);
                 out.bytes(&begin.arguments);
                 out.u32(begin.seed);
@@ -186,19 +174,19 @@ impl ToWorker {
                 out.done()
             }
             ToWorker::Answer { call, json } => {
-                let mut out = Out::new(4);
+                let mut out = Out::new(3);
                 out.u32(*call);
                 out.bytes(json);
                 out.done()
             }
             ToWorker::Refusal { call, fault } => {
-                let mut out = Out::new(5);
+                let mut out = Out::new(4);
                 out.u32(*call);
                 out.fault(fault);
                 out.done()
             }
             ToWorker::Cancel { call } => {
-                let mut out = Out::new(6);
+                let mut out = Out::new(5);
                 out.u32(*call);
                 out.done()
             }
@@ -208,8 +196,7 @@ impl ToWorker {
 
 fn to_worker(fields: &mut Fields<'_>) -> Option<ToWorker> {
     let frame = match fields.u8()? {
-        0 => ToWorker::Prepare { operations: fields.texts()?, builders: fields.texts()? },
-        1 => {
+        0 => {
             let program = fields.key()?;
             let mut sources = Vec::new();
             for _ in 0..fields.u32()? {
@@ -217,13 +204,12 @@ fn to_worker(fields: &mut Fields<'_>) -> Option<ToWorker> {
             }
             ToWorker::Load { program, sources }
         }
-        2 => ToWorker::Unload { program: fields.key()? },
-        3 => {
+        1 => ToWorker::Unload { program: fields.key()? },
+        2 => {
             let (call, program) = (fields.u32()?, fields.key()?);
             let begin = Begin {
                 function: fields.text()?,
-                kind: fields.text()?,
-                operations: fields.texts()?.into(),
+                kind: kind_of(fields.u8()?)?,
                 context: fields.bytes()?.to_vec(),
                 arguments: fields.bytes()?.to_vec(),
                 seed: fields.u32()?,
@@ -237,9 +223,9 @@ fn to_worker(fields: &mut Fields<'_>) -> Option<ToWorker> {
             };
             ToWorker::Begin { call, program, begin: Box::new(begin) }
         }
-        4 => ToWorker::Answer { call: fields.u32()?, json: fields.bytes()?.to_vec() },
-        5 => ToWorker::Refusal { call: fields.u32()?, fault: fields.fault()? },
-        6 => ToWorker::Cancel { call: fields.u32()? },
+        3 => ToWorker::Answer { call: fields.u32()?, json: fields.bytes()?.to_vec() },
+        4 => ToWorker::Refusal { call: fields.u32()?, fault: fields.fault()? },
+        5 => ToWorker::Cancel { call: fields.u32()? },
         _ => return None,
     };
     fields.0.is_empty().then_some(frame)
@@ -329,6 +315,18 @@ fn from_worker(fields: &mut Fields<'_>) -> Option<FromWorker> {
     fields.0.is_empty().then_some(frame)
 }
 
+const fn as_u8(kind: HandlerKind) -> u8 {
+    match kind {
+        HandlerKind::Query => 0,
+        HandlerKind::Mutation => 1,
+        HandlerKind::Action => 2,
+    }
+}
+
+fn kind_of(number: u8) -> Option<HandlerKind> {
+    [HandlerKind::Query, HandlerKind::Mutation, HandlerKind::Action].into_iter().find(|kind| as_u8(*kind) == number)
+}
+
 fn malformed() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "a frame does not decode")
 }
@@ -369,13 +367,6 @@ impl Out {
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
         self.0.extend_from_slice(bytes);
-    }
-
-    fn texts(&mut self, texts: &[String]) {
-        self.number(texts.len());
-        for text in texts {
-            self.bytes(text.as_bytes());
-        }
     }
 
     fn option(&mut self, text: Option<&str>) {
@@ -426,14 +417,6 @@ impl<'a> Fields<'a> {
 
     fn text(&mut self) -> Option<String> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-
-    fn texts(&mut self) -> Option<Vec<String>> {
-        let mut texts = Vec::new();
-        for _ in 0..self.u32()? {
-            texts.push(self.text()?);
-        }
-        Some(texts)
     }
 
     fn option(&mut self) -> Option<Option<String>> {

@@ -1,7 +1,8 @@
 //! Whose turn it is: the calls of one worker, each with its machine, stepped one after the other.
 //!
-//! A call that wants to go on stands behind those that wait already, so that a short one beside
-//! endless ones waits for a slice of each and no longer.
+//! Who begins, or was answered, comes before those whose slice of time was over, so that a short call
+//! beside endless ones waits for the slice that runs and no longer. Of some turns one is theirs, so
+//! that they come to their end, too.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -11,16 +12,21 @@ use crate::script::ticker::Ticks;
 use crate::script::worker::frame::{Begin, FromWorker, Outcome, ProgramKey, ToWorker};
 
 /// Machines that are built before a call comes.
-const SPARE_MAX: usize = 4;
+const SPARE_MAX: usize = 16;
+
+/// Turns in a row that go to others while a call whose slice was over waits.
+const PREFERRED_MAX: u32 = 4;
 
 /// Every call this worker has, and what it needs to begin more.
 pub(super) struct Machines {
     ticks: Ticks,
-    operations: Vec<String>,
-    builders: Vec<String>,
     programs: HashMap<ProgramKey, Result<Rc<Program>, String>>,
     calls: HashMap<u32, Running>,
     turns: VecDeque<(u32, Turn)>,
+    /// Calls whose slice was over.
+    sliced: VecDeque<u32>,
+    /// Turns in a row that those did not have.
+    preferred: u32,
     spare: Vec<Machine>,
 }
 
@@ -32,6 +38,7 @@ struct Running {
 /// What a call goes on with when its turn comes.
 enum Turn {
     Begin(ProgramKey, Box<Begin>),
+    /// Its slice was over.
     Go,
     Answer(Vec<u8>),
     Refusal(Fault),
@@ -41,27 +48,23 @@ impl Machines {
     pub(super) fn new(ticks: Ticks) -> Machines {
         Machines {
             ticks,
-            operations: Vec::new(),
-            builders: Vec::new(),
             programs: HashMap::new(),
             calls: HashMap::new(),
             turns: VecDeque::new(),
+            sliced: VecDeque::new(),
+            preferred: 0,
             spare: Vec::new(),
         }
     }
 
     /// Whether a call wants to go on.
     pub(super) fn have_work(&self) -> bool {
-        !self.turns.is_empty()
+        !self.turns.is_empty() || !self.sliced.is_empty()
     }
 
     /// Takes a frame in; some are answered at once.
     pub(super) fn take(&mut self, frame: ToWorker) -> Option<FromWorker> {
         match frame {
-            ToWorker::Prepare { operations, builders } => {
-                (self.operations, self.builders) = (operations, builders);
-                self.spare.clear();
-            }
             ToWorker::Load { program, sources } => {
                 let compiled = Program::compile(sources.iter().map(|(name, source)| (name.as_str(), source.as_str())));
                 self.programs.insert(program, compiled.map(Rc::new).map_err(|error| error.to_string()));
@@ -72,6 +75,7 @@ impl Machines {
             ToWorker::Refusal { call, fault } => self.turns.push_back((call, Turn::Refusal(fault))),
             ToWorker::Cancel { call } => {
                 self.turns.retain(|(of, _)| *of != call);
+                self.sliced.retain(|of| *of != call);
                 let used = self.used(call);
                 return Some(FromWorker::Ended { call, outcome: Outcome::Cancelled, used });
             }
@@ -81,7 +85,7 @@ impl Machines {
 
     /// Runs the call whose turn it is; `watched` is told how long its step may take.
     pub(super) fn run(&mut self, watched: impl FnOnce(u64)) -> Option<FromWorker> {
-        let (call, turn) = self.turns.pop_front()?;
+        let (call, turn) = self.next()?;
         let step = match turn {
             Turn::Begin(program, begin) => {
                 watched(begin.limits.cpu_ms_max);
@@ -96,7 +100,7 @@ impl Machines {
         };
         let outcome = match step {
             Step::Sliced => {
-                self.turns.push_back((call, Turn::Go));
+                self.sliced.push_back(call);
                 return None;
             }
             Step::Asks { operation, arguments } => return Some(FromWorker::Asks { call, operation, arguments }),
@@ -114,9 +118,19 @@ impl Machines {
         self.calls.remove(&call).map(|running| running.machine.used()).unwrap_or_default()
     }
 
+    fn next(&mut self) -> Option<(u32, Turn)> {
+        let is_theirs = self.turns.is_empty() || self.preferred >= PREFERRED_MAX;
+        if is_theirs && let Some(call) = self.sliced.pop_front() {
+            self.preferred = 0;
+            return Some((call, Turn::Go));
+        }
+        self.preferred = self.preferred.saturating_add(1);
+        self.turns.pop_front()
+    }
+
     /// Whether more machines should be there for the calls to come.
     pub(super) fn want_more(&self) -> bool {
-        self.spare.len() < SPARE_MAX && !self.operations.is_empty()
+        self.spare.len() < SPARE_MAX
     }
 
     /// Builds one of them; answers whether it could.
@@ -130,11 +144,9 @@ impl Machines {
             Some(machine) => machine,
             None => self.build()?,
         };
-        let operations: Vec<&str> = begin.operations.iter().map(String::as_str).collect();
         let order = Order {
             function: &begin.function,
-            kind: &begin.kind,
-            operations: &operations,
+            kind: begin.kind,
             context: &begin.context,
             arguments: &begin.arguments,
             seed: begin.seed,
@@ -151,8 +163,6 @@ impl Machines {
     }
 
     fn build(&self) -> Result<Machine, String> {
-        let operations: Vec<&str> = self.operations.iter().map(String::as_str).collect();
-        let builders: Vec<&str> = self.builders.iter().map(String::as_str).collect();
-        Machine::build(self.ticks.clone(), &operations, &builders).map_err(|error| error.to_string())
+        Machine::build(self.ticks.clone()).map_err(|error| error.to_string())
     }
 }

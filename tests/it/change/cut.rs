@@ -3,8 +3,10 @@
 //!
 //! To Postgres a gateway that is killed is a connection that ends: whatever it was told is done to its
 //! end or not at all. The connection ends here without a word, after the message that was chosen or in
-//! front of it. `ROWGATE_CUTS=all cargo test --test it change::cut` tries every place of every case; without it
-//! some are drawn, and named where they fail.
+//! front of it. `ROWGATE_CUTS=all cargo test --test it change::cut` ends it behind every message of every case,
+//! which to Postgres is in front of the next one, too; where that leaves everything as an earlier place
+//! of the case did, what the next deploy makes of it has been seen. Without it some places are drawn,
+//! and named where they fail.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rowgate::db::catalog::{self, Catalog};
 use rowgate::deploy::apply::ApplyError;
+use rowgate::record::{self, changes::Pending};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio_postgres::{Client, NoTls};
@@ -31,12 +36,16 @@ async fn a_deploy_that_was_killed_is_finished_by_the_next() {
     let mut tried = 0;
     for case in cases().into_iter().filter(|case| case.before.is_some()) {
         let Some(messages) = uncut(&database, &case).await else { continue };
-        let places: Vec<usize> =
-            if all { (1..=messages).collect() } else { (0..DRAWN).map(|_| rand::random_range(1..=messages)).collect() };
-        for place in places {
-            let either = [rand::random()];
-            for behind in if all { &[false, true][..] } else { &either[..] }.iter().copied() {
-                cut_once(&database, &case, place, behind).await;
+        let mut seen = Vec::new();
+        if all {
+            for place in 0..=messages {
+                cut_once(&database, &case, place.max(1), place > 0, Some(&mut seen)).await;
+            }
+            tried += messages;
+            println!("{}: {messages} messages, {} states", case.name, seen.len());
+        } else {
+            for _ in 0..DRAWN {
+                cut_once(&database, &case, rand::random_range(1..=messages), rand::random(), None).await;
                 tried += 1;
             }
         }
@@ -64,7 +73,11 @@ async fn begin(database: &TestDatabase, case: &Case) {
     fill(&looker, &before.1, &case.after.1, &case.allowed).await;
 }
 
-async fn cut_once(database: &TestDatabase, case: &Case, place: usize, behind: bool) {
+/// What a cut leaves of an extension: its record, how far its change has come, its tables and their rows.
+type Left = (Option<record::Extension>, Option<Pending>, Catalog, Vec<(String, Value)>);
+
+/// Where the cut leaves what is in `seen`, nothing more is tried.
+async fn cut_once(database: &TestDatabase, case: &Case, place: usize, behind: bool, seen: Option<&mut Vec<Left>>) {
     let what = format!("{} cut {} message {place}", case.name, if behind { "behind" } else { "before" });
     begin(database, case).await;
     let looker = database.superuser().await;
@@ -78,6 +91,13 @@ async fn cut_once(database: &TestDatabase, case: &Case, place: usize, behind: bo
     // The last message gives the lock back: nothing is left to be cut by then.
     drop(cut);
     let mut next = database.gateway_client().await;
+    if let Some(seen) = seen {
+        let left = left(database, case).await;
+        if seen.contains(&left) {
+            return;
+        }
+        seen.push(left);
+    }
     let applied = deploy(&mut next, &case.after, &terms(case, 0)).await;
     let applied = applied.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_eq!(applied.revision, 2, "{what}");
@@ -86,6 +106,31 @@ async fn cut_once(database: &TestDatabase, case: &Case, place: usize, behind: bo
     if case.allowed.iter().all(|allow| !allow.starts_with("deletes-data")) {
         assert_eq!(rows(&before), rows(&contents(&looker, &case.after.1).await), "{what}");
     }
+}
+
+/// Once Postgres has noticed that the session ended.
+async fn left(database: &TestDatabase, case: &Case) -> Left {
+    let (id, schema) = (case.after.0.extension.id, &case.after.1.postgres_schema);
+    let mut looker = database.superuser().await;
+    let lock = record::changes::lock_key(id);
+    // Whoever waits within a statement keeps an index from being built.
+    while !looker.query_one("SELECT pg_try_advisory_lock($1)", &[&lock]).await.unwrap().get::<_, bool>(0) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let (extension, pending) =
+        (record::extension(&looker, id).await.unwrap(), record::changes::pending(&looker, id).await.unwrap());
+    let mut rows = Vec::new();
+    for table in looker.query("SELECT tablename FROM pg_tables WHERE schemaname = $1", &[schema]).await.unwrap() {
+        let table: String = table.get(0);
+        let sql = format!(
+            "SELECT coalesce(jsonb_agg(to_jsonb(t) - 'created_at' - 'updated_at' ORDER BY t::text), '[]')
+             FROM \"{schema}\".\"{table}\" t"
+        );
+        rows.push((table, looker.query_one(&sql, &[]).await.unwrap().get(0)));
+    }
+    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let transaction = looker.transaction().await.unwrap();
+    (extension, pending, catalog::read(&transaction, schema).await.unwrap(), rows)
 }
 
 /// A gateway's session that ends at a message, and the count of messages.

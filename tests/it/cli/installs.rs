@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::cli::process::{Done, Running, example, folder, rowgate, run};
-use crate::cli::{SECRET, address};
+use crate::cli::process::{Done, Operated, folder, rowgate, run};
 use crate::support::TestDatabase;
 
 const LIVE_POLL: &str = "6f1c2a54-3c2f-4d7e-9a0b-5b1d7c3e8f10";
@@ -24,19 +23,9 @@ fn run_with(command: &mut Command, input: &str) -> Done {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn installs_come_and_go_by_commands() {
     let database = TestDatabase::new().await;
-    let with_database = |mut command: Command| {
-        command.env("DATABASE_URL", database.url());
-        command
-    };
-    run(with_database(rowgate(["apply"])).arg(example("live-poll"))).ok();
-    let key = run(&mut with_database(rowgate(["admin-key", "alice"]))).ok();
-    let mut serve = with_database(rowgate(["serve", "--port", "0", "--admin-port", "0"]));
-    let mut serving = Running::start(serve.env("ROWGATE_AUTH__HS256_SECRET", SECRET));
-    let admin_url = address(&serving.stderr.until("admin listener at"));
-    let with_admin = |mut command: Command| {
-        command.env("ROWGATE_ADMIN_URL", &admin_url).env("ROWGATE_ADMIN_KEY", key.trim());
-        command
-    };
+    let operated = Operated::new(&database);
+    let with_database = |command: Command| operated.with_database(command);
+    let with_admin = |command: Command| operated.with_admin(command);
 
     let account = Uuid::now_v7().to_string();
     let added = run(&mut with_admin(rowgate(["installs", "add", LIVE_POLL, "--account", &account]))).ok();
@@ -102,5 +91,5 @@ async fn installs_come_and_go_by_commands() {
     assert_eq!(extensions(), "");
     let gone = run(&mut with_admin(rowgate(["extensions", "remove", LIVE_POLL, "--yes"])));
     assert!(gone.code == Some(1) && gone.stderr.contains("extensions list"), "{gone:?}");
-    assert!(serving.terminate().success());
+    assert!(operated.serving.terminate().success());
 }

@@ -63,6 +63,7 @@ end })
 return functions
 "#;
 
+#[allow(clippy::too_many_lines)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_planted_comes_up_nowhere() {
     let exported: Arc<Mutex<Vec<u8>>> = Arc::default();

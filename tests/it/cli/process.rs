@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::cli::{SECRET, address};
 use crate::support::gateway::{Answer, answer};
 use crate::support::{ROWGATE, TestDatabase};
 
@@ -222,4 +223,39 @@ pub(super) fn bundle(folder: &Path, schema: &str, functions: &str) -> PathBuf {
 /// One of the repository's examples.
 pub(super) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// `examples/live-poll`, deployed and served, with an operator called alice.
+pub(super) struct Operated {
+    pub(super) serving: Running,
+    database_url: String,
+    admin_url: String,
+    admin_key: String,
+}
+
+impl Operated {
+    pub(super) fn new(database: &TestDatabase) -> Operated {
+        let (serving, database_url) = (rowgate(["serve", "--port", "0", "--admin-port", "0"]), database.url());
+        let with_database = |mut command: Command| {
+            command.env("DATABASE_URL", &database_url);
+            command
+        };
+        run(with_database(rowgate(["apply"])).arg(example("live-poll"))).ok();
+        let admin_key = run(&mut with_database(rowgate(["admin-key", "alice"]))).ok().trim().to_owned();
+        let mut serving = Running::start(with_database(serving).env("ROWGATE_AUTH__HS256_SECRET", SECRET));
+        let admin_url = address(&serving.stderr.until("admin listener at"));
+        Operated { serving, database_url, admin_url, admin_key }
+    }
+
+    /// The command, on the database itself.
+    pub(super) fn with_database(&self, mut command: Command) -> Command {
+        command.env("DATABASE_URL", &self.database_url);
+        command
+    }
+
+    /// The command, by the admin API.
+    pub(super) fn with_admin(&self, mut command: Command) -> Command {
+        command.env("ROWGATE_ADMIN_URL", &self.admin_url).env("ROWGATE_ADMIN_KEY", &self.admin_key);
+        command
+    }
 }

@@ -269,7 +269,7 @@ fn judge(query: &str, scrape: &Scrape) -> Result<(), String> {
                 let [metric, ",", label] = inside[..] else { return Err("label_values".to_owned()) };
                 at += 1 + inside.len();
                 let has = scrape.samples.get(metric).is_some_and(|labels| labels.contains_key(label));
-                if !has && !(scrape.samples.contains_key(metric) && of_targets.contains(&label)) {
+                if !(has || scrape.samples.contains_key(metric) && of_targets.contains(&label)) {
                     return Err(format!("`{metric}` with a label `{label}` is not told"));
                 }
             }

@@ -16,6 +16,7 @@ use tokio_postgres::{Client, NoTls};
 
 pub(crate) mod gateway;
 pub(crate) mod outside;
+pub(crate) mod redis;
 pub(crate) mod wire;
 
 /// The executable whose `main` supervises a server.

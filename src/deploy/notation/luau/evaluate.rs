@@ -10,10 +10,12 @@ use crate::deploy::notation::luau::Source;
 use crate::deploy::notation::luau::builders;
 use crate::deploy::notation::luau::harvest::{Harvest, TEXT_BYTES_MAX, VALUES_MAX};
 use crate::deploy::notation::luau::written::{Written, cut};
-use crate::script::sandbox::{self, Budget, Machine, Termination};
+use crate::script::sandbox::{Budget, Machine, Termination, Trusted};
 
 /// Of Luau's and of authors' own messages.
 const MESSAGE_CHARACTERS_MAX: usize = 240;
+
+static PRELUDE: Trusted = Trusted::new("prelude", include_str!("prelude.luau"));
 
 /// What a file wrote.
 #[derive(Debug, Default)]
@@ -116,7 +118,7 @@ fn equip(lua: &Lua, globals: &Table) -> mlua::Result<Equipment> {
         names.raw_set(name, true)?;
     }
     let modules = lua.create_table()?;
-    let prelude = sandbox::trusted(lua, "prelude", include_str!("prelude.luau"))?;
+    let prelude = PRELUDE.load(lua)?;
     let (environment, run, calls, uncalled, unknown) = prelude.call((globals, names, &modules, Value::NULL))?;
     Ok(Equipment { environment, run, modules, calls, uncalled, unknown })
 }

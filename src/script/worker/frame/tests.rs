@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use rowgate_schema_dsl::definition::HandlerKind;
+
 use crate::script::machine::{Fault, Limits, Used};
 use crate::script::sandbox::Termination;
 use crate::script::value::Unwritable;
@@ -17,15 +19,13 @@ fn all_to_worker() -> Vec<ToWorker> {
         Limits { cpu_ms_max: 1, memory_bytes_max: 2, allocated_bytes_max: 3, host_calls_max: 4, answer_bytes_max: 5 };
     let begin = Begin {
         function: "f".to_owned(),
-        kind: "a query".to_owned(),
-        operations: vec!["db.get".to_owned()].into(),
+        kind: HandlerKind::Mutation,
         context: b"{}".to_vec(),
         arguments: b"[]".to_vec(),
         seed: 9,
         limits,
     };
     vec![
-        ToWorker::Prepare { operations: vec!["a".to_owned()], builders: vec![] },
         ToWorker::Load { program: [7; 32], sources: vec![("functions".to_owned(), "return {}".to_owned())] },
         ToWorker::Unload { program: [7; 32] },
         ToWorker::Begin { call: 1, program: [7; 32], begin: Box::new(begin) },
