@@ -177,7 +177,7 @@ impl Metrics {
 
     /// What each function that was called has taken.
     pub fn used(&self) -> Vec<Used> {
-        self.functions.used(|code| termination(code).is_some())
+        self.functions.used(termination)
     }
 
     /// Remembers what calls came to since the last time; what `installs` had in all is given.

@@ -81,7 +81,7 @@ async fn functions(State(admin): State<Admin>, headers: HeaderMap, RawQuery(aske
                 "kind": used.kind, "calls": used.tally.total(), "answered": used.tally.answered,
                 "limited": used.tally.limited, "refused": used.tally.refused, "failed": used.tally.failed,
                 "mean_ms": used.mean_ms, "p99_ms": used.p99_ms, "script_cpu_ms": used.script_cpu_ms,
-                "stopped": used.stopped,
+                "stopped": used.stopped.values().sum::<u64>(), "stopped_by": used.stopped,
             })
         });
         json!({ "node": node(&admin), "functions": list.collect::<Vec<_>>() })

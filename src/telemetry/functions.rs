@@ -105,8 +105,8 @@ pub struct Used {
     /// An upper bound; none beyond the last bucket's.
     pub p99_ms: Option<f64>,
     pub script_cpu_ms: u64,
-    /// Handlers that were stopped.
-    pub stopped: u64,
+    /// Handlers that were stopped, by why.
+    pub stopped: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -202,13 +202,15 @@ impl Functions {
         tallies
     }
 
-    /// Every function that was called; `is_stopped` says which codes stop a handler.
-    pub(super) fn used(&self, is_stopped: impl Fn(Code) -> bool) -> Vec<Used> {
+    /// Every function that was called; `why` says which codes stop a handler, and what that is called.
+    pub(super) fn used(&self, why: impl Fn(Code) -> Option<&'static str>) -> Vec<Used> {
         let book = self.book();
         let called = book.entries.iter().filter_map(|(name, entry)| {
             let counts = entry.metrics.counts();
             let tally = counts.tally();
-            let stopped = Code::ALL.iter().enumerate().filter(|(_, code)| is_stopped(**code));
+            let stopped = Code::ALL.iter().enumerate().filter_map(|(place, code)| {
+                Some((why(*code)?, counts.cell(FAILED + place))).filter(|(_, count)| *count > 0)
+            });
             #[expect(clippy::cast_precision_loss, reason = "a mean of milliseconds")]
             let mean_ms = counts.cell(DURATION_US) as f64 / 1e3 / tally.total().max(1) as f64;
             (tally.total() > 0).then(|| Used {
@@ -219,7 +221,7 @@ impl Functions {
                 mean_ms,
                 p99_ms: counts.within(99),
                 script_cpu_ms: counts.cell(SCRIPT_US) / 1_000,
-                stopped: stopped.map(|(place, _)| counts.cell(FAILED + place)).sum(),
+                stopped: stopped.collect(),
             })
         });
         called.collect()
