@@ -67,7 +67,11 @@ fn document(point: &Point) -> Value {
 /// Which gateway answers: what a list of several is told apart by.
 fn node(admin: &Admin) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), admin.gateway.config.http.listen.port())
+    match admin.gateway.config.http.listen.port() {
+        // Whichever was free.
+        0 => host.trim().to_owned(),
+        port => format!("{}:{port}", host.trim()),
+    }
 }
 
 async fn functions(State(admin): State<Admin>, headers: HeaderMap, RawQuery(asked): RawQuery) -> Response<Body> {

@@ -98,7 +98,7 @@ function makeEditor(page, { configured, overrides, extensions }) {
     caller: select("caller", [["", "any"], ["token", "shows a token"], ["key", "shows an API key"], ["anonymous", "shows nothing"]], "", changed),
     per_minute: input("per_minute", { type: "number", min: 0, max: 4294967295, inputmode: "numeric" }),
     burst: input("burst", { type: "number", min: 1, max: 4294967295, inputmode: "numeric", placeholder: "the same" }),
-    mode: select("mode", [["", "as configured"], ["enforce", "enforce"], ["shadow", "shadow: count, refuse nobody"], ["off", "off"]], "", changed),
+    mode: select("mode", [["", "as configured"], ["enforce", "enforce"], ["shadow", "shadow: only count"], ["off", "off"]], "", changed),
   };
   const known = make("datalist", { id: "functions" });
   const shown = { class: "Class", extension_id: "Extension", install_id: "Install", function: "Function", plan: "Plan", caller: "Caller" };

@@ -73,7 +73,8 @@ async function show(again = false) {
     for (const anchor of document.querySelectorAll("#nav a")) {
       if (anchor.hash === `#${name}`) {
         anchor.setAttribute("aria-current", "page");
-        anchor.scrollIntoView({ block: "nearest", inline: "nearest" });
+        // Scrolled by hand: the keyboard goes on where it was.
+        place("nav").scrollLeft = anchor.offsetLeft - place("nav").offsetLeft - 24;
       } else anchor.removeAttribute("aria-current");
     }
     trouble();

@@ -23,8 +23,9 @@ export async function traffic(page) {
   const name = (id) => names.get(id) || id;
 
   const times = points.map(({ at }) => at);
-  // A point stands for the time since the one before it.
-  const span = (index) => (index ? (new Date(times[index]) - new Date(times[index - 1])) / 60000 : 0) || step_s / 60;
+  // A point stands for the time since the one before it, and the first for as long as the second.
+  const between = (index) => (new Date(times[index]) - new Date(times[index - 1])) / 60000;
+  const span = (index) => (times.length > 1 && between(Math.max(1, index))) || step_s / 60;
   const tallyAt = (point) => (of ? point.extensions[of] || point.installs[of] || NOTHING : Object.values(point.extensions).reduce(plus, NOTHING));
   const perMinute = (value) => points.map((point, index) => value(point) / span(index));
   const sum = points.map(tallyAt).reduce(plus, NOTHING);
