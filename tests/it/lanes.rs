@@ -80,7 +80,7 @@ async fn what_may_read_a_whole_scope_never_stands_before_what_is_quick() {
     assert!(slow.iter().all(|call| !call.is_finished()), "the lock is held");
     held.rollback().await.unwrap();
     for call in slow {
-        assert_eq!(call.await.unwrap().ok(), json!({ "count": 0 }));
+        assert_eq!(call.await.unwrap().ok(), 0);
     }
 }
 
@@ -134,6 +134,6 @@ async fn a_lane_that_stands_still_is_gone_round_by_writes() {
 async fn one_lane_carries_everything() {
     let gateway = gateway(|config| (config.database.read_lanes, config.database.write_lanes) = (1, 1)).await;
     let id = added(&gateway, "addQuick").await;
-    assert_eq!(gateway.call("countSlow", json!({})).await.ok(), json!({ "count": 0 }));
+    assert_eq!(gateway.call("countSlow", json!({})).await.ok(), 0);
     assert_eq!(gateway.call("getQuick", json!({ "id": id })).await.ok()["name"], "one");
 }
