@@ -11,15 +11,18 @@ mod client;
 mod cpu;
 mod dialect;
 mod gateway;
+mod goals;
 mod histogram;
 mod items;
 mod options;
+mod page;
 mod peer;
 mod pgbench;
 mod report;
 mod rounds;
 mod run;
 mod statement;
+mod svg;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -43,7 +46,8 @@ fn main() -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("warning: the load client was built without optimisation; use cargo run --release -p rowgate-load");
     }
-    match run(&options) {
+    let done = if options.from.is_empty() { run(&options) } else { report_again(&options) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("error: {reason}");
@@ -96,11 +100,42 @@ fn run(options: &Options) -> Result<(), String> {
         server,
         seconds: options.run_s(),
         sets,
+        growth: Vec::new(),
     };
     if let Some(path) = &options.json {
         fs::write(path, run.to_json()?).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    Ok(())
+    match &options.report {
+        Some(path) => write_report(path, &[run]),
+        None => Ok(()),
+    }
+}
+
+fn report_again(options: &Options) -> Result<(), String> {
+    let runs = options.from.iter().map(|path| Run::read(path)).collect::<Result<Vec<_>, _>>()?;
+    options.report.as_ref().map_or(Ok(()), |path| write_report(path, &runs))
+}
+
+/// The page at `path`, and its plots in the folder of the same name; plots of an earlier page go.
+fn write_report(path: &Path, runs: &[Run]) -> Result<(), String> {
+    let failed = |path: &Path, error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    let folder = path.with_extension("");
+    if folder == path {
+        return Err(format!("cannot write the page {}; expected a name such as docs/performance.md", path.display()));
+    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (text, plots) = page::page(runs, &name);
+    fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
+    for entry in fs::read_dir(&folder).map_err(|error| failed(&folder, error))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(entry.path()).map_err(|error| failed(&entry.path(), error))?;
+        }
+    }
+    for plot in plots {
+        let path = folder.join(plot.name);
+        fs::write(&path, plot.svg).map_err(|error| failed(&path, error))?;
+    }
+    fs::write(path, text).map_err(|error| failed(path, error))
 }
 
 /// Everything with the first number of connections; with each further one, what the number changes most.

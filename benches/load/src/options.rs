@@ -47,6 +47,12 @@ pub(crate) struct Options {
     /// Also writes every figure to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Also writes a page with tables and plots, such as `docs/performance.md`; plots go to a folder beside it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Measures nothing: the page is of these earlier runs, as `--json` wrote them.
+    #[arg(long, value_name = "FILES", value_delimiter = ',', requires = "report", conflicts_with = "json")]
+    pub(crate) from: Vec<PathBuf>,
 }
 
 /// Peers by their names, with commas between; `none` are none.

@@ -43,6 +43,14 @@ impl Peer {
         }
     }
 
+    /// How people call it.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Peer::Fastify => "fastify + pg",
+            Peer::Postgraphile => "PostGraphile 5",
+        }
+    }
+
     pub(crate) const fn dialect(self) -> Dialect {
         match self {
             Peer::Fastify => Dialect::Functions,
@@ -224,7 +232,8 @@ mod tests {
     #[test]
     fn a_database_url_becomes_variables() {
         let variables = database("postgres://rowgate@%2Ftmp%2Fa%20b%2Fsocket/rows").unwrap();
-        let expected = [("PGHOST", "/tmp/a b/socket"), ("PGUSER", "rowgate"), ("PGDATABASE", "rows")];
+        let expected =
+            [("PGHOST", "/tmp/a b/socket"), ("PGPORT", "5432"), ("PGUSER", "rowgate"), ("PGDATABASE", "rows")];
         assert_eq!(variables, expected.map(|(name, value)| (name, value.to_owned())));
         let variables = database("postgres://u:p@h:5433/d").unwrap();
         assert!(

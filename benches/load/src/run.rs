@@ -3,6 +3,7 @@
 //! This is the JSON that `--json` writes and that `--from` reads again; medians are made when asked for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use crate::client::Drive;
 use crate::peer::Peer;
 use crate::pgbench::Outcome;
+use crate::svg::Curve;
 use crate::workload::Workload;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) server: String,
     pub(crate) seconds: u32,
     pub(crate) sets: Vec<Set>,
+    #[serde(default)]
+    pub(crate) growth: Vec<Curve>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -163,6 +167,11 @@ impl Measured {
 }
 
 impl Run {
+    pub(crate) fn read(path: &Path) -> Result<Run, String> {
+        let text = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        serde_json::from_slice(&text).map_err(|error| format!("{} is not what --json writes: {error}", path.display()))
+    }
+
     /// With the medians beside the rounds, for who reads it without this program.
     pub(crate) fn to_json(&self) -> Result<String, String> {
         let mut value = serde_json::to_value(self).map_err(|error| format!("the figures are no JSON: {error}"))?;
@@ -253,6 +262,7 @@ pub(crate) mod tests {
             server: "fsync on".to_owned(),
             seconds: 1,
             sets: vec![Set { connections: 32, workloads: Workload::ALL.map(measured).into() }],
+            growth: Vec::new(),
         }
     }
 
