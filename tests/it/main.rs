@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod once;
 mod owned;
+mod page;
 mod pages;
 mod pipeline;
 mod quota;
