@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::answer::{Frame, frame};
 use crate::cpu::{Sample, Watched};
+use crate::dialect::{Dialect, Request};
 use crate::histogram::Histogram;
 use crate::workload::Workload;
 
@@ -24,7 +25,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// Whom to call, as whom.
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
+    pub(crate) dialect: Dialect,
     pub(crate) address: SocketAddr,
     pub(crate) install_id: &'a str,
     pub(crate) token: &'a str,
@@ -51,7 +54,7 @@ pub(crate) struct Drive {
 /// Calls the function as fast as the answers come, then waits for the answers still missing.
 pub(crate) fn drive(target: &Target<'_>, load: &Load, watched: &Watched) -> Result<Drive, String> {
     let mut poll = Poll::new().map_err(|error| format!("cannot wait on sockets: {error}"))?;
-    let mut numbers = Numbers::new(load.workload);
+    let mut numbers = Numbers::new(load.workload, target.dialect);
     let mut connections = Vec::new();
     for index in 0..usize::from(load.connections) {
         let mut connection = Connection::open(target, load.workload)?;
@@ -84,7 +87,8 @@ pub(crate) fn drive(target: &Target<'_>, load: &Load, watched: &Watched) -> Resu
             last_answer = now;
             acknowledged += 1;
             if acknowledged % CHECKED_EVERY == 1 {
-                load.workload.check(connection.number, connection.buffer.get(body).unwrap_or_default())?;
+                let body = connection.buffer.get(body).unwrap_or_default();
+                target.dialect.check(load.workload, connection.number, body)?;
             }
             connection.filled = 0;
             match &phase {
@@ -152,22 +156,11 @@ impl Connection {
                 Ok(stream)
             })
             .map_err(|error| format!("cannot connect to {}: {error}", target.address))?;
-        let body = workload.body();
-        let function = match workload {
-            Workload::Batch => String::new(),
-            Workload::Select
-            | Workload::List
-            | Workload::Insert
-            | Workload::Patch
-            | Workload::Page
-            | Workload::Upsert
-            | Workload::Aggregate
-            | Workload::Expand => format!("/{}", workload.function()),
-        };
+        let request = target.dialect.request(workload, target.install_id);
+        let Request { path, body } = request.ok_or("the server knows no such call")?;
         let head = format!(
-            "POST /v1/extension-functions/{}{function} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            target.install_id,
             target.address,
             target.token,
             body.len()
@@ -204,7 +197,7 @@ impl Connection {
             && !rest.is_empty()
         {
             match self.stream.write(rest) {
-                Ok(0) => return Err("the gateway closed a connection while a request was written".to_owned()),
+                Ok(0) => return Err("the server closed a connection while a request was written".to_owned()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -221,7 +214,7 @@ impl Connection {
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             match self.stream.read(self.buffer.get_mut(self.filled..).unwrap_or_default()) {
-                Ok(0) => return Err("the gateway closed a connection; expected keep-alive".to_owned()),
+                Ok(0) => return Err("the server closed a connection; expected keep-alive".to_owned()),
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -260,18 +253,25 @@ fn write_digits(place: &mut [u8], number: u64) {
     }
 }
 
-/// Random numbers below a bound (splitmix64, Steele and others 2014); each run draws the same.
+/// Random numbers below a bound (splitmix64, Steele and others 2014); each run draws the same. Or ascending
+/// ones, where each may be had once alone.
 struct Numbers {
     state: u64,
     bound: u64,
+    ascend: bool,
 }
 
 impl Numbers {
-    fn new(workload: Workload) -> Numbers {
-        Numbers { state: 0x9E37_79B9_7F4A_7C15, bound: workload.numbers() }
+    fn new(workload: Workload, dialect: Dialect) -> Numbers {
+        let ascend = dialect.ascends(workload);
+        Numbers { state: if ascend { 0 } else { 0x9E37_79B9_7F4A_7C15 }, bound: workload.numbers(), ascend }
     }
 
     fn next(&mut self) -> u64 {
+        if self.ascend {
+            self.state += 1;
+            return self.state % self.bound;
+        }
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn every_number_of_a_workload_keeps_the_width_and_is_what_check_expects() {
         for workload in Workload::ALL {
-            let mut numbers = Numbers::new(workload);
+            let mut numbers = Numbers::new(workload, Dialect::Functions);
             for _ in 0..1_000 {
                 assert!(numbers.next() < workload.numbers());
             }

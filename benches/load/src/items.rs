@@ -150,6 +150,20 @@ impl Items {
         u32::try_from(self.count("SELECT pg_backend_pid()::bigint")?).map_err(|_| "a process id is negative".to_owned())
     }
 
+    /// The Postgres schema that the tables are in, as it is named.
+    pub(crate) fn postgres_schema(&self) -> String {
+        self.table.split('"').nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// The date of the server's clock, in UTC.
+    pub(crate) fn today(&self) -> Result<String, String> {
+        self.text("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    }
+
+    pub(crate) fn version(&self) -> Result<String, String> {
+        self.text("SELECT 'PostgreSQL ' || current_setting('server_version')")
+    }
+
     /// What the figures depend on, for the report.
     pub(crate) fn server(&self) -> Result<String, String> {
         self.text(
