@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::{Client, Error};
 
 use crate::cli::doctor::Report;
-use crate::config::{Config, Roles};
+use crate::config::{Config, Durability, Roles};
 use crate::db::inspect::{self, Server, VERSION_MIN};
 use crate::db::migrate::{self, State};
 use crate::db::rights;
@@ -94,7 +94,8 @@ fn connections(report: &mut Report, config: &Config, server: &Server) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let of_worker = database.read_lanes + database.write_lanes + database.transaction_connections_max;
+    let of_barrier = usize::from(database.durability == Durability::Barrier);
+    let of_worker = database.read_lanes + database.write_lanes + of_barrier + database.transaction_connections_max;
     // One more listens for changes.
     let needed = i64::try_from(workers * of_worker + database.pool_connections_max + 1).unwrap_or(i64::MAX);
     let most = server.connections_max();
