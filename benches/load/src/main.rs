@@ -96,10 +96,7 @@ fn run(options: &Options) -> Result<(), String> {
         growth.extend(growth::of_one(&bench, wanted)?);
     }
     let run = Run {
-        command: std::iter::once("rowgate-load".to_owned())
-            .chain(std::env::args().skip(1))
-            .collect::<Vec<_>>()
-            .join(" "),
+        command: run::command(std::env::args().skip(1)),
         date: items.today()?,
         machine: Machine::read(),
         versions: Versions {
