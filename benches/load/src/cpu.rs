@@ -72,6 +72,11 @@ pub(crate) fn of_process(id: u32) -> Result<Duration, String> {
     Ok(ticks(stat(id)?.own_ticks))
 }
 
+/// The processes whose parent is `parent`.
+pub(crate) fn children(parent: u32) -> Result<Vec<u32>, String> {
+    Ok(processes()?.into_iter().filter(|(_, found)| found.parent == parent).map(|(id, _)| id).collect())
+}
+
 fn own() -> Result<Duration, String> {
     of_process(std::process::id())
 }

@@ -13,7 +13,12 @@ use serde::Deserialize;
 
 use crate::child;
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the workloads call.
+pub(crate) const BUNDLE: &str = "bundle";
+/// What many extensions are made of.
+pub(crate) const GROWTH_BUNDLE: &str = "bundle-growth";
 
 /// What the gateway prints when it is ready.
 #[derive(Debug, Deserialize)]
@@ -79,15 +84,17 @@ pub(crate) fn build() -> Result<PathBuf, String> {
 const NEVER_REACHED: &str = "{ query_rows = 100000000, write_rows = 100000000, query = 1, mutation = 1, action = 1 }";
 
 impl Gateway {
-    /// Starts `binary` with the bench's bundle and waits until it serves.
-    pub(crate) fn start(binary: &Path, data_dir: &Path, log: &Path) -> Result<Gateway, String> {
+    /// Starts `binary` with one of the bench's bundles and waits until it serves.
+    pub(crate) fn start(bundle: &str, binary: &Path, data_dir: &Path, log: &Path) -> Result<Gateway, String> {
         let stderr = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
         let mut child = Command::new(binary)
             .arg("dev")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bundle"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(bundle))
             .args(["--json", "--port", "0", "--admin-port", "0", "--data-dir"])
             .arg(data_dir)
             .envs(["CALLER", "INSTALL", "EXTENSION"].map(|layer| (format!("ROWGATE_LIMITS__{layer}"), NEVER_REACHED)))
+            // Idle connections stay for as long as the curves need them.
+            .env("ROWGATE_HTTP__HEADER_READ_TIMEOUT_MS", "600000")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

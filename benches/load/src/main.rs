@@ -9,11 +9,14 @@ mod answer;
 mod child;
 mod client;
 mod cpu;
+mod crowd;
 mod dialect;
 mod gateway;
 mod goals;
+mod growth;
 mod histogram;
 mod items;
+mod memory;
 mod options;
 mod page;
 mod peer;
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let pgbench = pgbench::find()?;
-    let wanted = wanted_peers(options);
+    let wanted = if options.only.0.is_empty() { Vec::new() } else { wanted_peers(options) };
     let installed = if wanted.is_empty() { None } else { Some(Peers::install(&peers_folder(options)?)?) };
     let binary = match &options.gateway {
         Some(path) => path.clone(),
@@ -67,7 +70,7 @@ fn run(options: &Options) -> Result<(), String> {
     let folder = Folder::new()?;
     let data_dir = options.data_dir.clone().unwrap_or_else(|| folder.0.join("data"));
     eprintln!("starting {}", binary.display());
-    let gateway = Gateway::start(&binary, &data_dir, &folder.0.join("gateway.log"))?;
+    let gateway = Gateway::start(gateway::BUNDLE, &binary, &data_dir, &folder.0.join("gateway.log"))?;
     let ready = &gateway.ready;
     let items = Items::open(&ready.database_url, &ready.extension_id, &ready.install_id)?;
     let watched = Watched::new(Server::Process(gateway.process_id()), items.backend()?)?;
@@ -84,23 +87,27 @@ fn run(options: &Options) -> Result<(), String> {
     }
 
     let bench = Bench { options, gateway: &gateway, items: &items, watched, pgbench, folder: &folder.0 };
-    let sets = measure_sets(&bench, &peers)?;
+    let sets = if options.only.0.is_empty() { Vec::new() } else { measure_sets(&bench, &peers)? };
+    // What is not needed any more takes no part in the curves.
+    drop(peers);
+    let mut growth = Vec::new();
+    if let Some(wanted) = options.curves() {
+        growth.extend(growth::of_many(options, wanted, &binary, &folder.0)?);
+        growth.extend(growth::of_one(&bench, wanted)?);
+    }
     let run = Run {
-        command: std::iter::once("rowgate-load".to_owned())
-            .chain(std::env::args().skip(1))
-            .collect::<Vec<_>>()
-            .join(" "),
+        command: run::command(std::env::args().skip(1)),
         date: items.today()?,
         machine: Machine::read(),
         versions: Versions {
             gateway: gateway::version(&binary),
             postgres: items.version()?,
-            packages: if peers.is_empty() { BTreeMap::new() } else { peer::versions() },
+            packages: if wanted.is_empty() { BTreeMap::new() } else { peer::versions() },
         },
         server,
         seconds: options.run_s(),
         sets,
-        growth: Vec::new(),
+        growth,
     };
     if let Some(path) = &options.json {
         fs::write(path, run.to_json()?).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -143,7 +150,7 @@ fn measure_sets(bench: &Bench<'_>, peers: &[Running]) -> Result<Vec<Set>, String
     let mut sets = Vec::new();
     for (place, connections) in bench.options.connections.iter().enumerate() {
         let mut set = Set { connections: *connections, workloads: Vec::new() };
-        for workload in &bench.options.only {
+        for workload in &bench.options.only.0 {
             let plain = matches!(workload, Workload::Select | Workload::List | Workload::Insert | Workload::Patch);
             if place == 0 {
                 set.workloads.push(rounds::measure(bench, *workload, *connections, peers)?);

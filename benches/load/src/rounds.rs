@@ -44,8 +44,14 @@ pub(crate) fn measure(
         workload.as_str(),
         if sql_seen { "" } else { "  -- assumed: the server does not show it" }
     );
-    let load =
-        Load { workload, connections, warm_up: bench.options.warm_up(), measured: bench.options.measured_time() };
+    let load = Load {
+        workload,
+        bound: workload.numbers(),
+        first: 0,
+        connections,
+        warm_up: bench.options.warm_up(),
+        measured: bench.options.measured_time(),
+    };
     let mut rounds = Vec::new();
     for _ in 0..bench.options.round_count() {
         let pgbench = run_pgbench(bench, workload, &sql, connections).map_err(failed)?;
@@ -72,7 +78,14 @@ pub(crate) fn measure(
 
 /// Calls the function for a moment on one connection and asks the server what ran.
 fn learn_statement(bench: &Bench<'_>, workload: Workload) -> Result<(String, bool), String> {
-    let load = Load { workload, connections: 1, warm_up: Duration::ZERO, measured: Duration::from_millis(50) };
+    let load = Load {
+        workload,
+        bound: workload.numbers(),
+        first: 0,
+        connections: 1,
+        warm_up: Duration::ZERO,
+        measured: Duration::from_millis(50),
+    };
     drive(bench, &gateway_target(bench, workload), &bench.watched, &load)?;
     Ok(match bench.items.latest_statement(workload.table())? {
         Some(sql) => (sql, true),
@@ -102,7 +115,7 @@ fn run_pgbench(bench: &Bench<'_>, workload: Workload, sql: &str, connections: u1
     )
 }
 
-fn gateway_target<'a>(bench: &'a Bench<'_>, workload: Workload) -> Target<'a> {
+pub(crate) fn gateway_target<'a>(bench: &'a Bench<'_>, workload: Workload) -> Target<'a> {
     let ready = &bench.gateway.ready;
     let token = if workload.writes() { &ready.tokens.editor } else { &ready.tokens.viewer };
     Target { dialect: Dialect::Functions, address: bench.gateway.address, install_id: &ready.install_id, token }
@@ -119,7 +132,7 @@ fn drive_peer(bench: &Bench<'_>, running: &Running, load: &Load) -> Result<Drive
 }
 
 /// One run against a server; every write that it acknowledged must be in the table afterwards.
-fn drive(bench: &Bench<'_>, target: &Target<'_>, watched: &Watched, load: &Load) -> Result<Drive, String> {
+pub(crate) fn drive(bench: &Bench<'_>, target: &Target<'_>, watched: &Watched, load: &Load) -> Result<Drive, String> {
     let workload = load.workload;
     let count = || match workload {
         Workload::Select

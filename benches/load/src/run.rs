@@ -16,7 +16,7 @@ use crate::workload::Workload;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
-    /// As it was given, without the program's folder.
+    /// As it was given, without the folders of the machine.
     pub(crate) command: String,
     /// Of UTC, as `2026-01-31`.
     pub(crate) date: String,
@@ -206,7 +206,19 @@ impl Machine {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// What was asked for, such as `rowgate-load --quick`. Of a path its last part alone is kept: where things lie on
+/// one machine is nothing to publish.
+pub(crate) fn command(arguments: impl Iterator<Item = String>) -> String {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let kept = arguments.map(|argument| match argument.split_once('=') {
+        Some((name, path)) if path.starts_with('/') => format!("{name}={}", last(path)),
+        _ if argument.starts_with('/') => last(&argument),
+        _ => argument,
+    });
+    std::iter::once("rowgate-load".to_owned()).chain(kept).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
     let lower = values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN);
@@ -276,6 +288,14 @@ pub(crate) mod tests {
         assert_eq!(median.get("ratio"), Some(&json!(1.5)));
         assert_eq!(median.get("pgbench_calls_per_s"), Some(&json!(55_000.0)));
         assert_eq!(median.pointer("/peers/fastify/ratio"), Some(&json!(6.0)));
+    }
+
+    #[test]
+    fn a_command_keeps_no_folders_of_the_machine() {
+        let given =
+            ["--gateway", "/a/b/rowgate", "--json=/c/run.json", "--report", "docs/performance.md", "--only=none"];
+        let kept = command(given.into_iter().map(str::to_owned));
+        assert_eq!(kept, "rowgate-load --gateway rowgate --json=run.json --report docs/performance.md --only=none");
     }
 
     #[test]
