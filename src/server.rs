@@ -1,10 +1,13 @@
 //! Starts and stops a gateway: database, registry, workers, admin listener, and the tasks that
 //! keep them current.
 
+mod descriptors;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -99,6 +102,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
+        descriptors::raise(&config, count);
         let mut gateway = Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?;
         let exporter = match &gateway.config.traces {
             None => None,
@@ -144,8 +148,11 @@ impl Server {
         self.gateway.reload(&self.pool).await
     }
 
-    /// Takes no more connections, answers the calls under way, and ends.
+    /// Says that it is not ready, and serves on for `http.drain_delay_ms`, telling clients to close. Then it
+    /// takes no more connections, answers the calls under way, and ends.
     pub async fn stop(self) {
+        self.gateway.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(self.gateway.config.http.drain_delay_ms)).await;
         // The receivers end with their tasks; a task that ended already needs no word.
         let _ = self.stopping.send(true);
         let workers = self.workers;

@@ -22,6 +22,10 @@ use crate::db::waits::Waits;
 /// Longest wait between two attempts to connect.
 const RECONNECT_WAIT_MS_MAX: u64 = 1_000;
 
+/// Postgres ends a statement by itself, and answers a few that were sent together at once. One that has
+/// said nothing for that long twice, and this, says nothing any more.
+const SILENCE_GRACE_MS: u64 = 1_000;
+
 /// The lanes of one worker for one purpose.
 pub struct Lanes {
     lanes: Vec<Arc<Lane>>,
@@ -69,6 +73,7 @@ impl Lanes {
     /// Opens `count` lanes and keeps them open, by tasks on the current runtime.
     pub fn open(connector: &Connector, purpose: Purpose, count: usize, settings: &config::Database) -> Lanes {
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
+        let silence_max = Duration::from_millis(2 * settings.statement_timeout_ms + SILENCE_GRACE_MS);
         let opened = Arc::new(Notify::new());
         let lanes = (0..count)
             .map(|_| {
@@ -78,7 +83,8 @@ impl Lanes {
                     closed_since: Mutex::new(Instant::now()),
                     past: Mutex::default(),
                 });
-                tokio::spawn(keep_open(lane.clone(), opened.clone(), connector.clone(), purpose, statements_max));
+                let kept = Kept { lane: lane.clone(), opened: opened.clone(), statements_max, silence_max };
+                tokio::spawn(keep_open(kept, connector.clone(), purpose));
                 lane
             })
             .collect();
@@ -169,14 +175,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects, hands the connection to the lane until it ends, and begins again.
-async fn keep_open(
+/// A lane that is to be kept open.
+struct Kept {
     lane: Arc<Lane>,
+    /// Rung when it opens.
     opened: Arc<Notify>,
-    connector: Connector,
-    purpose: Purpose,
     statements_max: NonZeroUsize,
-) {
+    silence_max: Duration,
+}
+
+/// Connects, hands the connection to the lane until it ends, and begins again.
+async fn keep_open(kept: Kept, connector: Connector, purpose: Purpose) {
+    let Kept { lane, opened, statements_max, silence_max } = kept;
     let shares = matches!(purpose, Purpose::Read);
     let mut wait_ms = 10;
     loop {
@@ -186,7 +196,7 @@ async fn keep_open(
                 let (connection, driver) = Connection::new(stream, statements_max, shares);
                 lane.connection.store(Some(connection));
                 opened.notify_waiters();
-                let error = driver.run().await;
+                let error = driver.silent_at_most(silence_max).run().await;
                 lane.close();
                 tracing::warn!(%error, "a database connection was lost");
             }
