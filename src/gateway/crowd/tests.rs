@@ -33,7 +33,7 @@ impl Came {
 }
 
 fn flow(extension: u128, install: u128, per_s: u32) -> Flow {
-    Flow { whose: Whose { extension: Uuid::from_u128(extension), install: Uuid::from_u128(install) }, per_s }
+    Flow { whose: Whose { extension: Uuid::from_u128(extension), install: Uuid::from_u128(1_000 + install) }, per_s }
 }
 
 /// Lets `flows` ask from `from_ms` to `until_ms` where each call takes `service`, one behind the other.
