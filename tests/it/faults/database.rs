@@ -62,6 +62,9 @@ impl Bed {
 
     /// Ends the load once callers of each kind were served again after `mended`, and judges what they saw.
     async fn judge(&self, fault: &str, load: Load, mended: Instant, may: &[&str]) -> Told {
+        let note = serde_json::json!({ "text": "after" });
+        until("a write is served", async || self.caller.call(Kind::Write, "addNote", &note, None).await.what == "200")
+            .await;
         self.until_served(200.0).await;
         let told = load.end().await;
         told.print(fault, mended);
