@@ -92,7 +92,7 @@ impl Bed {
         };
         let install_id = Uuid::now_v7();
         let (reads, writes) = (client(Purpose::Read), client(Purpose::Write));
-        let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id));
+        let snapshot = runtime.block_on(deploy(client(Purpose::Own), install_id, &config.limits));
         let authenticator = Authenticator::new(&config.auth).unwrap();
         let gateway =
             Arc::new(Gateway::new(config, authenticator, Metrics::new(&Default::default()).unwrap()).unwrap());
@@ -185,7 +185,7 @@ impl Bare<'_> {
 }
 
 /// Deploys the load bench's bundle with one install.
-async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
+async fn deploy(mut client: Client, install_id: Uuid, limits: &Limits) -> Snapshot {
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/bundle");
     let file = |name: &str| std::fs::read_to_string(bundle.join(name)).unwrap();
     let source = |name: &str| Some(Source { name: name.to_owned(), text: file(name) });
@@ -211,8 +211,7 @@ async fn deploy(mut client: Client, install_id: Uuid) -> Snapshot {
     };
     record::insert_install(&client, &install).await.unwrap();
     let records = record::load_all(&client).await.unwrap();
-    let snapshot =
-        Snapshot::build(records, &Snapshot::default(), &Limits::default(), &Metrics::new(&Default::default()).unwrap());
+    let snapshot = Snapshot::build(records, &Snapshot::default(), limits, &Metrics::new(&Default::default()).unwrap());
     assert!(snapshot.installs.contains_key(&install_id));
     snapshot
 }
