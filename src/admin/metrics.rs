@@ -106,9 +106,10 @@ fn database(sheet: &mut Sheet, admin: &Admin) {
 }
 
 fn crowds(sheet: &mut Sheet, admin: &Admin) {
-    let of: [(&str, fn(&Crowds) -> &Crowd); 3] =
+    type Of = fn(&Crowds) -> &Crowd;
+    let of: [(&str, Of); 3] =
         [("read", |of| &of.reads), ("write", |of| &of.writes), ("transaction", |of| &of.transactions)];
-    let crowds = |of: fn(&Crowds) -> &Crowd| admin.shared.iter().map(move |shared| of(&shared.worker.crowds));
+    let crowds = |of: Of| admin.shared.iter().map(move |shared| of(&shared.worker.crowds));
     let help = "What a call that comes now waits for those ahead of it, by pool, in the worker where it waits longest";
     let mut family = sheet.family("rowgate_database_pool_wait_seconds", Kind::Gauge, help);
     for (pool, of) in of {
