@@ -195,8 +195,14 @@ impl Found {
     /// Counts what became of the call.
     fn count(&self, result: &Result<Vec<u8>, Failure>, began: Instant) {
         match result {
-            Ok(_) => self.function.metrics.succeeded(began.elapsed()),
-            Err(failure) => self.function.metrics.failed(failure.code, began.elapsed()),
+            Ok(_) => {
+                self.install.traffic.answered();
+                self.function.metrics.succeeded(began.elapsed());
+            }
+            Err(failure) => {
+                self.install.traffic.failed(failure.code);
+                self.function.metrics.failed(failure.code, began.elapsed());
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::lifecycle;
 use crate::limit::traffic::Gathered;
 use crate::record;
 use crate::registry::listen;
-use crate::telemetry::{Metrics, trace};
+use crate::telemetry::{Metrics, history, trace};
 
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
@@ -135,6 +135,7 @@ impl Server {
         tokio::spawn(sweep_answers(pool.clone(), stopped.clone()));
         tokio::spawn(erase_installs(pool.clone(), erase, stopped.clone()));
         tokio::spawn(keep_lines(gateway.clone(), pool.clone(), stopped.clone()));
+        tokio::spawn(remember(gateway.clone(), stopped.clone()));
         tokio::spawn(keep_traffic(gateway.clone(), asked, pool.clone(), stopped.clone()));
         tokio::spawn(sweep(gateway.clone(), stopped));
         let export_stop = CancellationToken::new();
@@ -249,6 +250,21 @@ async fn keep_signers_current(gateway: Arc<Gateway>, mut stopping: watch::Receiv
     tokio::select! {
         () = gateway.authenticator.keep_signers_current() => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// Remembers what calls came to, step by step.
+async fn remember(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(history::STEP);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {
+                let snapshot = gateway.snapshot();
+                gateway.metrics.remember(snapshot.installs.values().map(|install| (install.id, install.traffic.tally())));
+            }
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
     }
 }
 

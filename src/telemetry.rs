@@ -5,6 +5,7 @@
 //! for at any time, such as a pool's connections, is asked at a scrape, by `admin::metrics`.
 
 mod functions;
+pub mod history;
 pub mod otlp;
 mod process;
 pub mod sheet;
@@ -26,9 +27,10 @@ use crate::config::{Log, LogFormat};
 use crate::error::Code;
 use crate::problem;
 use crate::telemetry::functions::Functions;
+use crate::telemetry::history::{History, Tally};
 use crate::telemetry::sheet::{Kind, Sheet};
 
-pub use crate::telemetry::functions::FunctionMetrics;
+pub use crate::telemetry::functions::{FunctionMetrics, Used};
 
 /// Upper bounds of the buckets of what scripts hold, in bytes.
 const MEMORY_BUCKETS: [f64; 8] =
@@ -43,6 +45,8 @@ pub struct Metrics {
     registry: Registry,
     started: SystemTime,
     functions: Functions,
+    /// What calls came to over the last hours.
+    pub history: History,
     refused: IntCounterVec,
     /// By class, layer and what was decided.
     pub limit_decisions: IntCounterVec,
@@ -107,6 +111,7 @@ impl Metrics {
         Ok(Metrics {
             started: SystemTime::now(),
             functions: Functions::new(settings.functions_max),
+            history: History::default(),
             refused: counters(
                 "rowgate_refused_total",
                 "Requests refused before a function was found",
@@ -173,6 +178,16 @@ impl Metrics {
         if let Some(reason) = termination(code) {
             self.terminations.with_label_values(&[reason]).inc();
         }
+    }
+
+    /// What each function that was called has taken.
+    pub fn used(&self) -> Vec<Used> {
+        self.functions.used(termination)
+    }
+
+    /// Remembers what calls came to since the last time; what `installs` had in all is given.
+    pub fn remember(&self, installs: impl IntoIterator<Item = (Uuid, Tally)>) {
+        self.history.sample(SystemTime::now(), self.functions.tallies(), installs);
     }
 
     /// What was counted, and what is known of the process, in the Prometheus text format.

@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, limits, plan, simulate, values};
+use crate::admin::{Admin, installs, json_response, limits, page, plan, seen, simulate, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
 use crate::http::request_id::RequestId;
-use crate::registry::AdminKey;
+use crate::registry::{AdminKey, Snapshot};
 use crate::{problem, record};
 
 /// What an operator calls a key.
@@ -37,6 +37,7 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .merge(simulate::router())
         .merge(plan::router())
         .merge(values::router())
+        .merge(seen::router())
         .layer(from_fn_with_state(admin, authorized))
 }
 
@@ -46,12 +47,7 @@ pub(super) struct Operator(pub(super) String);
 
 async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next) -> Response<Body> {
     let snapshot = admin.gateway.snapshot();
-    let mut presented = request.headers().get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
-    let (authorization, second) = (presented.next(), presented.next());
-    let verified = match second {
-        Some(_) => Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several")),
-        None => key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now),
-    };
+    let verified = presented(&snapshot, &request);
     match verified {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
@@ -66,6 +62,23 @@ async fn authorized(State(admin): State<Admin>, mut request: Request, next: Next
             id.on(response)
         }
     }
+}
+
+/// Whose key a request came with: in its header, or else in the session of the page.
+fn presented(snapshot: &Snapshot, request: &Request) -> Result<Operator, Failure> {
+    let mut given = request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    match (given.next(), given.next()) {
+        (Some(_), Some(_)) => {
+            Err(Failure::new(Code::TokenMalformed, "expected one `Authorization` header, got several"))
+        }
+        (Some(authorization), None) => verified(snapshot, Some(authorization)),
+        (None, _) => verified(snapshot, page::session(request.method(), request.headers()).as_deref()),
+    }
+}
+
+/// Whose key `authorization` is.
+pub(super) fn verified(snapshot: &Snapshot, authorization: Option<&[u8]>) -> Result<Operator, Failure> {
+    key::verify_admin(authorization, &snapshot.admin_keys).and_then(must_be_good_now)
 }
 
 fn must_be_good_now(key: &AdminKey) -> Result<Operator, Failure> {

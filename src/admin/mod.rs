@@ -7,7 +7,9 @@ pub mod api;
 mod installs;
 mod limits;
 mod metrics;
+mod page;
 mod plan;
+mod seen;
 mod simulate;
 mod values;
 
@@ -72,6 +74,7 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::scrape))
+        .merge(page::router())
         .nest("/admin/v1", api::router(admin.clone()))
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed)
@@ -124,6 +127,10 @@ async fn unknown(request: Request) -> Response<Body> {
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{body}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Who reads by a session is signed out one day.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

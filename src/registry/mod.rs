@@ -37,6 +37,7 @@ use crate::record::{self, CursorSecret, Everything};
 use crate::registry::shape::Shapes;
 use crate::registry::texts::Texts;
 use crate::script::pool::Bundle;
+use crate::telemetry::history::Traffic;
 use crate::telemetry::{FunctionMetrics, Metrics};
 
 /// Room that is made for any answer.
@@ -92,6 +93,8 @@ pub struct Install {
     pub extension: Arc<Extension>,
     pub account_id: Uuid,
     pub overlay_id: Option<Uuid>,
+    /// What its calls came to.
+    pub traffic: Arc<Traffic>,
     /// What its rate limits may go by.
     pub plan: Option<Box<str>>,
     pub policies: Arc<Policies>,
@@ -193,6 +196,7 @@ impl Snapshot {
                     extension: extension.clone(),
                     account_id: record.account_id,
                     overlay_id: record.overlay_id,
+                    traffic: before.installs.get(&record.id).map(|known| known.traffic.clone()).unwrap_or_default(),
                     plan: plan.map(Box::from),
                     policies: resolver.policies(subject(record.id, extension, plan)),
                 };

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::error::Code;
 use crate::problem;
+use crate::telemetry::history::Tally;
 use crate::telemetry::sheet::{Family, Kind, Sheet};
 
 /// Upper bounds of the durations' buckets, in microseconds, and as they are written in seconds; the
@@ -91,6 +92,21 @@ struct Entry {
     /// What was counted when it was last looked at.
     seen: Counts,
     called_at: Instant,
+}
+
+/// What one function has taken since the gateway started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Used {
+    pub extension: Uuid,
+    pub function: String,
+    pub kind: String,
+    pub tally: Tally,
+    pub mean_ms: f64,
+    /// An upper bound; none beyond the last bucket's.
+    pub p99_ms: Option<f64>,
+    pub script_cpu_ms: u64,
+    /// Handlers that were stopped, by why.
+    pub stopped: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -176,6 +192,41 @@ impl Functions {
         Arc::clone(&entry.metrics)
     }
 
+    /// What calls came to, by extension.
+    pub(super) fn tallies(&self) -> HashMap<Uuid, Tally> {
+        let mut tallies: HashMap<Uuid, Tally> = HashMap::new();
+        for (name, entry) in &self.book().entries {
+            let tally = tallies.entry(name.extension).or_default();
+            *tally = tally.and(entry.metrics.counts().tally());
+        }
+        tallies
+    }
+
+    /// Every function that was called; `why` says which codes stop a handler, and what that is called.
+    pub(super) fn used(&self, why: impl Fn(Code) -> Option<&'static str>) -> Vec<Used> {
+        let book = self.book();
+        let called = book.entries.iter().filter_map(|(name, entry)| {
+            let counts = entry.metrics.counts();
+            let tally = counts.tally();
+            let stopped = Code::ALL.iter().enumerate().filter_map(|(place, code)| {
+                Some((why(*code)?, counts.cell(FAILED + place))).filter(|(_, count)| *count > 0)
+            });
+            #[expect(clippy::cast_precision_loss, reason = "a mean of milliseconds")]
+            let mean_ms = counts.cell(DURATION_US) as f64 / 1e3 / tally.total().max(1) as f64;
+            (tally.total() > 0).then(|| Used {
+                extension: name.extension,
+                function: name.function.clone(),
+                kind: name.kind.clone(),
+                tally,
+                mean_ms,
+                p99_ms: counts.within(99),
+                script_cpu_ms: counts.cell(SCRIPT_US) / 1_000,
+                stopped: stopped.collect(),
+            })
+        });
+        called.collect()
+    }
+
     /// Writes all series at `now`.
     pub(super) fn write(&self, sheet: &mut Sheet, now: Instant) {
         let mut book = self.book();
@@ -248,6 +299,28 @@ impl Book {
 impl Counts {
     fn cell(&self, cell: usize) -> u64 {
         self.cells.get(cell).copied().unwrap_or(0)
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = Tally { answered: self.cell(0), ..Tally::default() };
+        for (place, code) in Code::ALL.iter().enumerate() {
+            tally.add_failed(*code, self.cell(FAILED + place));
+        }
+        tally
+    }
+
+    /// Milliseconds within which so many of a hundred calls are answered; none beyond the last bound.
+    fn within(&self, percent: u64) -> Option<f64> {
+        let total: u64 = (0..=BUCKETS.len()).map(|bucket| self.cell(DURATIONS + bucket)).sum();
+        let mut seen = 0;
+        for (bucket, (bound_us, _)) in BUCKETS.iter().enumerate() {
+            seen += self.cell(DURATIONS + bucket);
+            if seen * 100 >= total * percent {
+                #[expect(clippy::cast_precision_loss, reason = "a bound in milliseconds")]
+                return Some(*bound_us as f64 / 1e3);
+            }
+        }
+        None
     }
 
     fn is_same(&self, other: &Counts) -> bool {

@@ -53,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http",
             "lifecycle",
             "limit",
+            "plan",
             "problem",
             "record",
             "registry",

@@ -29,6 +29,7 @@ mod limits;
 mod once;
 mod overload;
 mod owned;
+mod page;
 mod pages;
 mod pipeline;
 mod quota;

@@ -37,10 +37,14 @@ pub(in crate::gateway) fn count(
     began: Instant,
 ) {
     match &mut reply.result {
-        Ok(_) => found.handler.metrics.succeeded(began.elapsed()),
+        Ok(_) => {
+            found.install.traffic.answered();
+            found.handler.metrics.succeeded(began.elapsed());
+        }
         Err(failure) => {
             failed(gateway, call, failure);
             gateway.metrics.terminate(failure.code);
+            found.install.traffic.failed(failure.code);
             found.handler.metrics.failed(failure.code, began.elapsed());
         }
     }
