@@ -89,6 +89,16 @@ pub struct Http {
     pub cors_origins: Vec<String>,
 }
 
+impl Http {
+    /// How many threads serve.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
+}
+
 impl Default for Http {
     fn default() -> Self {
         Http {

@@ -35,6 +35,7 @@ use crate::db::waits::Waits;
 use crate::error::{Code, Failure};
 use crate::fetch::{self, Fetcher};
 use crate::gateway::crowd::{Crowd, Whose};
+pub(crate) use crate::gateway::handler::settings as script_settings;
 use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;

@@ -1,7 +1,7 @@
 //! Starts and stops a gateway: database, registry, workers, admin listener, and the tasks that
 //! keep them current.
 
-mod descriptors;
+pub(crate) mod descriptors;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -98,10 +98,7 @@ impl Server {
         let metrics = Metrics::new(&config.metrics).map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
         let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
-        let count = match config.http.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
+        let count = config.http.workers();
         descriptors::raise(&config, count);
         let mut gateway = Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?;
         let exporter = match &gateway.config.traces {

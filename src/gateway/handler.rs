@@ -79,7 +79,7 @@ struct Time {
 }
 
 /// How this runtime's handlers are run.
-pub(super) fn settings(settings: &config::Script) -> Settings {
+pub(crate) fn settings(settings: &config::Script) -> Settings {
     Settings {
         executable: settings.executable.clone(),
         machines_max: settings.machines_max,

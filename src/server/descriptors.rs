@@ -27,6 +27,11 @@ pub(super) fn raise(config: &Config, workers: usize) {
     }
 }
 
+/// How many this process may have open at most; none where nothing limits it.
+pub(crate) fn reachable() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// How many a gateway of so many workers has open at most.
 pub(crate) fn needed(config: &Config, workers: usize) -> u64 {
     let database = &config.database;
