@@ -23,6 +23,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion};
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use rowgate::http::Entry;
+use rowgate::limit::traffic::{Asker, Traffic};
 use rowgate::limit::{CallerKind, Class, Keys, Limiter};
 use rowgate::plan::answer::{Raw, Shape};
 use uuid::Uuid;
@@ -33,6 +34,7 @@ use crate::support::Cpu;
 /// As many as the load bench has connections.
 const MANY: usize = 32;
 const LIVE_KEYS: u128 = 1_000_000;
+const TRAFFIC_CALLERS: usize = 100_000;
 
 fn main() {
     let mut criterion = support::criterion();
@@ -46,6 +48,29 @@ fn main() {
     http(&mut criterion, &bed, &one);
     pieces(&mut criterion, &bed, &one, item);
     criterion.final_summary();
+    memory_of_limits(&bed);
+}
+
+/// What callers who came once leave behind, and what of it a sweep gives back.
+fn memory_of_limits(bed: &Bed) {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0)
+    };
+    let gateway = &bed.shared.gateway;
+    let snapshot = gateway.snapshot();
+    let quotas = snapshot.installs[&bed.install_id].policies.of(Class::QueryRows, 0);
+    let before = resident();
+    let limiter = Limiter::new(&gateway.config.limits);
+    for caller in 0..LIVE_KEYS {
+        let keys = Keys { caller, kind: CallerKind::Token, install: bed.install_id, extension: Uuid::nil() };
+        limiter.check(quotas, &keys);
+    }
+    let (held, buckets) = (resident().saturating_sub(before), limiter.buckets());
+    let swept = limiter.sweep();
+    let left = resident().saturating_sub(before);
+    println!("{buckets} buckets of callers seen once: {held} KiB; after a sweep of {swept}: {left} KiB");
 }
 
 fn calls(criterion: &mut Criterion<Cpu>, bed: &Bed, name: &str, function: &str, arguments: &str) {
@@ -138,6 +163,27 @@ fn pieces(criterion: &mut Criterion<Cpu>, bed: &Bed, one: &str, item: &str) {
             // Far apart in memory each time, as callers are.
             caller = (caller + 7_919) % LIVE_KEYS;
             limiter.check(black_box(quotas), black_box(&keys(caller)))
+        });
+    });
+
+    let traffic = Traffic::new(TRAFFIC_CALLERS);
+    let asker = |caller: u128| Asker {
+        install_id: bed.install_id,
+        caller,
+        kind: CallerKind::Token,
+        class: Class::QueryRows,
+        function: 7,
+    };
+    group.bench_function("traffic_of_one_caller", |bencher| {
+        bencher.iter(|| traffic.count(black_box(asker(0)), black_box(1), false));
+    });
+    for caller in 0..TRAFFIC_CALLERS as u128 {
+        traffic.count(asker(caller), 1, false);
+    }
+    group.bench_function("traffic_of_100000_callers", |bencher| {
+        bencher.iter(|| {
+            caller = (caller + 7_919) % TRAFFIC_CALLERS as u128;
+            traffic.count(black_box(asker(caller)), black_box(1), false);
         });
     });
 

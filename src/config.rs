@@ -145,9 +145,9 @@ impl Default for Admin {
 pub struct Database {
     /// `postgres://…` or `host=… user=…`; usually given as `DATABASE_URL`.
     pub url: Option<String>,
-    /// Pipelined connections for reads, per worker.
+    /// Pipelined connections for reads, per worker: one for what is quick, the others for the rest.
     pub read_lanes: usize,
-    /// Connections for writes, per worker; a commit waits for its flush, so one lane is not enough.
+    /// Pipelined connections for writes, per worker: two for what is quick, the others for the rest.
     pub write_lanes: usize,
     /// Connections for transactions, per worker, opened when first needed.
     pub transaction_connections_max: usize,
@@ -159,6 +159,18 @@ pub struct Database {
     /// Prepared statements kept on each lane connection; the least recently used is closed.
     pub statements_per_connection_max: usize,
     pub roles: Roles,
+    pub durability: Durability,
+}
+
+/// How what a declarative function wrote comes to the disk before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Many writes wait for one flush, in a session of its own.
+    #[default]
+    Barrier,
+    /// Each commit waits for its own.
+    Commit,
 }
 
 /// Whose rights an extension's statements run with.
@@ -206,7 +218,7 @@ impl Default for Database {
     fn default() -> Self {
         Database {
             url: None,
-            read_lanes: 1,
+            read_lanes: 3,
             write_lanes: 8,
             transaction_connections_max: 4,
             pool_connections_max: 8,
@@ -215,6 +227,7 @@ impl Default for Database {
             statement_timeout_ms: 5_000,
             statements_per_connection_max: 256,
             roles: Roles::default(),
+            durability: Durability::default(),
         }
     }
 }

@@ -316,8 +316,8 @@ impl Worker {
         let config = &gateway.config;
         let database = &config.database;
         Worker {
-            reads: Lanes::open(connector, Purpose::Read, database.read_lanes, database),
-            writes: Lanes::open(connector, Purpose::Write, database.write_lanes, database),
+            reads: Lanes::open(connector, Purpose::Read, database),
+            writes: Lanes::open(connector, Purpose::of_writes(database.durability), database),
             transactions: Transactions::new(connector, database),
             crowds: Crowds::new(config),
             traffic: Traffic::new(traffic_callers_max(&config.limits)),

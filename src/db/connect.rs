@@ -15,10 +15,24 @@ use crate::config;
 pub enum Purpose {
     /// Declarative reads: the session is read-only, so that not even a wrong plan writes.
     Read,
-    /// Declarative writes.
+    /// Writes whose commit waits for the disk.
     Write,
+    /// Writes whose commit does not; a barrier does.
+    HeldWrite,
+    /// Waits for the disk, as the server is set to.
+    Barrier,
     /// Deploys, records, listeners: statements of the gateway's own, with deadlines of their own.
     Own,
+}
+
+impl Purpose {
+    /// That of the lanes for writes.
+    pub fn of_writes(durability: config::Durability) -> Purpose {
+        match durability {
+            config::Durability::Barrier => Purpose::HeldWrite,
+            config::Durability::Commit => Purpose::Write,
+        }
+    }
 }
 
 /// A statement that changes tables waits for its lock as long as 150 ms, and whoever calls meanwhile
@@ -27,6 +41,32 @@ const LOCK_TIMEOUT_MS_MIN: u64 = 500;
 
 fn lock_timeout_ms(statement_timeout_ms: u64) -> u64 {
     statement_timeout_ms.div_ceil(2).max(LOCK_TIMEOUT_MS_MIN)
+}
+
+/// The growing pauses between attempts to connect, so that what was lost together does not come back
+/// together.
+pub(super) struct Pause {
+    ms: u64,
+}
+
+/// Longest wait between two attempts to connect.
+const PAUSE_MS_MAX: u64 = 1_000;
+
+impl Default for Pause {
+    fn default() -> Self {
+        Pause { ms: 10 }
+    }
+}
+
+impl Pause {
+    pub(super) fn is_longest(&self) -> bool {
+        self.ms >= PAUSE_MS_MAX
+    }
+
+    pub(super) async fn take(&mut self) {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(self.ms / 2..=self.ms))).await;
+        self.ms = (self.ms * 2).min(PAUSE_MS_MAX);
+    }
 }
 
 /// The address is not one.
@@ -75,11 +115,14 @@ impl Connector {
             Purpose::Read => options.push_str(&format!(
                 " -c statement_timeout={timeout_ms} -c plan_cache_mode=force_generic_plan -c default_transaction_read_only=on"
             )),
-            Purpose::Write => options.push_str(&format!(
+            Purpose::Write | Purpose::HeldWrite => options.push_str(&format!(
                 " -c statement_timeout={timeout_ms} -c lock_timeout={} -c plan_cache_mode=force_generic_plan",
                 lock_timeout_ms(timeout_ms)
             )),
-            Purpose::Own => {}
+            Purpose::Barrier | Purpose::Own => {}
+        }
+        if purpose == Purpose::HeldWrite {
+            options.push_str(" -c synchronous_commit=off");
         }
         let mut address = self.address.clone();
         if let Some(given) = self.address.get_options() {
@@ -87,6 +130,11 @@ impl Connector {
         }
         address.options(options);
         address
+    }
+
+    /// How long opening a connection may take.
+    pub fn connect_timeout(&self) -> Duration {
+        self.address.get_connect_timeout().copied().unwrap_or(Duration::from_secs(30))
     }
 
     pub fn tls(&self) -> MakeRustlsConnect {

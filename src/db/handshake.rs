@@ -29,6 +29,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 type Socket = Either<TcpStream, UnixStream>;
 
+const SERVER: &str = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
+
 /// Why no session could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
@@ -44,8 +46,15 @@ pub enum HandshakeError {
     Lost,
 }
 
+/// A session that stands.
+pub struct Session {
+    pub stream: Box<dyn Stream>,
+    /// When its server began, which tells it from every other.
+    pub server_started: String,
+}
+
 /// A session at the first of the address's hosts that gives one.
-pub async fn open(address: &Config, tls: &MakeRustlsConnect) -> Result<Box<dyn Stream>, HandshakeError> {
+pub async fn open(address: &Config, tls: &MakeRustlsConnect) -> Result<Session, HandshakeError> {
     let hosts = address.get_hosts();
     let count = hosts.len().max(address.get_hostaddrs().len());
     let mut last = HandshakeError::NoHost;
@@ -58,7 +67,7 @@ pub async fn open(address: &Config, tls: &MakeRustlsConnect) -> Result<Box<dyn S
         };
         let port = address.get_ports().get(index).or(address.get_ports().first()).copied().unwrap_or(5_432);
         match open_at(address, tls, &at, named, port).await {
-            Ok(stream) => return Ok(stream),
+            Ok(session) => return Ok(session),
             Err(error) => last = error,
         }
     }
@@ -71,7 +80,7 @@ async fn open_at(
     at: &Host,
     named: Option<&Host>,
     port: u16,
-) -> Result<Box<dyn Stream>, HandshakeError> {
+) -> Result<Session, HandshakeError> {
     let mut address = address.clone();
     let (shown, domain, connecting) = match at {
         Host::Tcp(host) => {
@@ -99,26 +108,32 @@ async fn open_at(
     let (client, mut connection) = tokio::time::timeout(within, address.connect_raw(lent, connect))
         .await
         .map_err(|_| HandshakeError::Unreachable { host: shown.clone(), error: io::ErrorKind::TimedOut.into() })??;
-    let wanted = address.get_target_session_attrs();
-    if wanted != TargetSessionAttrs::Any {
-        let asked = std::pin::pin!(client.simple_query("SELECT pg_catalog.pg_is_in_recovery()"));
-        let rows = match select(asked, &mut connection).await {
-            future::Either::Left((rows, _)) => rows?,
-            future::Either::Right(_) => return Err(HandshakeError::Lost),
-        };
-        let is_standby = rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-        if is_standby != (wanted == TargetSessionAttrs::ReadOnly) {
-            return Err(HandshakeError::WrongKind(shown));
+    let asking = async {
+        let asked = std::pin::pin!(client.simple_query(SERVER));
+        match select(asked, &mut connection).await {
+            future::Either::Left((rows, _)) => Ok(rows?),
+            future::Either::Right(_) => Err(HandshakeError::Lost),
         }
+    };
+    let rows = tokio::time::timeout(within, asking)
+        .await
+        .map_err(|_| HandshakeError::Unreachable { host: shown.clone(), error: io::ErrorKind::TimedOut.into() })??;
+    let row = rows.iter().find_map(|row| if let SimpleQueryMessage::Row(row) = row { Some(row) } else { None });
+    let (is_standby, server_started) = row.map(|row| (row.get(0) == Some("t"), row.get(1))).unwrap_or_default();
+    let wanted = address.get_target_session_attrs();
+    if wanted != TargetSessionAttrs::Any && is_standby != (wanted == TargetSessionAttrs::ReadOnly) {
+        return Err(HandshakeError::WrongKind(shown));
     }
+    let server_started = server_started.unwrap_or_default().to_owned();
     // With TLS, the bare stream stays lent to the encrypted one, which is taken back instead.
-    match locked(&encrypted).take() {
-        Some(stream) => Ok(Box::new(stream)),
+    let stream: Box<dyn Stream> = match locked(&encrypted).take() {
+        Some(stream) => Box::new(stream),
         None => match locked(&bare).take() {
-            Some(socket) => Ok(Box::new(socket)),
-            None => Err(HandshakeError::Lost),
+            Some(socket) => Box::new(socket),
+            None => return Err(HandshakeError::Lost),
         },
-    }
+    };
+    Ok(Session { stream, server_started })
 }
 
 async fn tcp(address: &Config, host: &str, port: u16) -> io::Result<Socket> {

@@ -1,6 +1,7 @@
 //! Postgres: connections, one plan in one round trip, and what its refusals mean.
 //!
-//! [`lane`] holds the pipelined connections that declarative calls ride; [`pool`] the pooled ones
+//! [`lane`] holds the pipelined connections that declarative calls ride, [`barrier`] what writes on them
+//! came to until it is on the disk; [`pool`] the pooled ones
 //! for what needs a connection of its own. [`run`] binds, sends and copies rows into JSON.
 //! [`transaction`] does the same with several plans, all or nothing.
 //! [`wall`] makes a role for each extension, [`reader`] one for the SQL of its handlers, [`rights`] says
@@ -9,6 +10,7 @@
 //! [`sqlstate`] alone knows Postgres's error codes. [`migrate`] keeps the gateway's own tables,
 //! [`embedded`] the private server that `rowgate dev` and the tests start by themselves.
 
+pub mod barrier;
 pub mod catalog;
 pub mod connect;
 pub mod embedded;

@@ -7,29 +7,35 @@
 //!
 //! A write ends in a Sync of its own, so it is a transaction of its own, and what fails in one says
 //! nothing to the next; before it is run for the first time Postgres is asked what it will answer, since
-//! what was written cannot be taken back where its answer cannot be read. Reads that are sent together share one, a few at most: Postgres begins and
-//! ends one transaction for them and answers them by one write. Where one of them fails, those
-//! behind it were not run, are told so, and are sent again by themselves.
+//! what was written cannot be taken back where its answer cannot be read. In a session that does not wait
+//! for the disk, what it came to is held by the [`Barrier`].
+//!
+//! Reads that are sent together share a Sync, a few at most: Postgres begins and ends one transaction for
+//! them and answers them by one write. Where one of them fails, those behind it were not run, are told so,
+//! and are sent again by themselves.
+//!
+//! `driver` moves the bytes.
+
+mod driver;
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 use lru::LruCache;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::frontend;
 use postgres_types::{ToSql, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+pub use crate::db::pipeline::driver::Driver;
+
+use crate::db::barrier::{Barrier, Held};
 use crate::db::handshake::Stream;
 use crate::db::parameter::{Parameter, rows_min};
 use crate::db::sqlstate::Refusal;
@@ -39,18 +45,10 @@ use crate::plan::answer::{Answer, RawRow, Room, Text};
 use crate::plan::page::Turn;
 use crate::plan::statement::Statement;
 
-/// Room for what is received; a longer message is given more until it was read.
-const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for what is sent that is kept when it is empty.
 const SEND_BYTES: usize = 16 << 10;
-/// A message over this is no row of ours but a stream gone wrong.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Reads that share a Sync: the first of them is answered when the last has run.
 const SHARED_MAX: u32 = 8;
-/// Who calls on a session that has been silent for so long is told so, where nobody said how long.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// A message's letter and its length.
-const HEADER_BYTES: usize = 5;
 
 /// Every value, both ways, travels in Postgres's binary format.
 const BINARY: [i16; 1] = [1];
@@ -60,6 +58,9 @@ pub struct Connection {
     pipe: Mutex<Pipe>,
     /// Wakes the driver when there is something to send.
     driver: AtomicWaker,
+    opened_at: Instant,
+    /// When something was last received, or the first call came, in milliseconds since it was opened.
+    moved_ms: AtomicU64,
 }
 
 /// What a call sends.
@@ -79,6 +80,17 @@ pub struct Request<'a> {
     /// When its caller is told that it took too long; one before that of a call sent earlier may be
     /// noticed as late as that.
     pub deadline: Instant,
+}
+
+/// What the calls on a session do, and so when they are answered.
+#[derive(Clone)]
+pub enum Calls {
+    /// They write nothing and may share a transaction: as soon as one has run.
+    Read,
+    /// Each is a transaction of its own: when that has ended.
+    Write,
+    /// The same in a session that does not wait for the disk: when the barrier has.
+    Held(Arc<Barrier>),
 }
 
 /// The statements that sessions keep prepared.
@@ -122,6 +134,8 @@ struct Pipe {
     unsynced: u32,
     /// Whether calls may share a Sync: they write nothing.
     shares: bool,
+    /// What is waited for when a transaction has ended.
+    barrier: Option<Arc<Barrier>>,
     /// By the key of the statement.
     prepared: LruCache<u128, Prepared>,
     /// Statements ever prepared: names are never used twice.
@@ -186,15 +200,20 @@ impl Statements {
 }
 
 impl Connection {
-    /// A connection on `stream`, and what moves its bytes until it ends. Calls on it may share a
-    /// transaction where it `shares`: they must write nothing.
-    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize, shares: bool) -> (Arc<Connection>, Driver) {
+    /// A connection on `stream`, and what moves its bytes until it ends.
+    pub fn new(stream: Box<dyn Stream>, statements_max: NonZeroUsize, calls: Calls) -> (Arc<Connection>, Driver) {
+        let (shares, barrier) = match calls {
+            Calls::Read => (true, None),
+            Calls::Write => (false, None),
+            Calls::Held(barrier) => (false, Some(barrier)),
+        };
         let pipe = Pipe {
             out: BytesMut::with_capacity(SEND_BYTES),
             queued_bytes: 0,
             awaited: VecDeque::new(),
             unsynced: 0,
             shares,
+            barrier: barrier.clone(),
             prepared: LruCache::new(statements_max),
             names: 0,
             hits: 0,
@@ -202,19 +221,13 @@ impl Connection {
             role: None,
             is_closed: false,
         };
-        let connection = Arc::new(Connection { pipe: Mutex::new(pipe), driver: AtomicWaker::new() });
-        let driver = Driver {
-            connection: connection.clone(),
-            stream,
-            sending: BytesMut::with_capacity(SEND_BYTES),
-            sent_bytes: 0,
-            received: vec![0; RECEIVE_BYTES],
-            filled: 0,
-            heard: 0,
-            silent: None,
-            silence_max: SILENCE_MAX,
-            timer: None,
-        };
+        let connection = Arc::new(Connection {
+            pipe: Mutex::new(pipe),
+            driver: AtomicWaker::new(),
+            opened_at: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+        });
+        let driver = Driver::new(connection.clone(), barrier, stream);
         (connection, driver)
     }
 
@@ -269,6 +282,20 @@ impl Connection {
         let answered = pipe.await_call(request, before, true, true);
         pipe.sync();
         Ok(Some(answered))
+    }
+
+    /// From now on it is known to move.
+    pub fn moves(&self, now: Instant) {
+        self.moved_ms.store(self.age_ms(now), Ordering::Relaxed);
+    }
+
+    /// For how long it has not moved.
+    pub fn still_ms(&self, now: Instant) -> u64 {
+        self.age_ms(now).saturating_sub(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    fn age_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.opened_at).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub fn is_closed(&self) -> bool {
@@ -474,7 +501,7 @@ impl Pipe {
                     if self.shares
                         && let Some(Awaited::Call(call)) = self.awaited.pop_front()
                     {
-                        call.finish();
+                        call.finish(None);
                     }
                 }
             }
@@ -519,7 +546,7 @@ impl Pipe {
                     if !call.is_complete {
                         call.trouble.get_or_insert(Trouble::Skipped);
                     }
-                    call.finish();
+                    call.finish(self.barrier.as_deref());
                 }
                 Some(Awaited::Sync | Awaited::Role) => return Ok(()),
                 None => return Err(io::Error::other("an answer came to nothing asked")),
@@ -555,15 +582,22 @@ impl Awaiting {
         }
     }
 
-    fn finish(self) {
+    /// Gives the answer; behind the `barrier`, where what it tells of has run.
+    fn finish(self, barrier: Option<&Barrier>) {
+        let Awaiting { deadline, .. } = self;
         let Some(reply) = self.reply else { return };
         let result = match self.trouble {
             Some(trouble) => Err(trouble),
             None if self.only_describes => Ok(Text::default()),
             None => self.answer.end(&self.plan.shape).map_err(Trouble::Answer),
         };
-        // A caller that went away asks for no answer.
-        let _ = reply.send(result);
+        match barrier {
+            Some(barrier) if self.is_complete && !self.only_describes => {
+                barrier.hold(Held { result, deadline, reply });
+            }
+            // A caller that went away asks for no answer.
+            Some(_) | None => drop(reply.send(result)),
+        }
     }
 }
 
@@ -582,177 +616,4 @@ fn column_types(body: &[u8]) -> Vec<u32> {
         rest = next;
     }
     types
-}
-
-/// Moves the bytes of one connection; runs until the connection ends.
-pub struct Driver {
-    connection: Arc<Connection>,
-    stream: Box<dyn Stream>,
-    sending: BytesMut,
-    /// Bytes ever sent.
-    sent_bytes: u64,
-    received: Vec<u8>,
-    /// Bytes of `received` that are not yet understood, from its start.
-    filled: usize,
-    /// How often something was received.
-    heard: u64,
-    /// Since when, and behind how much that was heard, answers are awaited and nothing comes.
-    silent: Option<(Instant, u64)>,
-    silence_max: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Driver {
-    /// Holds the session lost once answers are awaited and nothing has come for so long: a server, or what
-    /// is between, may hang with its socket open.
-    #[must_use]
-    pub fn silent_at_most(self, silence_max: Duration) -> Driver {
-        Driver { silence_max, ..self }
-    }
-
-    /// Runs the connection to its end, and tells every call on it what became of it.
-    pub async fn run(mut self) -> io::Error {
-        let error = poll_fn(|context| self.poll(context)).await;
-        let mut pipe = self.connection.locked();
-        pipe.is_closed = true;
-        for awaited in std::mem::take(&mut pipe.awaited) {
-            let Awaited::Call(mut call) = awaited else { continue };
-            call.trouble.get_or_insert(Trouble::Lost { sent: call.starts_at < self.sent_bytes });
-            call.finish();
-        }
-        error
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        self.connection.driver.register(context.waker());
-        loop {
-            let moved = self.send(context).and_then(|sent| Ok(self.receive(context)? || sent));
-            match moved {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Poll::Ready(error),
-            }
-        }
-        match self.watch(context) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(error),
-        }
-    }
-
-    /// Sends what waits; whether anything was sent.
-    fn send(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let before = self.sent_bytes;
-        loop {
-            if self.sending.is_empty() {
-                let mut pipe = self.connection.locked();
-                if pipe.out.is_empty() {
-                    break;
-                }
-                pipe.sync();
-                self.sending.clear();
-                std::mem::swap(&mut self.sending, &mut pipe.out);
-            }
-            match Pin::new(&mut self.stream).poll_write(context, &self.sending) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.sending.advance(count);
-                    self.sent_bytes += count as u64;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(self.sent_bytes > before),
-            }
-        }
-        let sent = self.sent_bytes > before;
-        if sent && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context) {
-            flushed?;
-        }
-        Ok(sent)
-    }
-
-    /// Receives and understands what has come; whether anything has.
-    fn receive(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let Some(room) = self.received.get_mut(self.filled..) else { return Ok(false) };
-        let mut into = ReadBuf::new(room);
-        match Pin::new(&mut self.stream).poll_read(context, &mut into) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(false),
-        }
-        let count = into.filled().len();
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.filled += count;
-        self.heard += 1;
-        self.understand()?;
-        Ok(true)
-    }
-
-    /// Takes every whole message, and makes room for the rest of the last.
-    fn understand(&mut self) -> io::Result<()> {
-        let mut pipe = self.connection.locked();
-        let mut rest = self.received.get(..self.filled).unwrap_or_default();
-        let mut wanted = RECEIVE_BYTES;
-        while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
-            let [letter, length @ ..] = *header;
-            // The length counts itself and not the letter.
-            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-            let Some(length) = length.checked_sub(4).filter(|length| *length <= MESSAGE_BYTES_MAX) else {
-                return Err(io::Error::other("a message has no sound length"));
-            };
-            let Some((body, next)) = after.split_at_checked(length) else {
-                wanted = wanted.max(HEADER_BYTES + length);
-                break;
-            };
-            pipe.receive(letter, body)?;
-            rest = next;
-        }
-        drop(pipe);
-        let left = rest.len();
-        self.received.copy_within(self.filled - left..self.filled, 0);
-        self.filled = left;
-        if self.received.len() != wanted && left <= wanted {
-            self.received.resize(wanted, 0);
-            self.received.shrink_to(wanted);
-        }
-        Ok(())
-    }
-
-    /// Wakes the driver when the first deadline passes, or silence has lasted too long. The timer is set
-    /// anew only when it fires, not at each call.
-    fn watch(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        loop {
-            match &mut self.timer {
-                None => {
-                    let Some(next) = self.next_look(Instant::now())? else { return Ok(()) };
-                    self.timer = Some(Box::pin(tokio::time::sleep_until(next)));
-                }
-                Some(timer) => match timer.as_mut().poll(context) {
-                    Poll::Pending => return Ok(()),
-                    Poll::Ready(()) => self.timer = None,
-                },
-            }
-        }
-    }
-
-    /// Tells whose deadline passed by `now`; when to look again, where anybody waits.
-    fn next_look(&mut self, now: Instant) -> io::Result<Option<Instant>> {
-        let mut pipe = self.connection.locked();
-        let next = pipe.expire(now);
-        if pipe.awaited.is_empty() {
-            return Ok(None);
-        }
-        drop(pipe);
-        let since = match self.silent {
-            Some((since, heard)) if heard == self.heard => since,
-            Some(_) | None => now,
-        };
-        self.silent = Some((since, self.heard));
-        let until = since + self.silence_max;
-        if now >= until {
-            let message = format!("the database has said nothing for {} ms", self.silence_max.as_millis());
-            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
-        }
-        Ok(Some(next.map_or(until, |next| next.min(until))))
-    }
 }

@@ -1,6 +1,6 @@
 //! One plan in one round trip: send it down a lane, and again where that is safe.
 
-use crate::db::lane::Lanes;
+use crate::db::lane::{Lanes, Pace};
 use crate::db::pipeline::{Request, Trouble};
 use crate::db::sqlstate;
 use crate::error::{Code, Failure};
@@ -15,11 +15,12 @@ const ATTEMPTS_MAX: u32 = 5;
 /// have run it, or undid it for the sake of another.
 pub async fn run(lanes: &Lanes, request: Request<'_>) -> Result<Text, Failure> {
     let Request { plan, statement, .. } = request;
+    let pace = if plan.scans { Pace::Slow } else { Pace::Quick };
     let mut attempts_left = ATTEMPTS_MAX;
     let mut alone = false;
     loop {
         // Nothing was sent that may have run, so a write may wait and go as well as a read.
-        let Some(ride) = lanes.board().await else { return Err(sqlstate::unavailable(false)) };
+        let Some(ride) = lanes.board(pace).await else { return Err(sqlstate::unavailable(false)) };
         let connection = &ride.connection;
         let request = Request { alone, ..request };
         let trouble = match connection.call(request).await {

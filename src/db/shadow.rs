@@ -29,8 +29,10 @@ SET LOCAL enable_sort = off";
 
 /// Pages of each copy: the planner takes this for some ten thousand rows, and some fifty in a scope.
 const PAGES: u32 = 160;
-/// More than half a page, so that no two rows share one.
-const FILLER_BYTES: u32 = 5_000;
+/// A page takes rows until so much of it is full, and a row is so long that one is enough. Rows that fill
+/// half a page each make as many pages by eight times the writes.
+const FILL_PERCENT: u32 = 10;
+const FILLER_BYTES: u32 = 700;
 const FILLER: &str = "rowgate_filler";
 
 /// A table of the copy; all its columns but the scope's and `id` may be null.
@@ -76,10 +78,11 @@ fn filled(table: &Hollow) -> String {
     let columns: String = table.columns.iter().map(|column| format!(", {}", quoted(column))).collect();
     let nulls = ", NULL".repeat(table.columns.len());
     format!(
-        "ALTER TABLE {name} ADD COLUMN {FILLER} text;
-         ALTER TABLE {name} ALTER COLUMN {FILLER} SET STORAGE PLAIN;
+        "ALTER TABLE {name} SET (fillfactor = {FILL_PERCENT});
+         ALTER TABLE {name} ADD COLUMN {FILLER} text;
          INSERT INTO {name} ({SCOPE_COLUMN}, id, {FILLER}{columns})
-         SELECT gen_random_uuid(), gen_random_uuid(), repeat(' ', {FILLER_BYTES}){nulls} FROM generate_series(1, {PAGES})"
+         SELECT gen_random_uuid(), gen_random_uuid(), repeat(' ', {FILLER_BYTES}){nulls} FROM generate_series(1, {PAGES});
+         ALTER TABLE {name} RESET (fillfactor)"
     )
 }
 

@@ -89,6 +89,7 @@ pub fn compile(model: &Model, function: &Function) -> Result<Plan, CompileError>
         access: function.access,
         kind: function.body.word(),
         writes: function.body.writes(),
+        scans: function.scan_allowed,
         table: table.name.as_str().into(),
         rows_max: table.rows_max,
         bytes_max: model.extension.limits.bytes,

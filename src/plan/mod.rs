@@ -45,6 +45,8 @@ pub struct Plan {
     pub kind: &'static str,
     /// Whether it changes rows: which lane it rides, which class it is limited by.
     pub writes: bool,
+    /// Whether its author accepts that it may read a whole scope.
+    pub scans: bool,
     /// The function's table, and how many rows each scope of it may hold.
     pub table: Box<str>,
     pub rows_max: Option<u32>,

@@ -5,6 +5,7 @@
 mod certificate;
 mod dev;
 mod doctor;
+mod durable;
 mod handlers;
 mod installs;
 mod limits;

@@ -61,7 +61,7 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
     let id = gateway.call("addNote", json!({ "text": "read" })).await.ok()["id"].clone();
     let superuser = gateway.database.superuser().await;
     let stop = Arc::new(AtomicBool::new(false));
-    let reads = Arc::new(AtomicUsize::new(0));
+    let (reads, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let readers: Vec<_> = (0..6)
         .map(|_| {
             let (gateway, stop, reads, id) = (gateway.clone(), stop.clone(), reads.clone(), id.clone());
@@ -81,7 +81,7 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
         .collect();
     let writers: Vec<_> = (0..4)
         .map(|writer| {
-            let (gateway, stop) = (gateway.clone(), stop.clone());
+            let (gateway, stop, writes) = (gateway.clone(), stop.clone(), writes.clone());
             tokio::spawn(async move {
                 let (mut written, mut unsure) = (Vec::new(), Vec::new());
                 for number in 0.. {
@@ -91,7 +91,10 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
                     let text = format!("{writer}-{number}");
                     let answer = gateway.call("addNote", json!({ "text": text })).await;
                     match answer.status {
-                        200 => written.push(text),
+                        200 => {
+                            written.push(text);
+                            writes.fetch_add(1, Ordering::Relaxed);
+                        }
                         503 => {
                             assert_eq!(answer.problem().1, "database_unavailable");
                             unsure.push(text);
@@ -103,14 +106,21 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
             })
         })
         .collect();
+    let served = || (reads.load(Ordering::Relaxed), writes.load(Ordering::Relaxed));
+    let until_served = async || {
+        let before = served();
+        until("readers and writers are served", async || {
+            let now = served();
+            now.0 >= before.0 + 30 && now.1 >= before.1 + 8
+        })
+        .await;
+    };
     for _ in 0..6 {
-        let before = reads.load(Ordering::Relaxed);
-        until("readers are served", async || reads.load(Ordering::Relaxed) >= before + 30).await;
+        until_served().await;
         let ended = terminate(&superuser, &gateway.database.name).await;
         assert!(ended > 0, "no session was open to be ended");
     }
-    let before = reads.load(Ordering::Relaxed);
-    until("readers are served", async || reads.load(Ordering::Relaxed) >= before + 30).await;
+    until_served().await;
     stop.store(true, Ordering::Relaxed);
     for reader in readers {
         let failures = reader.await.unwrap();
@@ -120,7 +130,7 @@ async fn readers_do_not_notice_lost_connections_and_writes_are_not_doubled() {
     let find = format!("SELECT count(*) FROM {} WHERE text = $1", table(&client).await);
     for writer in writers {
         let (written, unsure) = writer.await.unwrap();
-        assert!(written.len() > 10, "a writer was served {} times", written.len());
+        assert!(!written.is_empty(), "a writer was never served");
         for text in written {
             let count: i64 = client.query_one(&find, &[&text]).await.unwrap().get(0);
             assert_eq!(count, 1, "{text} was answered as written");
@@ -214,7 +224,7 @@ async fn a_read_that_fails_takes_none_of_those_sent_with_it_along() {
     let gateway = TestGateway::with(&notes(), |config| config.database.statement_timeout_ms = 60_000).await;
     gateway.call("addNote", json!({ "text": "counted" })).await.ok();
     let settings = &gateway.server.gateway.config.database;
-    let lanes = Lanes::open(&Connector::new(settings).unwrap(), Purpose::Read, 1, settings);
+    let lanes = Lanes::open(&Connector::new(settings).unwrap(), Purpose::Read, settings);
     let snapshot = gateway.server.gateway.snapshot();
     let plan = &snapshot.installs[&gateway.install.id].extension.functions["countNotes"].plan;
     let parameters = [Parameter::Uuid(snapshot.installs[&gateway.install.id].scope_key(plan.scope).unwrap())];

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rowgate::db::parameter::Parameter;
-use rowgate::db::pipeline::{Connection, Request, Trouble};
+use rowgate::db::pipeline::{Calls, Connection, Request, Trouble};
 use rowgate::plan::Plan;
 use rowgate::plan::answer::Room;
 use rowgate::plan::compile::compile;
@@ -46,7 +46,8 @@ fn echo() -> Arc<Plan> {
 
 /// A connection to `peer`, and what its driver ended with.
 fn connect(peer: &Peer, shares: bool) -> (Arc<Connection>, tokio::task::JoinHandle<std::io::Error>) {
-    let (connection, driver) = Connection::new(Box::new(peer.stream()), NonZeroUsize::new(8).unwrap(), shares);
+    let calls = if shares { Calls::Read } else { Calls::Write };
+    let (connection, driver) = Connection::new(Box::new(peer.stream()), NonZeroUsize::new(8).unwrap(), calls);
     (connection, tokio::spawn(driver.run()))
 }
 

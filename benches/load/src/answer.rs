@@ -37,7 +37,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Result<Frame, String> {
             let value = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<usize>().ok());
             length = Some(value.ok_or("the answer's Content-Length is no number")?);
         } else if header(line, b"connection").is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"close")) {
-            return Err("the gateway wants to close the connection; expected keep-alive".to_owned());
+            return Err("the server wants to close the connection; expected keep-alive".to_owned());
         }
         at += end + 1;
     }
@@ -65,7 +65,7 @@ fn refused(line: &[u8], bytes: &[u8]) -> String {
     let shown = bytes.get(..bytes.len().min(2_000)).unwrap_or_default();
     let text = String::from_utf8_lossy(shown);
     let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    format!("expected status 200, the gateway answered `{}` {body}", String::from_utf8_lossy(line))
+    format!("expected status 200, the server answered `{}` {body}", String::from_utf8_lossy(line))
 }
 
 #[cfg(test)]

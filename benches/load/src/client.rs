@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::answer::{Frame, frame};
 use crate::cpu::{Sample, Watched};
+use crate::dialect::{Dialect, Request};
 use crate::histogram::Histogram;
 use crate::workload::Workload;
 
@@ -24,15 +25,21 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// Whom to call, as whom.
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
+    pub(crate) dialect: Dialect,
     pub(crate) address: SocketAddr,
     pub(crate) install_id: &'a str,
     pub(crate) token: &'a str,
 }
 
 /// What to do, and for how long.
+#[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) workload: Workload,
+    /// Numbers are drawn below this, and [`Load::first`] is added.
+    pub(crate) bound: u64,
+    pub(crate) first: u64,
     pub(crate) connections: u16,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
@@ -51,10 +58,10 @@ pub(crate) struct Drive {
 /// Calls the function as fast as the answers come, then waits for the answers still missing.
 pub(crate) fn drive(target: &Target<'_>, load: &Load, watched: &Watched) -> Result<Drive, String> {
     let mut poll = Poll::new().map_err(|error| format!("cannot wait on sockets: {error}"))?;
-    let mut numbers = Numbers::new(load.workload);
+    let mut numbers = Numbers::new(load.bound, load.first, target.dialect.ascends(load.workload));
     let mut connections = Vec::new();
     for index in 0..usize::from(load.connections) {
-        let mut connection = Connection::open(target, load.workload)?;
+        let mut connection = Connection::open(target, load)?;
         poll.registry()
             .register(&mut connection.stream, Token(index), Interest::READABLE | Interest::WRITABLE)
             .map_err(|error| format!("cannot wait on a socket: {error}"))?;
@@ -84,7 +91,8 @@ pub(crate) fn drive(target: &Target<'_>, load: &Load, watched: &Watched) -> Resu
             last_answer = now;
             acknowledged += 1;
             if acknowledged % CHECKED_EVERY == 1 {
-                load.workload.check(connection.number, connection.buffer.get(body).unwrap_or_default())?;
+                let body = connection.buffer.get(body).unwrap_or_default();
+                target.dialect.check(load.workload, connection.number, body)?;
             }
             connection.filled = 0;
             match &phase {
@@ -105,6 +113,26 @@ pub(crate) fn drive(target: &Target<'_>, load: &Load, watched: &Watched) -> Resu
         Phase::Drain { elapsed, before, after } => Ok(Drive { elapsed, latencies, before, after, acknowledged }),
         Phase::WarmUp { .. } | Phase::Measured { .. } => Err("the run ended before it was measured".to_owned()),
     }
+}
+
+/// Reads one whole answer that nothing else follows; it must be a 200.
+pub(crate) fn read_answer(stream: &mut BlockingStream) -> Result<(), String> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        let count = stream.read(rest).map_err(|error| format!("cannot read an answer: {error}"))?;
+        if count == 0 {
+            return Err("the server closed a connection; expected keep-alive".to_owned());
+        }
+        filled += count;
+        match frame(buffer.get(..filled).unwrap_or_default())? {
+            Frame::Whole(_) => return Ok(()),
+            Frame::Partial(_) => {}
+        }
+    }
+    Err(format!("the answer is longer than {BUFFER_BYTES} bytes"))
 }
 
 enum Phase {
@@ -144,7 +172,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(target: &Target<'_>, workload: Workload) -> Result<Connection, String> {
+    fn open(target: &Target<'_>, load: &Load) -> Result<Connection, String> {
         let stream = BlockingStream::connect_timeout(&target.address, CONNECT_TIMEOUT)
             .and_then(|stream| {
                 stream.set_nodelay(true)?;
@@ -152,32 +180,23 @@ impl Connection {
                 Ok(stream)
             })
             .map_err(|error| format!("cannot connect to {}: {error}", target.address))?;
-        let body = workload.body();
-        let function = match workload {
-            Workload::Batch => String::new(),
-            Workload::Select
-            | Workload::List
-            | Workload::Insert
-            | Workload::Patch
-            | Workload::Page
-            | Workload::Upsert
-            | Workload::Aggregate
-            | Workload::Expand => format!("/{}", workload.function()),
-        };
+        let request = target.dialect.request(load.workload, target.install_id);
+        let Request { path, body } = request.ok_or("the server knows no such call")?;
         let head = format!(
-            "POST /v1/extension-functions/{}{function} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            target.install_id,
             target.address,
             target.token,
             body.len()
         );
+        // The install and the token may have places too.
+        let request = [head.as_bytes(), body.as_bytes()].concat();
         Ok(Connection {
             stream: TcpStream::from_std(stream),
-            digits: digit_places(head.len(), body.as_bytes()),
-            step: workload.step(),
-            bound: workload.numbers(),
-            request: [head.as_bytes(), body.as_bytes()].concat(),
+            digits: digit_places(&request),
+            step: load.workload.step(),
+            bound: load.workload.numbers(),
+            request,
             written: 0,
             buffer: vec![0; BUFFER_BYTES],
             filled: 0,
@@ -204,7 +223,7 @@ impl Connection {
             && !rest.is_empty()
         {
             match self.stream.write(rest) {
-                Ok(0) => return Err("the gateway closed a connection while a request was written".to_owned()),
+                Ok(0) => return Err("the server closed a connection while a request was written".to_owned()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -221,7 +240,7 @@ impl Connection {
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             match self.stream.read(self.buffer.get_mut(self.filled..).unwrap_or_default()) {
-                Ok(0) => return Err("the gateway closed a connection; expected keep-alive".to_owned()),
+                Ok(0) => return Err("the server closed a connection; expected keep-alive".to_owned()),
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -238,10 +257,10 @@ impl Connection {
     }
 }
 
-fn digit_places(head_bytes: usize, body: &[u8]) -> Vec<(usize, usize)> {
+fn digit_places(request: &[u8]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
-    let mut offset = head_bytes;
-    for part in body.chunk_by(|left, right| (*left == b'#') == (*right == b'#')) {
+    let mut offset = 0;
+    for part in request.chunk_by(|left, right| (*left == b'#') == (*right == b'#')) {
         if part.first() == Some(&b'#') {
             places.push((offset, part.len()));
         }
@@ -260,23 +279,30 @@ fn write_digits(place: &mut [u8], number: u64) {
     }
 }
 
-/// Random numbers below a bound (splitmix64, Steele and others 2014); each run draws the same.
+/// Random numbers below a bound (splitmix64, Steele and others 2014); each run draws the same. Or ascending
+/// ones, where each may be had once alone.
 struct Numbers {
     state: u64,
     bound: u64,
+    first: u64,
+    ascend: bool,
 }
 
 impl Numbers {
-    fn new(workload: Workload) -> Numbers {
-        Numbers { state: 0x9E37_79B9_7F4A_7C15, bound: workload.numbers() }
+    fn new(bound: u64, first: u64, ascend: bool) -> Numbers {
+        Numbers { state: if ascend { 0 } else { 0x9E37_79B9_7F4A_7C15 }, bound: bound.max(1), first, ascend }
     }
 
     fn next(&mut self) -> u64 {
+        if self.ascend {
+            self.state += 1;
+            return self.first + self.state % self.bound;
+        }
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % self.bound
+        self.first + (mixed ^ (mixed >> 31)) % self.bound
     }
 }
 
@@ -287,7 +313,7 @@ mod tests {
     #[test]
     fn digits_are_written_in_place() {
         let mut body = Workload::Insert.body().into_bytes();
-        for (offset, width) in digit_places(0, &body) {
+        for (offset, width) in digit_places(&body) {
             write_digits(body.get_mut(offset..offset + width).unwrap_or_default(), 123_456);
         }
         assert_eq!(String::from_utf8_lossy(&body), r#"{"category":"inserted","title":"100000123456","score":43456}"#);
@@ -296,7 +322,7 @@ mod tests {
     #[test]
     fn every_number_of_a_workload_keeps_the_width_and_is_what_check_expects() {
         for workload in Workload::ALL {
-            let mut numbers = Numbers::new(workload);
+            let mut numbers = Numbers::new(workload.numbers(), 0, false);
             for _ in 0..1_000 {
                 assert!(numbers.next() < workload.numbers());
             }

@@ -1,4 +1,4 @@
-//! CPU time of the gateway, of every process of one Postgres cluster, and of ourselves.
+//! CPU time of the server that is driven, of every process of one Postgres cluster, and of ourselves.
 //!
 //! Read from `/proc`, so Linux alone, and Postgres on the same machine and in the same PID
 //! namespace. The kernel counts in ticks of 10 ms: runs of some seconds are exact to about 1 %.
@@ -6,24 +6,33 @@
 use std::fs;
 use std::time::Duration;
 
+/// What is driven.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Server {
+    /// One process alone: the gateway, whose private Postgres is its child.
+    Process(u32),
+    /// A process with all that descend from it.
+    Tree(u32),
+}
+
 /// The processes to watch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watched {
-    gateway: u32,
+    server: Server,
     postmaster: u32,
 }
 
 /// CPU time used since the processes began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    pub(crate) gateway: Duration,
+    pub(crate) server: Duration,
     pub(crate) postgres: Duration,
     pub(crate) own: Duration,
 }
 
 impl Watched {
     /// `backend` is any server process of the cluster; the postmaster is its parent.
-    pub(crate) fn new(gateway: u32, backend: u32) -> Result<Watched, String> {
+    pub(crate) fn new(server: Server, backend: u32) -> Result<Watched, String> {
         let postmaster = stat(backend)?.parent;
         let name = fs::read_to_string(format!("/proc/{postmaster}/comm")).unwrap_or_default();
         if !name.starts_with("postgres") && !name.starts_with("postmaster") {
@@ -33,12 +42,20 @@ impl Watched {
                 name.trim()
             ));
         }
-        Ok(Watched { gateway, postmaster })
+        Ok(Watched { server, postmaster })
+    }
+
+    /// Another server beside the same Postgres.
+    pub(crate) fn instead(&self, server: Server) -> Watched {
+        Watched { server, postmaster: self.postmaster }
     }
 
     pub(crate) fn sample(&self) -> Result<Sample, String> {
         Ok(Sample {
-            gateway: ticks(stat(self.gateway)?.own_ticks),
+            server: match self.server {
+                Server::Process(id) => of_process(id)?,
+                Server::Tree(root) => ticks(tree_ticks(root)?),
+            },
             postgres: ticks(cluster_ticks(self.postmaster)?),
             own: own()?,
         })
@@ -53,6 +70,11 @@ impl Watched {
 /// CPU time of process `id` alone.
 pub(crate) fn of_process(id: u32) -> Result<Duration, String> {
     Ok(ticks(stat(id)?.own_ticks))
+}
+
+/// The processes whose parent is `parent`.
+pub(crate) fn children(parent: u32) -> Result<Vec<u32>, String> {
+    Ok(processes()?.into_iter().filter(|(_, found)| found.parent == parent).map(|(id, _)| id).collect())
 }
 
 fn own() -> Result<Duration, String> {
@@ -87,18 +109,33 @@ fn parse(text: &str) -> Option<Stat> {
 /// ended children, so the sum never falls.
 fn cluster_ticks(postmaster: u32) -> Result<u64, String> {
     let parent = stat(postmaster)?;
+    let total = parent.own_ticks + parent.ended_children_ticks;
+    let children = processes()?.into_iter().filter(|(_, found)| found.parent == postmaster);
+    Ok(total + children.map(|(_, found)| found.own_ticks + found.ended_children_ticks).sum::<u64>())
+}
+
+fn tree_ticks(root: u32) -> Result<u64, String> {
+    let parent = stat(root)?;
     let mut total = parent.own_ticks + parent.ended_children_ticks;
-    let entries = fs::read_dir("/proc").map_err(|error| format!("cannot list /proc: {error}"))?;
-    for entry in entries.flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        // A process may have ended since it was listed.
-        if let Ok(found) = stat(id)
-            && found.parent == postmaster
-        {
-            total += found.own_ticks + found.ended_children_ticks;
-        }
+    let mut rest = processes()?;
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        rest.retain(|(id, found)| {
+            if found.parent == parent {
+                total += found.own_ticks + found.ended_children_ticks;
+                parents.push(*id);
+            }
+            found.parent != parent
+        });
     }
     Ok(total)
+}
+
+fn processes() -> Result<Vec<(u32, Stat)>, String> {
+    let entries = fs::read_dir("/proc").map_err(|error| format!("cannot list /proc: {error}"))?;
+    let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    // A process may have ended since it was listed.
+    Ok(ids.filter_map(|id| Some((id, stat(id).ok()?))).collect())
 }
 
 fn ticks(count: u64) -> Duration {
@@ -119,6 +156,22 @@ mod tests {
         assert_eq!((stat.parent, stat.own_ticks, stat.ended_children_ticks), (7, 330, 770));
         assert!(parse("42 (x) S 7").is_none());
         assert!(parse("").is_none());
+    }
+
+    #[test]
+    fn a_tree_holds_a_child_and_what_it_has_spent() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); echo; read line"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let (alone, tree) = (stat(child.id()).unwrap().own_ticks, tree_ticks(child.id()).unwrap());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(tree > alone, "{tree} ticks with its children, {alone} without");
     }
 
     #[test]

@@ -7,13 +7,18 @@ use std::fs::File;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::child;
+
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the workloads call.
+pub(crate) const BUNDLE: &str = "bundle";
+/// What many extensions are made of.
+pub(crate) const GROWTH_BUNDLE: &str = "bundle-growth";
 
 /// What the gateway prints when it is ready.
 #[derive(Debug, Deserialize)]
@@ -36,6 +41,12 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) ready: Ready,
     pub(crate) address: SocketAddr,
+}
+
+/// What `binary --version` says.
+pub(crate) fn version(binary: &Path) -> String {
+    let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output();
+    output.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The release binary of this workspace, built now so that it is never older than its sources.
@@ -73,15 +84,17 @@ pub(crate) fn build() -> Result<PathBuf, String> {
 const NEVER_REACHED: &str = "{ query_rows = 100000000, write_rows = 100000000, query = 1, mutation = 1, action = 1 }";
 
 impl Gateway {
-    /// Starts `binary` with the bench's bundle and waits until it serves.
-    pub(crate) fn start(binary: &Path, data_dir: &Path, log: &Path) -> Result<Gateway, String> {
+    /// Starts `binary` with one of the bench's bundles and waits until it serves.
+    pub(crate) fn start(bundle: &str, binary: &Path, data_dir: &Path, log: &Path) -> Result<Gateway, String> {
         let stderr = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
         let mut child = Command::new(binary)
             .arg("dev")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bundle"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(bundle))
             .args(["--json", "--port", "0", "--admin-port", "0", "--data-dir"])
             .arg(data_dir)
             .envs(["CALLER", "INSTALL", "EXTENSION"].map(|layer| (format!("ROWGATE_LIMITS__{layer}"), NEVER_REACHED)))
+            // Idle connections stay for as long as the curves need them.
+            .env("ROWGATE_HTTP__HEADER_READ_TIMEOUT_MS", "600000")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -90,11 +103,8 @@ impl Gateway {
         match wait_until_ready(&mut child) {
             Ok((ready, address)) => Ok(Gateway { child, ready, address }),
             Err(reason) => {
-                end(&mut child);
-                let said = std::fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = said.lines().collect();
-                let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n");
-                Err(format!("the gateway {} {reason}\n{last}", binary.display()))
+                child::end(&mut child);
+                Err(format!("the gateway {} {reason}\n{}", binary.display(), child::last_lines(log)))
             }
         }
     }
@@ -106,26 +116,12 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        end(&mut self.child);
+        child::end(&mut self.child);
     }
 }
 
 fn wait_until_ready(child: &mut Child) -> Result<(Ready, SocketAddr), String> {
-    let stdout = child.stdout.take().ok_or("has no standard output")?;
-    let (sender, receiver) = mpsc::channel();
-    // The thread holds the pipe open for as long as the gateway runs.
-    std::thread::spawn(move || {
-        let mut stdout = std::io::BufReader::new(stdout);
-        let ready = serde_json::Deserializer::from_reader(&mut stdout).into_iter::<Ready>().next();
-        let _ = sender.send(ready);
-        let _ = std::io::copy(&mut stdout, &mut std::io::sink());
-    });
-    let ready = match receiver.recv_timeout(START_TIMEOUT) {
-        Ok(Some(Ok(ready))) => ready,
-        Ok(Some(Err(error))) => return Err(format!("printed what `dev --json` should not: {error}; it said:")),
-        Ok(None) => return Err("ended before it was ready; it said:".to_owned()),
-        Err(_) => return Err(format!("was not ready after {} s; it said:", START_TIMEOUT.as_secs())),
-    };
+    let ready: Ready = child::ready(child, START_TIMEOUT)?;
     let host = ready.url.strip_prefix("http://").unwrap_or(&ready.url).trim_end_matches('/');
     let address = host
         .to_socket_addrs()
@@ -133,22 +129,4 @@ fn wait_until_ready(child: &mut Child) -> Result<(Ready, SocketAddr), String> {
         .and_then(|mut addresses| addresses.next())
         .ok_or_else(|| format!("listens at `{}`; expected http://host:port; it said:", ready.url))?;
     Ok((ready, address))
-}
-
-/// SIGTERM, so that the gateway ends its Postgres too; SIGKILL when that takes too long.
-fn end(child: &mut Child) {
-    if let Ok(id) = i32::try_from(child.id())
-        && let Some(id) = rustix::process::Pid::from_raw(id)
-    {
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-    }
-    let asked = Instant::now();
-    while asked.elapsed() < STOP_TIMEOUT {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
 }

@@ -74,20 +74,29 @@ impl Items {
         Ok(Items { runtime, client, owner, administrator, role, table, notes, counters, scope: scope.to_owned() })
     }
 
-    /// Fills the table with the seeded rows alone.
-    pub(crate) fn seed(&self) -> Result<(), String> {
-        let Items { table, notes, counters, scope, .. } = self;
-        for table in [table, notes, counters] {
-            self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
-            self.run(&format!("TRUNCATE {table} CASCADE"))?;
-        }
+    /// Fills the table of items with so many rows alone, and empties that of notes.
+    pub(crate) fn seed_items(&self, rows: u64, categories: u64) -> Result<(), String> {
+        let Items { table, scope, .. } = self;
+        self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
+        self.run(&format!("TRUNCATE {table} CASCADE"))?;
         // 7919 is prime to 100,000: the scores within a category are spread and all differ.
         self.run(&format!(
             "INSERT INTO {table} (scope_key, id, category, title, score, hits, done, seen_at, created_at, updated_at, \
              version) SELECT '{scope}'::uuid, ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, \
-             ({CATEGORY_FIRST} + n % {CATEGORIES})::text, 'item number ' || n, n * 7919 % 100000, 0, n % 3 = 0, now(), \
-             now(), now(), 1 FROM generate_series(0::bigint, {ROWS} - 1) AS n"
+             ({CATEGORY_FIRST} + n % {categories})::text, 'item number ' || n, n * 7919 % 100000, 0, n % 3 = 0, now(), \
+             now(), now(), 1 FROM generate_series(0::bigint, {rows}::bigint - 1) AS n"
         ))?;
+        self.run(&format!("VACUUM (ANALYZE) {table}"))
+    }
+
+    /// Fills all tables with the seeded rows alone.
+    pub(crate) fn seed(&self) -> Result<(), String> {
+        self.seed_items(ROWS, CATEGORIES)?;
+        let Items { notes, counters, scope, .. } = self;
+        for table in [notes, counters] {
+            self.run(&format!("ALTER TABLE {table} SET (autovacuum_enabled = false)"))?;
+            self.run(&format!("TRUNCATE {table}"))?;
+        }
         self.run(&format!(
             "INSERT INTO {notes} (scope_key, id, item, text) SELECT '{scope}'::uuid, \
              ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, ('{ID_PREFIX}' || ({ID_FIRST} + n % {NOTED}))::uuid, \
@@ -98,7 +107,7 @@ impl Items {
              ('{ID_PREFIX}' || ({ID_FIRST} + n))::uuid, ({COUNTER_FIRST} + n)::text \
              FROM generate_series(0::bigint, {COUNTERS} - 1) AS n"
         ))?;
-        for table in [table, notes, counters] {
+        for table in [notes, counters] {
             self.run(&format!("VACUUM (ANALYZE) {table}"))?;
         }
         Ok(())
@@ -148,6 +157,20 @@ impl Items {
     /// A server process of the cluster: the one that serves this connection.
     pub(crate) fn backend(&self) -> Result<u32, String> {
         u32::try_from(self.count("SELECT pg_backend_pid()::bigint")?).map_err(|_| "a process id is negative".to_owned())
+    }
+
+    /// The Postgres schema that the tables are in, as it is named.
+    pub(crate) fn postgres_schema(&self) -> String {
+        self.table.split('"').nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// The date of the server's clock, in UTC.
+    pub(crate) fn today(&self) -> Result<String, String> {
+        self.text("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    }
+
+    pub(crate) fn version(&self) -> Result<String, String> {
+        self.text("SELECT 'PostgreSQL ' || current_setting('server_version')")
     }
 
     /// What the figures depend on, for the report.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cpu::{self, Watched};
 
 /// What to run.
@@ -24,6 +26,7 @@ pub(crate) struct Bench<'a> {
 }
 
 /// What was seen.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) calls_per_s: f64,
     /// pgbench gives no quantiles unless it logs every call.

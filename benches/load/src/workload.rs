@@ -5,6 +5,7 @@
 //! overwrites digits between two calls. Seeded ids end in decimal digits for the same reason.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Rows that are there before the first run.
@@ -30,7 +31,8 @@ const LIST_ROWS: usize = 20;
 /// Calls of a batch.
 pub(crate) const BATCHED: usize = 10;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Workload {
     /// One row by its id.
     Select,
@@ -168,18 +170,23 @@ impl Workload {
 
     /// Says what is wrong with the answer to the call with number `number`.
     pub(crate) fn check(self, number: u64, body: &[u8]) -> Result<(), String> {
-        let answer: Value = serde_json::from_slice(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
+        let answer = parse(body)?;
+        if self.is_answered_by(number, &answer) { Ok(()) } else { Err(unexpected(number, body)) }
+    }
+
+    /// Whether `answer` is one to the call with number `number`.
+    pub(crate) fn is_answered_by(self, number: u64, answer: &Value) -> bool {
         let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
         let number_of = |row: &Value, name: &str| row.get(name).and_then(Value::as_i64);
-        let sound = match self {
-            Workload::Select => text(&answer, "id") == Some(seeded_id(number)) && answer.get("title").is_some(),
-            Workload::Patch => text(&answer, "id") == Some(seeded_id(number)) && number_of(&answer, "hits") >= Some(1),
+        match self {
+            Workload::Select => text(answer, "id") == Some(seeded_id(number)) && answer.get("title").is_some(),
+            Workload::Patch => text(answer, "id") == Some(seeded_id(number)) && number_of(answer, "hits") >= Some(1),
             Workload::Insert => {
-                text(&answer, "title") == Some((ID_FIRST + number).to_string()) && text(&answer, "id").is_some()
+                text(answer, "title") == Some((ID_FIRST + number).to_string()) && text(answer, "id").is_some()
             }
             Workload::Upsert => {
-                text(&answer, "name") == Some((COUNTER_FIRST + number).to_string())
-                    && number_of(&answer, "hits") >= Some(1)
+                text(answer, "name") == Some((COUNTER_FIRST + number).to_string())
+                    && number_of(answer, "hits") >= Some(1)
             }
             Workload::Aggregate => {
                 let groups = answer.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -189,7 +196,7 @@ impl Workload {
             Workload::Expand => {
                 let notes = answer.get("notes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 let id = Some(seeded_id(number));
-                text(&answer, "id") == id && notes.len() == NOTES && notes.iter().all(|note| text(note, "item") == id)
+                text(answer, "id") == id && notes.len() == NOTES && notes.iter().all(|note| text(note, "item") == id)
             }
             Workload::Batch => {
                 let answers = answer.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -202,9 +209,9 @@ impl Workload {
             }
             Workload::List | Workload::Page => {
                 let category = Some((CATEGORY_FIRST + number).to_string());
-                let rows = if self == Workload::Page { answer.get("rows") } else { Some(&answer) };
+                let rows = if self == Workload::Page { answer.get("rows") } else { Some(answer) };
                 let rows = rows.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-                let goes_on = self == Workload::List || text(&answer, "cursor").is_some();
+                let goes_on = self == Workload::List || text(answer, "cursor").is_some();
                 let scores: Vec<Option<i64>> = rows.iter().map(|row| number_of(row, "score")).collect();
                 goes_on
                     && rows.len() == LIST_ROWS
@@ -212,13 +219,16 @@ impl Workload {
                     && scores.iter().all(Option::is_some)
                     && scores.is_sorted_by(|higher, lower| higher >= lower)
             }
-        };
-        if sound {
-            Ok(())
-        } else {
-            Err(format!("unexpected answer to number {number}: {}", String::from_utf8_lossy(body)))
         }
     }
+}
+
+pub(crate) fn parse(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| format!("the answer is not JSON: {error}"))
+}
+
+pub(crate) fn unexpected(number: u64, body: &[u8]) -> String {
+    format!("unexpected answer to number {number}: {}", String::from_utf8_lossy(body))
 }
 
 /// The id of the seeded row `number`.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::{Client, Error};
 
 use crate::cli::doctor::Report;
-use crate::config::{Config, Roles};
+use crate::config::{Config, Durability, Roles};
 use crate::db::inspect::{self, Server, VERSION_MIN};
 use crate::db::migrate::{self, State};
 use crate::db::rights;
@@ -92,7 +92,8 @@ fn settings(report: &mut Report, server: &Server) {
 fn connections(report: &mut Report, config: &Config, server: &Server) {
     let database = &config.database;
     let workers = config.http.workers();
-    let of_worker = database.read_lanes + database.write_lanes + database.transaction_connections_max;
+    let of_barrier = usize::from(database.durability == Durability::Barrier);
+    let of_worker = database.read_lanes + database.write_lanes + of_barrier + database.transaction_connections_max;
     // One more listens for changes.
     let needed = i64::try_from(workers * of_worker + database.pool_connections_max + 1).unwrap_or(i64::MAX);
     let most = server.connections_max();

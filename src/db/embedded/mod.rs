@@ -83,7 +83,7 @@ impl Options {
             directory: directory.into(),
             durability: Durability::Durable,
             lifetime: Lifetime::Caller,
-            connections_max: 100,
+            connections_max: 200,
             log_file: None,
             supervisor: None,
             places: Places::default(),

@@ -35,6 +35,7 @@ pub(super) fn plan(model: &Model, table: &Table, function: &Function, steps: &[S
         access: function.access,
         kind: function.body.word(),
         writes: true,
+        scans: false,
         table: table.name.as_str().into(),
         rows_max: None,
         bytes_max: None,

@@ -68,6 +68,7 @@ fn is_read(section: &str, key: &str) -> bool {
         "'off'",
         "'json'",
         "'none'",
+        "'commit'",
         "false",
         "true",
         "{ query = 7 }",
