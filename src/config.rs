@@ -70,16 +70,33 @@ pub struct Http {
     pub header_bytes_max: usize,
     pub header_read_timeout_ms: u64,
     pub body_read_timeout_ms: u64,
+    /// For each 256 KiB of an answer to be taken by its client, who is dropped then.
+    pub write_timeout_ms: u64,
     /// From the request's last byte to the answer's first, every stage included.
     pub call_timeout_ms: u64,
     /// Open client connections over all workers; more are closed at once.
     pub connections_max: usize,
     /// Calls under way over all workers; more are refused with `overloaded`.
     pub concurrent_calls_max: usize,
-    /// Seconds that calls under way get to end at shutdown.
+    /// What calls may wait for a connection before they are served; where they wait longer for more than a
+    /// moment, more are refused with `overloaded`.
+    pub wait_target_ms: u64,
+    /// At a stop, for so long calls are taken as before while `/readyz` says that it is not ready.
+    pub drain_delay_ms: u64,
+    /// Milliseconds that calls under way get to end at shutdown.
     pub drain_timeout_ms: u64,
     /// Origins a browser may call from; `*` allows any. None by default.
     pub cors_origins: Vec<String>,
+}
+
+impl Http {
+    /// How many threads serve.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
 }
 
 impl Default for Http {
@@ -97,9 +114,12 @@ impl Default for Http {
             header_bytes_max: 32 << 10,
             header_read_timeout_ms: 10_000,
             body_read_timeout_ms: 10_000,
+            write_timeout_ms: 30_000,
             call_timeout_ms: 10_000,
             connections_max: 20_000,
             concurrent_calls_max: 2_048,
+            wait_target_ms: 50,
+            drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
             cors_origins: Vec::new(),
         }
@@ -394,6 +414,8 @@ impl Config {
             ("http.idempotency_kept_s", self.http.idempotency_kept_s),
             ("http.header_read_timeout_ms", self.http.header_read_timeout_ms),
             ("http.body_read_timeout_ms", self.http.body_read_timeout_ms),
+            ("http.write_timeout_ms", self.http.write_timeout_ms),
+            ("http.wait_target_ms", self.http.wait_target_ms),
             ("http.call_timeout_ms", self.http.call_timeout_ms),
             ("database.connect_timeout_ms", self.database.connect_timeout_ms),
             ("database.statement_timeout_ms", self.database.statement_timeout_ms),

@@ -4,13 +4,14 @@
 //! function. Each worker brings its own [`Worker`] with connections of its own.
 
 mod batch;
+pub mod crowd;
 mod handler;
 pub mod lines;
 pub mod once;
 mod renewed;
 mod transaction;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -33,6 +34,8 @@ use crate::db::transaction::{Open, Step, Transactions};
 use crate::db::waits::Waits;
 use crate::error::{Code, Failure};
 use crate::fetch::{self, Fetcher};
+use crate::gateway::crowd::{Crowd, Whose};
+pub(crate) use crate::gateway::handler::settings as script_settings;
 use crate::gateway::lines::Lines;
 use crate::gateway::once::Named;
 use crate::gateway::renewed::Ran;
@@ -80,6 +83,8 @@ pub struct Gateway {
     /// Calls that the rate limits let pass, by class.
     allowed: [prometheus::IntCounter; Class::ALL.len()],
     calls_in_flight: AtomicUsize,
+    /// Whether it is about to stop: clients are told to go elsewhere.
+    pub draining: AtomicBool,
 }
 
 /// One worker's connections, opened on its own runtime.
@@ -87,6 +92,8 @@ pub struct Worker {
     reads: Lanes,
     writes: Lanes,
     pub transactions: Transactions,
+    /// Who waits for each of these.
+    pub crowds: Crowds,
     /// Where buckets are shared with other gateways.
     pub limits: Option<shared::Link>,
     /// What this worker was asked.
@@ -96,6 +103,27 @@ pub struct Worker {
     pub scripts: script::pool::Pool,
     /// What its actions reach the world outside with.
     pub fetcher: Fetcher,
+}
+
+/// The calls that wait for a worker's connections.
+pub struct Crowds {
+    pub reads: Crowd,
+    pub writes: Crowd,
+    pub transactions: Crowd,
+}
+
+impl Crowds {
+    fn new(config: &Config) -> Crowds {
+        let database = &config.database;
+        let target = Duration::from_millis(config.http.wait_target_ms);
+        let wait_max = Duration::from_millis(database.pool_wait_timeout_ms);
+        Crowds {
+            reads: Crowd::new(database.read_lanes, target, wait_max),
+            writes: Crowd::new(database.write_lanes, target, wait_max),
+            // They take as long as several calls, and whoever finds no connection waits for it anyhow.
+            transactions: Crowd::new(database.transaction_connections_max, target.max(wait_max / 4), wait_max),
+        }
+    }
 }
 
 /// One call of one function.
@@ -291,6 +319,7 @@ impl Worker {
             reads: Lanes::open(connector, Purpose::Read, database),
             writes: Lanes::open(connector, Purpose::of_writes(database.durability), database),
             transactions: Transactions::new(connector, database),
+            crowds: Crowds::new(config),
             traffic: Traffic::new(traffic_callers_max(&config.limits)),
             limits: gateway.shared_limits.as_ref().map(shared::Link::open),
             turns: handler::Turns::new(database.transaction_connections_max),
@@ -348,6 +377,7 @@ impl Gateway {
             registry: ArcSwap::from_pointee(Snapshot::default()),
             read_at: Mutex::new(Instant::now()),
             calls_in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -465,25 +495,28 @@ impl Gateway {
         let _in_flight = self.admit(worker, call, found, &mut reply.decision).await?;
         let ready = self.ready(call, found)?;
         let stages = &mut reply.stages;
-        if let Some(named) = call.named.as_ref().filter(|_| ready.plan.writes) {
+        let whose = whose(&found.install);
+        let named = call.named.as_ref().filter(|_| ready.plan.writes);
+        if named.is_some() || !ready.steps.is_empty() {
             stages.plan = began.elapsed();
-            let ran = self.once(worker, call, named, &ready, began).await;
+            let seat = worker.crowds.transactions.admit(whose, began + stages.plan, || true)?;
+            let ran = match named {
+                Some(named) => self.once(worker, call, named, &ready, began).await,
+                None => self.transact(worker, call, &ready, began).await.map(|text| (text, false)),
+            };
             stages.database = began.elapsed().saturating_sub(stages.plan);
+            seat.end(stages.database);
             let (text, replayed) = ran?;
             reply.replayed = replayed;
             return Ok(text);
-        }
-        if !ready.steps.is_empty() {
-            stages.plan = began.elapsed();
-            let ran = self.transact(worker, call, &ready, began).await;
-            stages.database = began.elapsed().saturating_sub(stages.plan);
-            return ran;
         }
         let parameters = ready.parameters(call.identity)?;
         stages.plan = began.elapsed();
         let Found { function, .. } = found;
         let plan = &function.plan;
-        let lanes = if plan.writes { &worker.writes } else { &worker.reads };
+        let Worker { reads, writes, crowds, .. } = worker;
+        let (lanes, crowd) = if plan.writes { (writes, &crowds.writes) } else { (reads, &crowds.reads) };
+        let seat = crowd.admit(whose, began + stages.plan, || lanes.open_count() > 0)?;
         let expected = function.answer_bytes.load(Ordering::Relaxed);
         // What was written was, and is answered.
         let bytes_max = if plan.writes { usize::MAX } else { self.config.http.answer_bytes_max };
@@ -506,6 +539,7 @@ impl Gateway {
             ran = looked.await.and_then(|looked| Err(ready.mismatch(guard, looked.version)));
         }
         stages.database = began.elapsed().saturating_sub(stages.plan);
+        seat.end(stages.database);
         let text = ran?;
         // Written only where it moved, so that workers do not share a line of memory for it.
         let length = text.json.len();
@@ -677,6 +711,11 @@ const fn caller_kind(identity: &Identity) -> CallerKind {
         (Some(_), Caller::User(_) | Caller::Network(_)) => CallerKind::Token,
         (None, _) => CallerKind::Anonymous,
     }
+}
+
+/// Whose a call of `install` is.
+fn whose(install: &Install) -> Whose {
+    Whose { extension: install.extension.id, install: install.id }
 }
 
 fn no_statement() -> Failure {

@@ -1,10 +1,13 @@
 //! Starts and stops a gateway: database, registry, workers, admin listener, and the tasks that
 //! keep them current.
 
+pub(crate) mod descriptors;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
@@ -95,10 +98,8 @@ impl Server {
         let metrics = Metrics::new(&config.metrics).map_err(|error| StartError::Other(error.to_string()))?;
         let authenticator = Authenticator::new(&config.auth).map_err(|error| StartError::Auth(error.to_string()))?;
         let (listen_on, admin_on) = (config.http.listen, config.admin.listen);
-        let count = match config.http.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
+        let count = config.http.workers();
+        descriptors::raise(&config, count);
         let mut gateway = Gateway::new(config, authenticator, metrics).map_err(StartError::Other)?;
         let exporter = match &gateway.config.traces {
             None => None,
@@ -145,8 +146,11 @@ impl Server {
         self.gateway.reload(&self.pool).await
     }
 
-    /// Takes no more connections, answers the calls under way, and ends.
+    /// Says that it is not ready, and serves on for `http.drain_delay_ms`, telling clients to close. Then it
+    /// takes no more connections, answers the calls under way, and ends.
     pub async fn stop(self) {
+        self.gateway.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(self.gateway.config.http.drain_delay_ms)).await;
         // The receivers end with their tasks; a task that ended already needs no word.
         let _ = self.stopping.send(true);
         let workers = self.workers;

@@ -62,6 +62,7 @@ pub struct Metrics {
     /// By worker.
     pub connections: IntGaugeVec,
     pub connections_refused: IntCounter,
+    pub connections_unread: IntCounter,
     pub snapshots: IntCounter,
     pub snapshots_failed: IntCounter,
     /// Changes of tables that were begun and not finished.
@@ -132,6 +133,10 @@ impl Metrics {
             connections_refused: counter(
                 "rowgate_client_connections_refused_total",
                 "Connections closed at once, since as many as may be were open",
+            )?,
+            connections_unread: counter(
+                "rowgate_client_connections_unread_total",
+                "Connections dropped, since their clients did not take their answers",
             )?,
             snapshots: counter("rowgate_registry_loads_total", "Snapshots of the registry put in force")?,
             snapshots_failed: counter("rowgate_registry_load_failures_total", "Readings of the registry that failed")?,

@@ -81,6 +81,11 @@ impl Vault {
         Ok(Vault { keys: keys.collect::<Result<_, _>>()? })
     }
 
+    /// Whether it has the key with this mark.
+    pub fn knows(&self, key_mark: &[u8]) -> bool {
+        self.keys.iter().any(|key| key.mark == *key_mark)
+    }
+
     pub fn has_key(&self) -> bool {
         !self.keys.is_empty()
     }

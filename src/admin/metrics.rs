@@ -8,7 +8,8 @@ use crate::admin::Admin;
 use crate::db::lane::Lanes;
 use crate::db::pipeline::Statements;
 use crate::error::{Code, Failure};
-use crate::gateway::{Gateway, Worker};
+use crate::gateway::crowd::Crowd;
+use crate::gateway::{Crowds, Gateway, Worker};
 use crate::problem;
 use crate::telemetry::sheet::{Kind, Sheet};
 
@@ -101,6 +102,25 @@ fn database(sheet: &mut Sheet, admin: &Admin) {
         family.sample(&[("pool", waits.name)], timeouts);
     }
     statements(sheet, [("read", sum(&reads)), ("write", sum(&writes))]);
+    crowds(sheet, admin);
+}
+
+fn crowds(sheet: &mut Sheet, admin: &Admin) {
+    type Of = fn(&Crowds) -> &Crowd;
+    let of: [(&str, Of); 3] =
+        [("read", |of| &of.reads), ("write", |of| &of.writes), ("transaction", |of| &of.transactions)];
+    let crowds = |of: Of| admin.shared.iter().map(move |shared| of(&shared.worker.crowds));
+    let help = "What a call that comes now waits for those ahead of it, by pool, in the worker where it waits longest";
+    let mut family = sheet.family("rowgate_database_pool_wait_seconds", Kind::Gauge, help);
+    for (pool, of) in of {
+        let longest = crowds(of).map(Crowd::wait).max().unwrap_or_default();
+        family.sample(&[("pool", pool)], longest.as_secs_f64());
+    }
+    let help = "Calls refused at once, since too many were ahead of them, by pool";
+    let mut family = sheet.family("rowgate_database_pool_refused_total", Kind::Counter, help);
+    for (pool, of) in of {
+        family.sample(&[("pool", pool)], crowds(of).map(Crowd::refused).sum::<u64>());
+    }
 }
 
 fn statements(sheet: &mut Sheet, of: [(&str, Statements); 2]) {

@@ -16,6 +16,7 @@ mod values;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::Body;
@@ -85,13 +86,15 @@ async fn ready(State(admin): State<Admin>) -> Response<Body> {
     let workers = admin.shared.len();
     let ready = admin.shared.iter().filter(|shared| shared.worker.is_ready()).count();
     let signers_ready = admin.gateway.authenticator.is_ready();
-    let all_ready = workers > 0 && ready == workers && signers_ready;
+    let draining = admin.gateway.draining.load(Ordering::Relaxed);
+    let all_ready = workers > 0 && ready == workers && signers_ready && !draining;
     let snapshot = admin.gateway.snapshot();
     let body = json!({
         "ready": all_ready,
         "workers": workers,
         "workers_ready": ready,
         "signers_ready": signers_ready,
+        "draining": draining,
         "extensions": snapshot.extensions.len(),
         "installs": snapshot.installs.len(),
         "calls_in_flight": admin.gateway.calls_in_flight(),

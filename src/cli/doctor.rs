@@ -3,9 +3,11 @@
 //! It changes nothing. What keeps the gateway from working, or its promises from holding, is an error;
 //! what somebody should know is a warning.
 
+mod around;
 mod extensions;
 mod listeners;
 mod server;
+mod upkeep;
 
 use std::path::PathBuf;
 
@@ -84,6 +86,7 @@ pub(super) async fn run(options: &Doctor) -> Result<(), Failed> {
     let config = read_config(options.config.as_deref())?;
     let mut report = Report::default();
     examine(&mut report, &config).await?;
+    around::examine(&mut report, &config).await;
     listeners::examine(&mut report, options.url.as_deref(), options.admin_url.as_deref()).await;
     report.findings.sort_by_key(|finding| finding.severity);
     let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
@@ -109,6 +112,7 @@ async fn examine(report: &mut Report, config: &Config) -> Result<(), Failed> {
     let examined = async {
         if server::examine(report, config, &client).await? {
             server::examine_upkeep(report, config, &client).await?;
+            upkeep::examine(report, &client).await?;
             let deployed = record::extensions(&client).await?;
             report.extensions = deployed.len();
             extensions::examine(report, config, &mut client, deployed).await?;

@@ -25,6 +25,7 @@ mod init;
 mod installs;
 mod limits;
 mod logs;
+mod notify;
 mod output;
 mod plan;
 mod revisions;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::output::{self, counted};
-use crate::cli::{Failed, own_name, read_config, stop};
+use crate::cli::{Failed, notify, own_name, read_config, stop};
 use crate::config;
 use crate::server::Server;
 use crate::telemetry;
@@ -50,7 +50,9 @@ pub(super) async fn run(options: &Serve) -> Result<(), Failed> {
         let extensions = counted(snapshot.extensions.len(), "extension");
         output::note(&format!("{extensions}, {}", counted(snapshot.installs.len(), "install")));
     }
+    notify::tell("READY=1");
     stop.cancelled().await;
+    notify::tell("STOPPING=1");
     server.stop().await;
     Ok(())
 }

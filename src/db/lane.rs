@@ -28,6 +28,10 @@ use crate::db::waits::Waits;
 /// pauses of a busy machine for it.
 const STILL_MS: u64 = 25;
 
+/// Postgres ends a statement by itself, and answers a few that were sent together at once. One that has
+/// said nothing for that long twice, and this, says nothing any more.
+const SILENCE_GRACE_MS: u64 = 1_000;
+
 /// How long what rides may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -93,6 +97,7 @@ impl Lanes {
             Purpose::Write | Purpose::Barrier | Purpose::Own => (settings.write_lanes, settings.write_lanes),
         };
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
+        let silence_max = Duration::from_millis(2 * settings.statement_timeout_ms + SILENCE_GRACE_MS);
         let opened = Arc::new(Notify::new());
         let barrier = (purpose == Purpose::HeldWrite).then(|| barrier::open(connector));
         let lanes = (0..count)
@@ -103,8 +108,8 @@ impl Lanes {
                     closed_since: Mutex::new(Instant::now()),
                     past: Mutex::default(),
                 });
-                let keeper =
-                    Keeper { lane: lane.clone(), opened: opened.clone(), connector: connector.clone(), purpose };
+                let (lane, opened, connector) = (lane.clone(), opened.clone(), connector.clone());
+                let keeper = Keeper { lane: lane.clone(), opened, connector, purpose, silence_max };
                 tokio::spawn(keeper.keep_open(statements_max, barrier.clone()));
                 lane
             })
@@ -219,6 +224,7 @@ struct Keeper {
     opened: Arc<Notify>,
     connector: Connector,
     purpose: Purpose,
+    silence_max: Duration,
 }
 
 impl Keeper {
@@ -247,7 +253,7 @@ impl Keeper {
                         let (connection, driver) = Connection::new(session.stream, statements_max, calls);
                         self.lane.connection.store(Some(connection));
                         self.opened.notify_waiters();
-                        let error = driver.run().await;
+                        let error = driver.silent_at_most(self.silence_max).run().await;
                         self.lane.close();
                         tracing::warn!(%error, "a database connection was lost");
                     }

@@ -8,7 +8,7 @@ use crate::db::transaction::Open;
 use crate::error::{Code, Failure};
 use crate::gateway::once::{Kept, Named, Ticket, unreadable};
 use crate::gateway::renewed::RENEWALS_MAX;
-use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker};
+use crate::gateway::{Call, Found, Gateway, InFlight, Ready, Reply, Worker, whose};
 
 /// Why a call of an atomic batch failed, and which: none where no one of them is to blame.
 type Blamed = (Option<usize>, Failure);
@@ -106,15 +106,24 @@ impl Gateway {
         let deadline = began + Duration::from_millis(self.config.http.call_timeout_ms);
         // The calls of a batch are all of one install.
         let role = ready.first().and_then(|ready| ready.install.extension.role.as_ref());
+        let whose = ready.first().map(|ready| whose(ready.install));
+        let crowd = &worker.crowds.transactions;
+        let entered = Instant::now();
+        let seat = whose.map(|whose| crowd.admit(whose, entered, || true)).transpose();
+        let seat = seat.map_err(|failure| (None, failure))?;
         let mut attempts = worker.transactions.attempts(role, deadline);
-        loop {
+        let ran = loop {
             let mut open = attempts.begin().await.map_err(|failure| (None, failure))?;
             let mut to_blame = None;
             let result = self.once_for_all(&mut open, calls, ready, ticket, &mut to_blame).await;
             if let std::ops::ControlFlow::Break(result) = attempts.end(open, result).await {
-                return result.map_err(|failure| (to_blame, failure));
+                break result.map_err(|failure| (to_blame, failure));
             }
+        };
+        if let Some(seat) = seat {
+            seat.end(entered.elapsed());
         }
+        ran
     }
 
     async fn once_for_all(

@@ -36,7 +36,7 @@ use crate::gateway::handler::operation::{Asking, Unanswered};
 pub(super) use crate::gateway::handler::turn::Turns;
 use crate::gateway::once::Ticket;
 use crate::gateway::renewed::Ran;
-use crate::gateway::{Call, Gateway, Reply, Worker};
+use crate::gateway::{Call, Gateway, Reply, Worker, whose};
 use crate::registry::{Handler, Install, Snapshot};
 use crate::script::machine::Limits;
 use crate::script::pool::{Event, Refused, Settings};
@@ -79,7 +79,7 @@ struct Time {
 }
 
 /// How this runtime's handlers are run.
-pub(super) fn settings(settings: &config::Script) -> Settings {
+pub(crate) fn settings(settings: &config::Script) -> Settings {
     Settings {
         executable: settings.executable.clone(),
         machines_max: settings.machines_max,
@@ -149,6 +149,7 @@ impl Gateway {
             HandlerKind::Mutation => Isolation::Serializable,
         };
         let wait_max = Duration::from_millis(self.config.database.pool_wait_timeout_ms);
+        let seat = worker.crowds.transactions.admit(whose(install), began + reply.stages.plan, || true)?;
         let _turn = worker.turns.take(install.extension.id, deadline.min(Instant::now() + wait_max)).await?;
         let named = call.named.as_ref().filter(|_| handler.kind == HandlerKind::Mutation);
         let ticket = named.map(|named| Ticket::new(call.install_id, call.identity, call.function, named));
@@ -163,6 +164,7 @@ impl Gateway {
                 Some(ticket) => ticket.once(self, &mut open, running).await,
             };
             if let ControlFlow::Break(result) = attempts.end(open, result).await {
+                seat.end(began.elapsed().saturating_sub(reply.stages.plan));
                 let (answer, replayed) = result?;
                 reply.replayed = replayed;
                 return Ok(answer);

@@ -373,7 +373,8 @@ pub(super) fn log(failure: &Failure, instance: &str, id: &RequestId, trace_id: O
         Code::Internal => {
             tracing::error!(code, request_id, trace_id, instance, reason, "a call failed by the gateway's own fault")
         }
-        Code::DatabaseUnavailable | Code::StatementTimeout | Code::DatabaseBusy | Code::Overloaded => {
+        // Of those that are too many, each would add to what is too much; `gateway::crowd` says that it is so.
+        Code::DatabaseUnavailable | Code::StatementTimeout | Code::DatabaseBusy => {
             tracing::warn!(code, request_id, trace_id, instance, reason, "a call could not be served");
         }
         _ => tracing::debug!(code, request_id, trace_id, instance, reason, "a call was refused"),

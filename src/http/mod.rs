@@ -6,12 +6,14 @@
 mod batch;
 pub mod cors;
 pub mod function;
+mod patience;
 pub mod request_id;
 mod trace;
 pub mod worker;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
@@ -77,6 +79,9 @@ impl Entry {
         };
         if let Some(cors) = &self.cors {
             cors.mark(origin.as_ref(), response.headers_mut());
+        }
+        if self.shared.gateway.draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -15,15 +15,20 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::{mpsc, watch};
 
 use crate::db::connect::Connector;
 use crate::gateway::{Gateway, Worker};
+use crate::http::patience::Patient;
 use crate::http::{Entry, Shared};
 
 /// Connections waiting to be accepted, per worker.
 const BACKLOG: i32 = 1_024;
+
+/// What the system may hold of an answer that its client does not take: enough for a fast line to a
+/// far client, little enough for thousands. Left alone it grows to megabytes.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// hyper refuses to work with a smaller one.
 const BUFFER_BYTES_MIN: usize = 8_192;
@@ -176,6 +181,12 @@ async fn serve(
             Seat::hand_over(Accepted { stream, client, seat });
         }
     }
+    // Whoever was let in by the system before now would be told that nobody listens.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        if let Some(seat) = Seat::take(&peers, number, settings.connections_max) {
+            serving.drive(stream, peer.ip(), seat);
+        }
+    }
     drop(listener);
     // Whoever was on the way here may have asked something already.
     handed.close();
@@ -193,6 +204,7 @@ struct Serving {
     entry: Arc<Entry>,
     http: http1::Builder,
     graceful: GracefulShutdown,
+    write_timeout: Duration,
 }
 
 impl Serving {
@@ -202,7 +214,8 @@ impl Serving {
         http.timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(settings.header_read_timeout_ms))
             .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES_MIN));
-        Serving { entry: Arc::new(Entry::new(shared)), http, graceful: GracefulShutdown::new() }
+        let write_timeout = Duration::from_millis(settings.write_timeout_ms);
+        Serving { entry: Arc::new(Entry::new(shared)), http, graceful: GracefulShutdown::new(), write_timeout }
     }
 
     /// Serves a connection that another worker accepted.
@@ -215,12 +228,15 @@ impl Serving {
 
     fn drive(&self, stream: tokio::net::TcpStream, client: IpAddr, seat: Seat) {
         // Answers are written whole, so waiting to join small packets only delays them.
-        if stream.set_nodelay(true).is_err() {
+        let socket = SockRef::from(&stream);
+        if stream.set_nodelay(true).is_err() || socket.set_send_buffer_size(SEND_BUFFER_BYTES).is_err() {
             return;
         }
         let entry = self.entry.clone();
         let service = service_fn(move |request| entry.clone().serve(client, request).map(Ok::<_, Infallible>));
-        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        let dropped = self.entry.shared.gateway.metrics.connections_unread.clone();
+        let stream = TokioIo::new(Patient::new(stream, self.write_timeout, dropped));
+        let connection = self.graceful.watch(self.http.serve_connection(stream, service));
         tokio::spawn(async move {
             let _seat = seat;
             // A client that went away, or sent what is not HTTP: hyper has answered it.

@@ -105,6 +105,19 @@ struct State {
     lost: Notify,
 }
 
+/// Whether the Redis of shared limits answers; `None` where each gateway counts for itself.
+pub async fn reach(limits: &Limits, within: Duration) -> Option<Result<(), String>> {
+    let url = limits.redis_url.as_ref()?;
+    let asked = async {
+        let mut connection = Client::open(url.reveal())?.get_multiplexed_async_connection().await?;
+        Script::new(SPEND).prepare_invoke().load_async(&mut connection).await
+    };
+    Some(match timeout(within, asked).await {
+        Ok(answered) => answered.map(|_| ()).map_err(|error: RedisError| error.to_string()),
+        Err(_) => Err(format!("it did not answer within {} ms", within.as_millis())),
+    })
+}
+
 impl Commons {
     /// `None` where each gateway counts for itself. The error says what is wrong with the setting, and not
     /// what it is.

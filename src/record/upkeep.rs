@@ -33,6 +33,19 @@ pub async fn secrets(client: &impl GenericClient) -> Result<i64, Error> {
     client.query_one("SELECT count(*) FROM rowgate.secrets", &[]).await?.try_get(0)
 }
 
+/// The marks of the keys that secrets are sealed with, each with how many.
+pub async fn secrets_marks(client: &impl GenericClient) -> Result<Vec<(Vec<u8>, i64)>, Error> {
+    let rows = client.query("SELECT key_mark, count(*) FROM rowgate.secrets GROUP BY 1", &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// How many keys of operators there are.
+pub async fn admin_keys(client: &impl GenericClient) -> Result<i64, Error> {
+    let sql = "SELECT count(*) FROM rowgate.admin_keys
+                WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
+    client.query_one(sql, &[]).await?.try_get(0)
+}
+
 /// The changes under way, the oldest first.
 pub async fn pending_changes(client: &impl GenericClient) -> Result<Vec<PendingChange>, Error> {
     if client.query_one("SELECT to_regclass('rowgate.changes') IS NULL", &[]).await?.try_get(0)? {

@@ -81,7 +81,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["auth", "config", "db", "deploy", "lifecycle", "plan", "record", "registry", "script", "server", "telemetry"],
+        &[
+            "auth",
+            "config",
+            "db",
+            "deploy",
+            "gateway",
+            "lifecycle",
+            "limit",
+            "plan",
+            "record",
+            "registry",
+            "script",
+            "server",
+            "telemetry",
+            "vault",
+        ],
     ),
 ];
 

@@ -1,5 +1,9 @@
-//! What breaks under a running gateway: lost connections, locked rows, slow clients, a deploy under
+//! What breaks under a running gateway, and what its callers see of it: lost connections, locked rows, slow clients, a deploy under
 //! load, a stop with calls under way.
+
+mod clients;
+mod database;
+mod killed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,19 +26,10 @@ use tokio_postgres::Client;
 
 use crate::hostile::notes;
 use crate::support::gateway::{Answer, TestGateway, answer, config, deploy};
+use crate::support::until::{PATIENCE, until};
 use crate::support::wire::exchange_open;
 
 const ROOM: Room = Room { bytes: 64, bytes_max: usize::MAX };
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Asks until `done`, and fails when it never comes true.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !done().await {
-        assert!(began.elapsed() < PATIENCE, "{what}: not in {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 /// Ends every session of the gateway on `database`; answers how many there were.
 async fn terminate(superuser: &Client, database: &str) -> usize {

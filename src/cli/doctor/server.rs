@@ -10,6 +10,7 @@ use crate::db::inspect::{self, Server, VERSION_MIN};
 use crate::db::migrate::{self, State};
 use crate::db::rights;
 use crate::record::upkeep;
+use crate::vault::Vault;
 
 /// Tokens are good from one second to another, so clocks must agree about it.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5);
@@ -90,10 +91,7 @@ fn settings(report: &mut Report, server: &Server) {
 /// What one gateway of this configuration opens.
 fn connections(report: &mut Report, config: &Config, server: &Server) {
     let database = &config.database;
-    let workers = match config.http.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    };
+    let workers = config.http.workers();
     let of_barrier = usize::from(database.durability == Durability::Barrier);
     let of_worker = database.read_lanes + database.write_lanes + of_barrier + database.transaction_connections_max;
     // One more listens for changes.
@@ -178,6 +176,23 @@ pub(super) async fn examine_upkeep(report: &mut Report, config: &Config, client:
         let message = format!("{secrets} secrets are set, and no key is configured to open them with");
         let hint = "set ROWGATE_SECRETS_KEY to the key they were sealed with, here and on every gateway";
         report.error("secrets_key_missing", "configuration", message, hint);
+    } else if let Ok(vault) = Vault::new(&config.secrets) {
+        let others = upkeep::secrets_marks(client)
+            .await?
+            .iter()
+            .filter(|(mark, _)| !vault.knows(mark))
+            .map(|(_, n)| n)
+            .sum::<i64>();
+        if others > 0 {
+            let message = format!("{others} secrets were sealed with a key that is not configured");
+            let hint = "set ROWGATE_SECRETS_KEY, or ROWGATE_SECRETS_FORMER_KEY beside a new one, to the key they were \
+                        sealed with; or set those secrets anew";
+            report.error("secrets_key_wrong", "configuration", message, hint);
+        }
+    }
+    if upkeep::admin_keys(client).await? == 0 {
+        let message = "there is no operator's key, so nobody can use the admin listener";
+        report.warning("admin_key_missing", "database", message, "run `rowgate admin-key NAME`: it prints one, once");
     }
     let auth = &config.auth;
     if auth.hs256_secret.is_none() && auth.jwks_file.is_none() && auth.jwks_url.is_none() {

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures_util::future::{Either, select};
@@ -16,6 +17,8 @@ use crate::db::barrier::Barrier;
 use crate::db::handshake::Stream;
 use crate::db::pipeline::{Awaited, Connection, SEND_BYTES, Trouble};
 
+/// Who calls on a session that has been silent for so long is told so, where nobody said how long.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Room for what is received; a longer message is given more until it was read.
 const RECEIVE_BYTES: usize = 64 << 10;
 /// A message over this is no row of ours but a stream gone wrong.
@@ -35,6 +38,11 @@ pub struct Driver {
     received: Vec<u8>,
     /// Bytes of `received` that are not yet understood, from its start.
     filled: usize,
+    /// How often something was received.
+    heard: u64,
+    /// Since when, and behind how much that was heard, answers are awaited and nothing comes.
+    silent: Option<(Instant, u64)>,
+    silence_max: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,8 +56,18 @@ impl Driver {
             sent_bytes: 0,
             received: vec![0; RECEIVE_BYTES],
             filled: 0,
+            heard: 0,
+            silent: None,
+            silence_max: SILENCE_MAX,
             timer: None,
         }
+    }
+
+    /// Holds the session lost once answers are awaited and nothing has come for so long: a server, or what
+    /// is between, may hang with its socket open.
+    #[must_use]
+    pub fn silent_at_most(self, silence_max: Duration) -> Driver {
+        Driver { silence_max, ..self }
     }
 
     /// Runs the connection to its end, and tells every call on it what became of it.
@@ -83,8 +101,10 @@ impl Driver {
                 Err(error) => return Poll::Ready(error),
             }
         }
-        self.watch(context);
-        Poll::Pending
+        match self.watch(context) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        }
     }
 
     /// Sends what waits; whether anything was sent.
@@ -131,6 +151,7 @@ impl Driver {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.filled += count;
+        self.heard += 1;
         self.connection.moves(Instant::now());
         self.understand()?;
         Ok(true)
@@ -166,21 +187,41 @@ impl Driver {
         Ok(())
     }
 
-    /// Wakes the driver when the first deadline passes. The timer is set anew only when it fires,
-    /// not at each call.
-    fn watch(&mut self, context: &mut Context<'_>) {
+    /// Wakes the driver when the first deadline passes, or silence has lasted too long. The timer is set
+    /// anew only when it fires, not at each call.
+    fn watch(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         loop {
             match &mut self.timer {
                 None => {
-                    let next = self.connection.locked().expire(Instant::now());
-                    let Some(next) = next else { return };
+                    let Some(next) = self.next_look(Instant::now())? else { return Ok(()) };
                     self.timer = Some(Box::pin(tokio::time::sleep_until(next)));
                 }
                 Some(timer) => match timer.as_mut().poll(context) {
-                    Poll::Pending => return,
+                    Poll::Pending => return Ok(()),
                     Poll::Ready(()) => self.timer = None,
                 },
             }
         }
+    }
+
+    /// Tells whose deadline passed by `now`; when to look again, where anybody waits.
+    fn next_look(&mut self, now: Instant) -> io::Result<Option<Instant>> {
+        let mut pipe = self.connection.locked();
+        let next = pipe.expire(now);
+        if pipe.awaited.is_empty() {
+            return Ok(None);
+        }
+        drop(pipe);
+        let since = match self.silent {
+            Some((since, heard)) if heard == self.heard => since,
+            Some(_) | None => now,
+        };
+        self.silent = Some((since, self.heard));
+        let until = since + self.silence_max;
+        if now >= until {
+            let message = format!("the database has said nothing for {} ms", self.silence_max.as_millis());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        Ok(Some(next.map_or(until, |next| next.min(until))))
     }
 }

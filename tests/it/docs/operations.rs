@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rowgate::config::Limits;
+use rowgate::config::{Config, Limits};
 
 use crate::docs::markdown::{Document, quoted};
 use crate::docs::root;
@@ -25,9 +25,10 @@ fn texts_behind(path: &str, words: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_finding_of_the_doctor_is_listed() {
     let mut found = BTreeSet::new();
-    for path in ["cli/doctor.rs", "cli/doctor/server.rs", "cli/doctor/extensions.rs", "cli/doctor/listeners.rs"] {
-        found.extend(texts_behind(path, &["report.error(", "report.warning("]));
+    for path in ["doctor.rs", "doctor/around.rs", "doctor/extensions.rs", "doctor/listeners.rs", "doctor/server.rs"] {
+        found.extend(texts_behind(&format!("cli/{path}"), &["report.error(", "report.warning("]));
     }
+    found.extend(texts_behind("cli/doctor/upkeep.rs", &["report.error(", "report.warning("]));
     found.extend(texts_behind("cli/doctor/server.rs", &["\"off\", "]));
     found.extend(texts_behind("deploy/drift.rs", &["code: ", "=> ", "=> (", "("]).into_iter().filter(|text| {
         let ends = ["_missing", "_added", "_changed", "_invalid", "_disabled", "_not_validated"];
@@ -62,4 +63,37 @@ fn the_table_of_limits_has_the_defaults() {
         }
     }
     assert_eq!(found, 15, "five classes in three layers");
+}
+
+#[test]
+fn every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert() {
+    let alerts = std::fs::read_to_string(root().join("docs/operations/alerts.yaml")).unwrap();
+    let alerts: BTreeSet<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let runbook = Document::read(&root().join("docs/operations/runbook.md"));
+    let rows = runbook.rows();
+    let entries: BTreeSet<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    assert_eq!(entries, alerts);
+    for row in rows {
+        assert!(row.len() == 4 && row.iter().all(|cell| cell.len() > 10), "{row:?}");
+    }
+}
+
+/// What the files for operators set is a setting.
+#[test]
+fn the_unit_and_the_container_set_what_there_is() {
+    for path in ["docs/operations/rowgate.service", "docs/operations/Containerfile"] {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        let word = |text: &str| {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && !"_.:=".contains(c)).next().unwrap().to_owned()
+        };
+        let set: Vec<String> = text
+            .match_indices("ROWGATE_")
+            .map(|(place, _)| word(&text[place..]))
+            .filter(|set| set.contains('='))
+            .collect();
+        assert!(!set.is_empty(), "{path}");
+        let environment =
+            set.iter().map(|set| set.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap());
+        Config::read(None, &environment.collect()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
 }

@@ -92,6 +92,27 @@ pub(crate) async fn deploy(database: &TestDatabase, document: &Value) -> Result<
     apply(&mut client, &definition, &model, recall, &terms(Patience::default())).await
 }
 
+/// Deploys the definition `document` to `database` and installs it there.
+pub(crate) async fn install(database: &TestDatabase, document: &Value) -> Install {
+    deploy(database, document).await.unwrap();
+    let install = Install {
+        id: Uuid::now_v7(),
+        extension_id: document["extension"]["id"].as_str().unwrap().parse().unwrap(),
+        account_id: Uuid::now_v7(),
+        overlay_id: Some(Uuid::now_v7()),
+        disabled: false,
+    };
+    record::insert_install(&database.gateway_client().await, &install).await.unwrap();
+    install
+}
+
+/// A token of an owner of the install.
+pub(crate) fn owner(install: &Install) -> String {
+    let now_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let claims = Claims::new(install.id, Role::Owner, Some("user-owner".to_owned()));
+    mint(SECRET.as_bytes(), &claims, 3_600, now_s).unwrap()
+}
+
 /// Those of the tests: with the wall, and without certificates, which have tests of their own.
 pub(crate) fn terms(patience: Patience) -> Terms {
     Terms { patience, scans: Scans::Uncertified, ..Terms::default() }
@@ -106,18 +127,9 @@ impl TestGateway {
     /// Serves it with other settings.
     pub(crate) async fn with(document: &Value, settings: impl FnOnce(&mut Config)) -> TestGateway {
         let database = TestDatabase::new().await;
-        let client = database.gateway_client().await;
-        migrate(&client).await.unwrap();
-        deploy(&database, document).await.unwrap();
-        let extension_id: Uuid = document["extension"]["id"].as_str().unwrap().parse().unwrap();
-        let install = Install {
-            id: Uuid::now_v7(),
-            extension_id,
-            account_id: Uuid::now_v7(),
-            overlay_id: Some(Uuid::now_v7()),
-            disabled: false,
-        };
-        record::insert_install(&client, &install).await.unwrap();
+        migrate(&database.gateway_client().await).await.unwrap();
+        let install = install(&database, document).await;
+        let extension_id = install.extension_id;
         let mut config = config(&database);
         settings(&mut config);
         let server = Server::start(config).await.unwrap();

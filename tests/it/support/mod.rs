@@ -14,9 +14,15 @@ use rowgate::db::embedded::{self, Cluster, Durability, Lifetime, Options};
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
+pub(crate) mod balancer;
+pub(crate) mod cluster_in;
 pub(crate) mod gateway;
+pub(crate) mod load;
+pub(crate) mod node;
 pub(crate) mod outside;
+pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod until;
 pub(crate) mod wire;
 
 /// The executable whose `main` supervises a server.
@@ -29,7 +35,7 @@ const IDLE_MS: u64 = 10_000;
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     socket_directory: PathBuf,
-    _user: File,
+    _user: Option<File>,
 }
 
 impl TestDatabase {
@@ -55,7 +61,20 @@ impl TestDatabase {
             ))
             .await
             .unwrap();
-        TestDatabase { name, socket_directory, _user: user }
+        TestDatabase { name, socket_directory, _user: Some(user) }
+    }
+
+    /// That of a server of the test's own, which may be ended and come back.
+    pub(crate) async fn of(cluster: &Cluster) -> TestDatabase {
+        let socket_directory = cluster.socket_directory().to_path_buf();
+        let database = TestDatabase { name: embedded::DATABASE.to_owned(), socket_directory, _user: None };
+        migrate(&database.gateway_client().await).await;
+        database
+    }
+
+    /// Where its server listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.socket_directory.join(".s.PGSQL.5432")
     }
 
     /// The gateway role's connection, as `DATABASE_URL` would have it.
