@@ -142,7 +142,7 @@ async fn revisions(
         }
         let list = revisions.iter().map(|revision| {
             json!({
-                "revision": revision.revision, "version": revision.definition["extension"]["version"],
+                "revision": revision.revision, "version": revision.definition.pointer("/extension/version"),
                 "deployed_at": time(Some(revision.created_at)), "statements": revision.statements.len(),
             })
         });
