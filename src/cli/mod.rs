@@ -35,6 +35,7 @@ mod schema;
 mod serve;
 mod state;
 mod stop;
+mod target;
 mod token;
 mod values;
 

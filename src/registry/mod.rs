@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub installs: HashMap<Uuid, Arc<Install>>,
     /// What operators have said of rate limits.
     pub overrides: Vec<Override>,
+    /// Deploys and removals so far.
+    pub revision: i64,
     /// Those that were uninstalled and may come back.
     pub uninstalled: HashSet<Uuid>,
     /// By the SHA-256 of the key.
@@ -178,6 +180,7 @@ impl Snapshot {
             }
         }
         let pins: HashMap<Uuid, i64> = records.pins.into_iter().collect();
+        let revision = records.revision();
         let plans: HashMap<Uuid, String> = records.plans.into_iter().collect();
         let mut resolver = Resolver::new(limits, &records.overrides);
         snapshot.uninstalled = records.uninstalled.into_iter().collect();
@@ -204,6 +207,7 @@ impl Snapshot {
             }
         }
         drop(resolver);
+        snapshot.revision = revision;
         snapshot.overrides = records.overrides;
         snapshot.keys = records
             .api_keys

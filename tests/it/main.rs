@@ -27,6 +27,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod once;
+mod openapi;
 mod owned;
 mod page;
 mod pages;
