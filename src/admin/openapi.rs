@@ -62,7 +62,7 @@ fn openapi() -> Value {
     let which = [("install_id", uuid(), false), ("extension_id", uuid(), false)];
     book.get("/receipts", "What was erased, the latest 1,000", &which, list("Receipt"));
     book.post::<EraseUser>("/users/erase", "Counts or erases what a user owns", 200, list("Erased"));
-    book.post::<api::NewKey>("/keys", "Makes an API key, shown this once", 201, of("NewKey"));
+    book.post::<api::NewKey>("/keys", "Makes an API key, shown this once", 201, of("MadeKey"));
     book.delete("/keys/{id}", "Revokes an API key", &[], of("Gone"));
     book.limits();
     let whose = [("install_id", uuid(), false), ("extension_id", uuid(), false)];

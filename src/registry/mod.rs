@@ -165,6 +165,7 @@ impl Snapshot {
         if let Some(CursorSecret(secret)) = &records.cursor_key {
             snapshot.cursor_key = Some(Arc::new(CursorKey::new(secret)));
         }
+        let revision = records.revision();
         for record in records.extensions {
             let known = before.extensions.get(&record.id);
             let same = known.filter(|known| is_same(known, &record)).or_else(|| before.pinned(&record));
@@ -180,7 +181,6 @@ impl Snapshot {
             }
         }
         let pins: HashMap<Uuid, i64> = records.pins.into_iter().collect();
-        let revision = records.revision();
         let plans: HashMap<Uuid, String> = records.plans.into_iter().collect();
         let mut resolver = Resolver::new(limits, &records.overrides);
         snapshot.uninstalled = records.uninstalled.into_iter().collect();

@@ -233,6 +233,8 @@ async fn every_route_is_described_and_answers_as_it_is() {
         (&json!(2), &json!("test")),
         "{applied}"
     );
+    let value = "UPDATE ext_0b2f6a3e_5d1c_4f7a_8e90_1a2b3c4d5e6f.notes SET more = 'a value'";
+    held.test.database.superuser().await.execute(value, &[]).await.unwrap();
     let refused = held.ask("post", "/extensions/{id}/rollback", &[extension], "", Some(json!({}))).await;
     let complaint = &refused["refused"]["complaints"][0];
     assert!(complaint["message"].as_str().unwrap().contains("more"), "{refused}");

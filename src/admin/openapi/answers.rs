@@ -155,7 +155,7 @@ fn kept() -> Vec<(&'static str, Value)> {
             ]),
         ),
         (
-            "NewKey",
+            "MadeKey",
             object(vec![
                 ("id", id()),
                 ("key", text()),
