@@ -74,7 +74,7 @@ fn openapi() -> Value {
     book.delete("/config/{name}", "Unsets a configuration value", &whose, of("Unset"));
     let minutes = json!({ "type": "integer", "minimum": 1, "maximum": 360, "default": 60 });
     book.get("/traffic", "What calls came to over time", &[("minutes", minutes, false)], of("Traffic"));
-    book.get("/functions", "What functions took since the gateway started", &[], of("Functions"));
+    book.get("/functions", "What functions took since the gateway started", &[], of("FunctionsUsed"));
     let which = [("install_id", uuid(), false), ("after", number(), false)];
     book.get("/lines", "What handlers logged", &which, list("Line"));
     book.get("/openapi.json", "This document", &[], any());

@@ -224,7 +224,7 @@ fn seen() -> Vec<(&'static str, Value)> {
     let point = object(vec![("at", time()), ("extensions", by_name(tally())), ("installs", by_name(tally()))]);
     vec![
         ("Traffic", object(vec![("node", text()), ("step_s", count()), ("points", array(point))])),
-        ("Functions", object(vec![("node", text()), ("functions", array(object(used)))])),
+        ("FunctionsUsed", object(vec![("node", text()), ("functions", array(object(used)))])),
         (
             "Line",
             object(vec![
