@@ -22,7 +22,7 @@ pub mod values;
 use std::time::SystemTime;
 
 use rowgate_schema_dsl::definition::{Definition, Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::Json;
 use tokio_postgres::{Error, GenericClient, Row};
@@ -69,6 +69,20 @@ pub struct Revision {
     pub definition: Value,
     pub statements: Vec<String>,
     pub created_at: SystemTime,
+}
+
+impl Revision {
+    /// As commands print it, and the admin listener answers; `current` is the one in force.
+    pub fn document(&self, current: i64) -> Value {
+        let created_at = jiff::Timestamp::try_from(self.created_at).map(|at| format!("{at:.0}"));
+        json!({
+            "revision": self.revision,
+            "is_current": self.revision == current,
+            "created_at": created_at.unwrap_or_default(),
+            "version": self.definition.pointer("/extension/version").and_then(Value::as_str).unwrap_or_default(),
+            "statements": self.statements,
+        })
+    }
 }
 
 /// An extension installed by an account.
@@ -122,6 +136,15 @@ pub struct Everything {
     pub admin_keys: Vec<AdminKey>,
     /// The secret that every gateway of the database seals cursors with.
     pub cursor_key: Option<CursorSecret>,
+    /// What extensions that are gone have added to [`Everything::revision`].
+    pub removed: i64,
+}
+
+impl Everything {
+    /// Deploys and removals so far.
+    pub fn revision(&self) -> i64 {
+        self.removed + self.extensions.iter().map(|extension| extension.revision).sum::<i64>()
+    }
 }
 
 /// The secret under cursors; it is not shown.
@@ -136,18 +159,20 @@ impl std::fmt::Debug for CursorSecret {
 
 /// Everything deployed, in queries sent at once; each list is ordered by id.
 pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> {
-    let (extensions, installs, uninstalled, pins, plans, overrides, pinned, api_keys, admin_keys, cursor_key) = futures_util::try_join!(
-        extensions(client),
-        installs(client),
-        installs::uninstalled(client),
-        installs::pins(client),
-        installs::plans(client),
-        limits::overrides(client),
-        pinned(client),
-        api_keys(client),
-        admin_keys(client),
-        cursor_key(client)
-    )?;
+    let (extensions, installs, uninstalled, pins, plans, overrides, pinned, api_keys, admin_keys, cursor_key, removed) =
+        futures_util::try_join!(
+            extensions(client),
+            installs(client),
+            installs::uninstalled(client),
+            installs::pins(client),
+            installs::plans(client),
+            limits::overrides(client),
+            pinned(client),
+            api_keys(client),
+            admin_keys(client),
+            cursor_key(client),
+            receipts::removed(client)
+        )?;
     Ok(Everything {
         extensions,
         installs,
@@ -159,6 +184,7 @@ pub async fn load_all(client: &impl GenericClient) -> Result<Everything, Error> 
         api_keys,
         admin_keys,
         cursor_key,
+        removed,
     })
 }
 

@@ -30,6 +30,9 @@ use crate::record;
 use crate::registry::listen;
 use crate::telemetry::{Metrics, history, trace};
 
+/// Deploys at a time that the admin listener takes on.
+const DEPLOYS_MAX: usize = 4;
+
 /// Between two readings of the registry when no word came: what was missed is caught by then.
 const READ_ANYWAY_S: u64 = 60;
 
@@ -123,8 +126,9 @@ impl Server {
         let erase = Arc::new(Notify::new());
         let shared = workers.shared.clone();
         let asked = shared.clone();
-        let simulating = Arc::new(Semaphore::new(1));
-        let admin = Admin { gateway: gateway.clone(), pool: pool.clone(), shared, erase: erase.clone(), simulating };
+        let (simulating, deploying) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(DEPLOYS_MAX)));
+        let admin =
+            Admin { gateway: gateway.clone(), pool: pool.clone(), shared, erase: erase.clone(), simulating, deploying };
         let (admin_address, admin) =
             admin::start(admin, admin_listener, stopped.clone()).map_err(|error| listen_error(admin_on, &error))?;
         tokio::spawn(keep_registry_current(gateway.clone(), pool.clone(), connector, stopped.clone()));

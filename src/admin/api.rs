@@ -10,12 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use rowgate_schema_dsl::definition::Role;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::admin::{Admin, installs, json_response, limits, page, plan, seen, simulate, values};
+use crate::admin::{Admin, deploys, installs, json_response, limits, openapi, page, plan, seen, simulate, values};
 use crate::auth::key;
 use crate::db::pool;
 use crate::error::{Code, Failure};
@@ -38,6 +39,8 @@ pub fn router(admin: Admin) -> Router<Admin> {
         .merge(plan::router())
         .merge(values::router())
         .merge(seen::router())
+        .merge(deploys::router())
+        .merge(openapi::router())
         .layer(from_fn_with_state(admin, authorized))
 }
 
@@ -107,9 +110,9 @@ async fn extensions(State(admin): State<Admin>) -> Response<Body> {
 }
 
 /// The body of `POST /admin/v1/keys`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewKey {
+pub(super) struct NewKey {
     install_id: Uuid,
     role: Role,
     name: String,

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use rowgate_schema_dsl::diagnostic::Diagnostic;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -56,9 +57,9 @@ async fn list(State(admin): State<Admin>, headers: HeaderMap, RawQuery(asked): R
 }
 
 /// The body of `POST /admin/v1/installs`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewInstall {
+pub(super) struct NewInstall {
     extension_id: Uuid,
     account_id: Uuid,
     overlay_id: Option<Uuid>,
@@ -113,9 +114,9 @@ async fn show(
 }
 
 /// The body of `POST /admin/v1/installs/{id}/uninstall`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Uninstall {
+pub(super) struct Uninstall {
     /// Whether the rows go at once, and are not kept for a while.
     #[serde(default)]
     now: bool,
@@ -180,9 +181,9 @@ async fn reinstall(
 }
 
 /// The body of `POST /admin/v1/installs/{id}/pin`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Pin {
+pub(super) struct Pin {
     revision: i64,
 }
 
@@ -210,9 +211,9 @@ async fn unpin(
 }
 
 /// The body of `POST /admin/v1/installs/{id}/plan`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+pub(super) struct Plan {
     /// None where it is null.
     #[serde(deserialize_with = "Option::deserialize")]
     plan: Option<String>,
@@ -290,9 +291,9 @@ async fn list_receipts(State(admin): State<Admin>, headers: HeaderMap, RawQuery(
 }
 
 /// The body of `POST /admin/v1/users/erase`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EraseUser {
+pub(super) struct EraseUser {
     user_id: String,
     extension_id: Option<Uuid>,
     install_id: Option<Uuid>,
@@ -426,7 +427,7 @@ fn install_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, Failure> 
     id_of(id, "the install's id is not a UUID")
 }
 
-fn id_of(id: Result<Path<String>, PathRejection>, otherwise: &'static str) -> Result<Uuid, Failure> {
+pub(super) fn id_of(id: Result<Path<String>, PathRejection>, otherwise: &'static str) -> Result<Uuid, Failure> {
     let id = id.ok().and_then(|Path(id)| Uuid::try_parse(&id).ok());
     id.ok_or_else(|| Failure::new(Code::ArgumentsInvalid, otherwise))
 }

@@ -174,9 +174,8 @@ fn registry(sheet: &mut Sheet, gateway: &Gateway) {
     let help = "Time since the registry was last read";
     sheet.single("rowgate_registry_age_seconds", Kind::Gauge, help, gateway.registry_age().as_secs_f64());
     let snapshot = gateway.snapshot();
-    let revision: i64 = snapshot.extensions.values().map(|extension| extension.revision).sum();
-    let help = "The revisions of all extensions added up: equal where the same is served";
-    sheet.single("rowgate_registry_revision", Kind::Gauge, help, revision);
+    let help = "Deploys and removals so far: equal where the same is served, and greater after each";
+    sheet.single("rowgate_registry_revision", Kind::Gauge, help, snapshot.revision);
     let help = "Revisions that are kept for installs that are pinned to them";
     sheet.single("rowgate_revisions_pinned", Kind::Gauge, help, snapshot.pinned.len());
     let help = "Buckets that the rate limits hold";

@@ -4,9 +4,11 @@
 //! loopback unless told otherwise; everything under `/admin/v1` asks for an operator's key.
 
 pub mod api;
+mod deploys;
 mod installs;
 mod limits;
 mod metrics;
+mod openapi;
 mod page;
 mod plan;
 mod seen;
@@ -45,6 +47,8 @@ pub struct Admin {
     pub erase: Arc<Notify>,
     /// One simulation at a time.
     pub simulating: Arc<Semaphore>,
+    /// So many deploys at a time.
+    pub deploying: Arc<Semaphore>,
 }
 
 /// Serves `admin` on `listener` until `stopping` turns true.

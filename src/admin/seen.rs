@@ -136,16 +136,10 @@ async fn revisions(
         let unknown = || Failure::new(Code::RowNotFound, "there is no extension with this id");
         let Path(id) = id.map_err(|_| unknown())?;
         let client = pool::take(&admin.pool).await?;
+        let current = record::extension(&**client, id).await.map_err(|error| not_read(&error))?;
+        let current = current.ok_or_else(unknown)?.revision;
         let revisions = record::revisions(&**client, id).await.map_err(|error| not_read(&error))?;
-        if revisions.is_empty() {
-            return Err(unknown());
-        }
-        let list = revisions.iter().map(|revision| {
-            json!({
-                "revision": revision.revision, "version": revision.definition.pointer("/extension/version"),
-                "deployed_at": time(Some(revision.created_at)), "statements": revision.statements.len(),
-            })
-        });
+        let list = revisions.iter().map(|revision| revision.document(current));
         Ok(Value::Array(list.collect()))
     };
     respond(StatusCode::OK, EXTENSIONS, &headers, done.await)

@@ -10,8 +10,9 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::post;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::admin::Admin;
@@ -37,9 +38,11 @@ pub(super) fn router() -> Router<Admin> {
 }
 
 /// The body: what is left out is what is in force.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
+    /// As `[limits]` of the configuration.
+    #[schemars(with = "Option<Map<String, Value>>")]
     limits: Option<Limits>,
     overrides: Option<Vec<Override>>,
     since_s: Option<u64>,

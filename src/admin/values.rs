@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{get, put};
 use rowgate_schema_dsl::check::outside::is_name;
 use rowgate_schema_dsl::diagnostic::nearest;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -44,9 +45,9 @@ struct Of {
 }
 
 /// The body that sets a value.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewValue<T> {
+pub(super) struct NewValue<T> {
     install_id: Option<Uuid>,
     extension_id: Option<Uuid>,
     value: T,

@@ -31,6 +31,26 @@ impl AdminAt {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failed> {
+        answer(self.send(method, path, query, body).await?).await
+    }
+
+    /// What it tells as it goes, a JSON document on each line.
+    pub(super) async fn lines(&self, method: Method, path: &[&str], body: &Value) -> Result<Lines, Failed> {
+        let response = self.send(method, path, &[], Some(body)).await?;
+        if response.status().is_success() {
+            return Ok(Lines { response, gathered: Vec::new() });
+        }
+        answer(response).await?;
+        Err(Failed::Said)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Response, Failed> {
         let Some(key) = &self.admin_key else {
             let message = "no operator's key is given; set ROWGATE_ADMIN_KEY to one that `rowgate admin-key` made";
             return Err(Failed::Usage(message.to_owned()));
@@ -53,12 +73,33 @@ impl AdminAt {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| {
+        request.send().await.map_err(|error| {
             let reason =
                 if error.is_connect() { "nobody answers there".to_owned() } else { error.without_url().to_string() };
             Failed::Because(format!("the admin listener at {} cannot be reached: {reason}", self.admin_url))
-        })?;
-        answer(response).await
+        })
+    }
+}
+
+/// Lines as they come.
+pub(super) struct Lines {
+    response: Response,
+    gathered: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line; none where there are no more, or the gateway went away.
+    pub(super) async fn next(&mut self) -> Result<Option<Value>, Failed> {
+        loop {
+            if let Some(end) = self.gathered.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.gathered.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => self.gathered.extend_from_slice(&chunk),
+                Ok(None) | Err(_) => return Ok(None),
+            }
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod schema;
 mod serve;
 mod state;
 mod stop;
+mod target;
 mod token;
 mod values;
 

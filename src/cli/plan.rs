@@ -6,13 +6,12 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::cli::admin::AdminAt;
 use crate::cli::allow::Allow;
 use crate::cli::bundle::{load, must_be_folder};
 use crate::cli::certificate::failed;
 use crate::cli::output::{self, Style, counted};
-use crate::cli::state::DATA_DIR;
-use crate::cli::{Failed, database, read_config};
+use crate::cli::target::{Found, Target};
+use crate::cli::{Failed, database};
 use crate::deploy::apply::Patience;
 use crate::deploy::plan::{Functions, Planned, PlannedStep, pause_s, plan};
 use crate::registry::recall;
@@ -23,8 +22,8 @@ use crate::registry::recall;
 
 Examples:
   rowgate plan                          # against the running `rowgate dev`
-  DATABASE_URL=postgres://… rowgate plan my-extension --allow deletes-data:rules.text
   rowgate plan my-extension --admin-url http://127.0.0.1:8081      # against a running gateway
+  DATABASE_URL=postgres://… rowgate plan my-extension --allow deletes-data:rules.text
 
 Nothing is changed. Seconds are guesses that grow with the rows of a table as it is now.")]
 pub(super) struct Plan {
@@ -36,18 +35,8 @@ pub(super) struct Plan {
     json: bool,
     #[command(flatten)]
     allow: Allow,
-    /// The admin listener of a running gateway to ask, where DATABASE_URL is not set
-    #[arg(long, value_name = "URL", env = "ROWGATE_ADMIN_URL")]
-    admin_url: Option<String>,
-    /// An operator's key, made by `rowgate admin-key`
-    #[arg(long, value_name = "KEY", env = "ROWGATE_ADMIN_KEY", hide_env_values = true)]
-    admin_key: Option<String>,
-    /// Where `rowgate dev` keeps its things
-    #[arg(long, value_name = "D", env = "ROWGATE_DATA_DIR", default_value = DATA_DIR)]
-    data_dir: PathBuf,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "ROWGATE_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(super) async fn run(options: &Plan) -> Result<(), Failed> {
@@ -60,22 +49,22 @@ pub(super) async fn run(options: &Plan) -> Result<(), Failed> {
 
 async fn perform(options: &Plan) -> Result<(), Failed> {
     must_be_folder(&options.folder)?;
-    let config = read_config(options.config.as_deref())?;
+    let config = options.target.config()?;
     let terms = options.allow.terms(Patience::default(), &config)?;
     let loaded = load(&options.folder).map_err(|diagnostics| {
         output::note(&output::complaints(&diagnostics, Style::of_stderr()));
         Failed::Said
     })?;
-    let mut planned = match &options.admin_url {
-        Some(url) if config.database.url.is_none() => {
-            let at = AdminAt::new(url.clone(), options.admin_key.clone());
-            let body = json!({ "definition": loaded.definition, "allow": terms.allowed });
+    let mut planned = match options.target.find(&config)? {
+        Found::Gateway(at) => {
+            let allow_scan = terms.scans.allowed();
+            let body = json!({ "definition": loaded.definition, "allow": terms.allowed, "allow_scan": allow_scan });
             let answer = at.ask(Method::POST, &["plan"], &[], Some(&body)).await?;
             serde_json::from_value(answer)
                 .map_err(|_| Failed::Because("the gateway answered a plan that this version cannot read".to_owned()))?
         }
-        Some(_) | None => {
-            let mut client = database::open_here(&config.database, &options.data_dir).await?;
+        Found::Database => {
+            let mut client = database::open(&config.database).await?;
             plan(&mut client, &loaded.definition, &loaded.model, recall, &terms).await.map_err(failed)?
         }
     };

@@ -1,18 +1,23 @@
 //! `rowgate revisions`, `rowgate rollback`: what was deployed of an extension, and the way back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
+use reqwest::Method;
 use rowgate_schema_dsl::read::read;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::cli::admin::{listed, text};
 use crate::cli::allow::Allow;
+use crate::cli::apply::{Deployed, follow};
+use crate::cli::bundle::must_be_folder;
 use crate::cli::certificate::failed;
 use crate::cli::output::{self, Style, counted};
-use crate::cli::state::DATA_DIR;
-use crate::cli::{Failed, database, read_config};
+use crate::cli::target::{Found, Target};
+use crate::cli::{Failed, database, own_name};
+use crate::config::Config;
 use crate::deploy::apply::{ApplyError, Patience, Scans, Terms, apply};
 use crate::deploy::bundle::read_bundle;
 use crate::record;
@@ -21,8 +26,10 @@ use crate::registry::recall;
 /// Print what was ever deployed of an extension, the newest first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  rowgate revisions                     # of the bundle here, in the running `rowgate dev`
-  DATABASE_URL=postgres://… rowgate revisions 7d3f1c52-9a34-4a57-8e10-0c5b6d2f9a11 --json")]
+  rowgate revisions                     # of the bundle here, by the gateway of ROWGATE_ADMIN_URL
+  DATABASE_URL=postgres://… rowgate revisions 7d3f1c52-9a34-4a57-8e10-0c5b6d2f9a11 --json
+
+DATABASE_URL goes first; without any of them it is the running `rowgate dev`.")]
 pub(super) struct Revisions {
     /// The bundle's folder, or the extension's id
     #[arg(value_name = "EXTENSION", default_value = ".")]
@@ -31,7 +38,7 @@ pub(super) struct Revisions {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    target: Target,
 }
 
 /// Deploy a former revision again, where no value is lost by it
@@ -52,87 +59,96 @@ pub(super) struct Rollback {
     #[command(flatten)]
     allow: Allow,
     #[command(flatten)]
-    place: Place,
-}
-
-/// Which database.
-#[derive(Debug, Args)]
-struct Place {
-    /// Where `rowgate dev` keeps its things
-    #[arg(long, value_name = "D", env = "ROWGATE_DATA_DIR", default_value = DATA_DIR)]
-    data_dir: PathBuf,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "ROWGATE_CONFIG")]
-    config: Option<PathBuf>,
+    target: Target,
 }
 
 pub(super) async fn run(options: &Revisions) -> Result<(), Failed> {
-    let config = read_config(options.place.config.as_deref())?;
-    let client = database::open_here(&config.database, &options.place.data_dir).await?;
-    let extension = deployed(&client, &options.extension).await?;
-    let revisions = record::revisions(&client, extension.id).await?;
+    let config = options.target.config()?;
+    let id = named(&options.extension)?;
+    let revisions = match options.target.find(&config)? {
+        Found::Gateway(at) => {
+            listed(at.ask(Method::GET, &["extensions", &id.to_string(), "revisions"], &[], None).await?)
+        }
+        Found::Database => {
+            let client = database::open(&config.database).await?;
+            let extension = deployed(&client, id).await?;
+            let revisions = record::revisions(&client, id).await?;
+            revisions.iter().map(|revision| revision.document(extension.revision)).collect()
+        }
+    };
     if options.json {
-        let revisions: Vec<_> = revisions
-            .iter()
-            .map(|revision| {
-                json!({
-                    "revision": revision.revision,
-                    "is_current": revision.revision == extension.revision,
-                    "created_at": time(revision),
-                    "version": version(revision),
-                    "statements": revision.statements,
-                })
-            })
-            .collect();
         return output::result(&serde_json::to_string_pretty(&revisions).unwrap_or_default());
     }
     let style = Style::of_stdout();
-    let mut text = String::new();
+    let mut lines = String::new();
     for revision in &revisions {
-        let is_current = revision.revision == extension.revision;
-        let number = format!("{:4}", revision.revision);
-        text.push_str(&format!(
+        let is_current = revision.get("is_current").and_then(Value::as_bool).unwrap_or_default();
+        let number = format!("{:4}", revision.get("revision").and_then(Value::as_i64).unwrap_or_default());
+        let statements = revision.get("statements").and_then(Value::as_array).map_or(0, Vec::len);
+        lines.push_str(&format!(
             "{}  {}  version {}, {}{}\n",
             if is_current { style.good(&number) } else { number },
-            time(revision),
-            version(revision),
-            counted(revision.statements.len(), "statement"),
+            text(revision, "created_at"),
+            text(revision, "version"),
+            counted(statements, "statement"),
             if is_current { ", current" } else { "" },
         ));
     }
-    output::result(&text)
+    output::result(&lines)
 }
 
 pub(super) async fn rollback(options: &Rollback) -> Result<(), Failed> {
-    let config = read_config(options.place.config.as_deref())?;
-    // It was certified, or let pass, when it was deployed first.
-    let terms = Terms { scans: Scans::Uncertified, ..options.allow.terms(Patience::default(), &config)? };
-    let mut client = database::open_here(&config.database, &options.place.data_dir).await?;
-    let extension = deployed(&client, &options.extension).await?;
+    let config = options.target.config()?;
+    let terms = options.allow.terms(Patience::default(), &config)?;
+    let id = named(&options.extension)?;
+    let deployed = match options.target.find(&config)? {
+        Found::Gateway(at) => {
+            let body = json!({ "to": options.to, "allow": terms.allowed });
+            follow(&at, &["extensions", &id.to_string(), "rollback"], &body, None).await?
+        }
+        Found::Database => on_database(&config, id, options.to, terms).await?,
+    };
+    let Deployed { name, revision, .. } = &deployed;
+    output::result(&if deployed.changed {
+        format!(
+            "{} of {name} is deployed: the definition of revision {}, {}",
+            Style::of_stdout().good(&format!("revision {revision}")),
+            deployed.former.unwrap_or_default(),
+            counted(deployed.statements.len(), "statement")
+        )
+    } else {
+        format!("nothing to do: revision {revision} of {name} is the same")
+    })
+}
+
+async fn on_database(config: &Config, id: Uuid, to: Option<i64>, terms: Terms) -> Result<Deployed, Failed> {
+    let mut client = database::open(&config.database).await?;
+    let extension = deployed(&client, id).await?;
     let name = &extension.name;
-    let to = options.to.unwrap_or(extension.revision - 1);
-    let revisions = record::revisions(&client, extension.id).await?;
-    let Some(former) = revisions.iter().find(|revision| revision.revision == to) else {
-        let message = match (options.to, extension.revision) {
+    let revisions = record::revisions(&client, id).await?;
+    let wanted = to.unwrap_or(extension.revision - 1);
+    let Some(former) = revisions.iter().find(|revision| revision.revision == wanted) else {
+        let message = match (to, extension.revision) {
             (None, 1) => format!("{name} has one revision alone; there is nothing to return to"),
-            _ => format!("{name} has no revision {to}; `{} revisions` lists them", super::own_name()),
+            _ => format!("{name} has no revision {wanted}; `{} revisions` lists them", own_name()),
         };
         return Err(Failed::Because(message));
     };
     let model = recall(&former.definition).map_err(|diagnostics| {
         output::note(&output::complaints(&diagnostics, Style::of_stderr()));
-        Failed::Because(format!("revision {to} of {name} is no sound definition for this version"))
+        Failed::Because(format!("revision {wanted} of {name} is no sound definition for this version"))
     })?;
     let (definition, _) = read(&former.definition);
+    // It was certified, or let pass, when it was deployed first.
+    let terms = Terms { scans: Scans::Uncertified, ..terms };
     match apply(&mut client, &definition, &model, recall, &terms).await {
-        Ok(applied) if !applied.changed => {
-            output::result(&format!("nothing to do: revision {} of {name} is the same", applied.revision))
-        }
-        Ok(applied) => output::result(&format!(
-            "{} of {name} is deployed: the definition of revision {to}, {}",
-            Style::of_stdout().good(&format!("revision {}", applied.revision)),
-            counted(applied.statements.len(), "statement")
-        )),
+        Ok(applied) => Ok(Deployed {
+            name: extension.name,
+            revision: applied.revision,
+            changed: applied.changed,
+            statements: applied.statements,
+            former: Some(wanted),
+        }),
         Err(ApplyError::Refused(diagnostics)) => {
             output::note(&output::complaints(&diagnostics, Style::of_stderr()));
             output::note("nothing was changed");
@@ -142,29 +158,20 @@ pub(super) async fn rollback(options: &Rollback) -> Result<(), Failed> {
     }
 }
 
-/// The extension that `named` is the id of, or the bundle's folder.
-async fn deployed(client: &Client, named: &str) -> Result<record::Extension, Failed> {
-    let id = match Uuid::parse_str(named) {
-        Ok(id) => id,
-        Err(_) => {
-            crate::cli::bundle::must_be_folder(Path::new(named))?;
-            let read = read_bundle(Path::new(named)).map_err(|diagnostics| {
-                output::note(&output::complaints(&diagnostics, Style::of_stderr()));
-                Failed::Said
-            })?;
-            read.definition.extension.id
-        }
-    };
+/// The extension's id, which is given or that of the bundle's folder.
+fn named(given: &str) -> Result<Uuid, Failed> {
+    if let Ok(id) = Uuid::parse_str(given) {
+        return Ok(id);
+    }
+    must_be_folder(Path::new(given))?;
+    let read = read_bundle(Path::new(given)).map_err(|diagnostics| {
+        output::note(&output::complaints(&diagnostics, Style::of_stderr()));
+        Failed::Said
+    })?;
+    Ok(read.definition.extension.id)
+}
+
+async fn deployed(client: &Client, id: Uuid) -> Result<record::Extension, Failed> {
     let extension = record::extension(client, id).await?;
     extension.ok_or_else(|| Failed::Because(format!("nothing is deployed of the extension {id}")))
-}
-
-/// The version that its author gave it.
-fn version(revision: &record::Revision) -> &str {
-    revision.definition.pointer("/extension/version").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// To the second.
-fn time(revision: &record::Revision) -> String {
-    jiff::Timestamp::try_from(revision.created_at).map_or_else(|_| String::new(), |at| format!("{at:.0}"))
 }

@@ -52,6 +52,17 @@ pub struct Held {
     pub reply: oneshot::Sender<Result<Text, Trouble>>,
 }
 
+/// Why a barrier holds nothing any more.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("{}", sqlstate::chain(.0))]
+    Connection(tokio_postgres::Error),
+    #[error("the server ended it")]
+    Closed,
+    #[error("the database has said nothing for too long")]
+    Silent,
+}
+
 #[derive(Default)]
 struct State {
     /// What the next flush is for.
@@ -62,10 +73,11 @@ struct State {
 /// The barrier that is open, where one is.
 pub type Current = watch::Receiver<Option<Arc<Barrier>>>;
 
-/// Opens a barrier and keeps one open, by a task on the current runtime.
-pub fn open(connector: &Connector) -> Current {
+/// Opens a barrier and keeps one open, by a task on the current runtime. One that says nothing for
+/// `silence_max` is held lost.
+pub fn open(connector: &Connector, silence_max: Duration) -> Current {
     let (slot, current) = watch::channel(None);
-    tokio::spawn(keep_open(slot, connector.clone()));
+    tokio::spawn(keep_open(slot, connector.clone(), silence_max));
     current
 }
 
@@ -105,7 +117,7 @@ impl Barrier {
     }
 
     /// Flushes for whatever is held, again and again; answers why it cannot any longer.
-    async fn confirm(&self, client: &Client, confirm: &Statement) -> tokio_postgres::Error {
+    async fn confirm(&self, client: &Client, confirm: &Statement, silence_max: Duration) -> Lost {
         let mut confirming = Vec::new();
         loop {
             self.held.notified().await;
@@ -114,8 +126,8 @@ impl Barrier {
                 if confirming.is_empty() {
                     break;
                 }
-                if let Err(error) = self.flush(client, confirm, &mut confirming).await {
-                    return error;
+                if let Err(lost) = self.flush(client, confirm, silence_max, &mut confirming).await {
+                    return lost;
                 }
                 for Held { result, reply, .. } in confirming.drain(..) {
                     // A caller that went away asks for no answer.
@@ -130,16 +142,21 @@ impl Barrier {
         &self,
         client: &Client,
         confirm: &Statement,
+        silence_max: Duration,
         confirming: &mut Vec<Held>,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<(), Lost> {
         let mut flushing = pin!(client.execute(confirm, &[]));
+        let silent_at = Instant::now() + silence_max;
         loop {
             let now = Instant::now();
+            if now >= silent_at {
+                return Err(Lost::Silent);
+            }
             let look_at = now + LOOK_INTERVAL;
             let next = expire(confirming, now).min(expire(&mut self.locked().waiting, now)).min(look_at);
             tokio::select! {
                 biased;
-                flushed = &mut flushing => return flushed.map(drop),
+                flushed = &mut flushing => return flushed.map(drop).map_err(Lost::Connection),
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -161,7 +178,8 @@ fn expire(held: &mut Vec<Held>, now: Instant) -> Instant {
 /// A barrier, and what must run for as long as it is to hold anything.
 async fn connect(
     connector: &Connector,
-) -> Result<(Arc<Barrier>, impl Future<Output = Result<(), tokio_postgres::Error>>), tokio_postgres::Error> {
+    silence_max: Duration,
+) -> Result<(Arc<Barrier>, impl Future<Output = Lost>), tokio_postgres::Error> {
     let (client, connection) = connector.address(Purpose::Barrier).connect(connector.tls()).await?;
     let mut connection = Box::pin(connection);
     let (started, confirm) = {
@@ -188,29 +206,28 @@ async fn connect(
         let barrier = barrier.clone();
         async move {
             // One task for both: what is asked is sent without waking another.
-            let result = tokio::select! {
-                error = barrier.confirm(&client, &confirm) => Err(error),
-                ended = connection => ended,
-                () = barrier.ended() => Ok(()),
+            let lost = tokio::select! {
+                lost = barrier.confirm(&client, &confirm, silence_max) => lost,
+                ended = connection => ended.err().map_or(Lost::Closed, Lost::Connection),
+                () = barrier.ended() => Lost::Closed,
             };
             barrier.close();
-            result
+            lost
         }
     };
     Ok((barrier, running))
 }
 
-async fn keep_open(slot: watch::Sender<Option<Arc<Barrier>>>, connector: Connector) {
+async fn keep_open(slot: watch::Sender<Option<Arc<Barrier>>>, connector: Connector, silence_max: Duration) {
     let mut pause = Pause::default();
     loop {
-        match tokio::time::timeout(connector.connect_timeout(), connect(&connector)).await {
+        match tokio::time::timeout(connector.connect_timeout(), connect(&connector, silence_max)).await {
             Ok(Ok((barrier, running))) => {
                 pause = Pause::default();
                 slot.send_replace(Some(barrier));
-                let ended = running.await;
+                let reason = running.await;
                 slot.send_replace(None);
-                let reason = ended.err().map_or_else(|| "it was ended".to_owned(), |error| sqlstate::chain(&error));
-                tracing::warn!(reason, "the connection that waits for the disk was lost");
+                tracing::warn!(%reason, "the connection that waits for the disk was lost");
             }
             Ok(Err(error)) if pause.is_longest() => {
                 let reason = sqlstate::chain(&error);

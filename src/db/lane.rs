@@ -98,8 +98,8 @@ impl Lanes {
         };
         let statements_max = NonZeroUsize::new(settings.statements_per_connection_max).unwrap_or(NonZeroUsize::MIN);
         let silence_max = Duration::from_millis(2 * settings.statement_timeout_ms + SILENCE_GRACE_MS);
+        let barrier = (purpose == Purpose::HeldWrite).then(|| barrier::open(connector, silence_max));
         let opened = Arc::new(Notify::new());
-        let barrier = (purpose == Purpose::HeldWrite).then(|| barrier::open(connector));
         let lanes = (0..count)
             .map(|_| {
                 let lane = Arc::new(Lane {

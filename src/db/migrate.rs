@@ -17,7 +17,7 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 /// Any number, the same in every gateway.
 const LOCK_KEY: i64 = 0x726f_7767_6174_6501;
 
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, name: "gateway", sql: include_str!("../../migrations/0001_gateway.sql") },
     Migration { version: 2, name: "repeatable", sql: include_str!("../../migrations/0002_repeatable.sql") },
     Migration { version: 4, name: "database_roles", sql: include_str!("../../migrations/0004_database_roles.sql") },
@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { version: 13, name: "lifecycle", sql: include_str!("../../migrations/0013_lifecycle.sql") },
     Migration { version: 14, name: "limits", sql: include_str!("../../migrations/0014_limits.sql") },
     Migration { version: 15, name: "limit_traffic", sql: include_str!("../../migrations/0015_limit_traffic.sql") },
+    Migration { version: 16, name: "removals", sql: include_str!("../../migrations/0016_removals.sql") },
 ];
 
 struct Migration {

@@ -87,6 +87,16 @@ pub enum Scans {
     Uncertified,
 }
 
+impl Scans {
+    /// Those that are named; none where nothing is certified.
+    pub fn allowed(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Scans::Only(named) => Some(named),
+            Scans::Uncertified => None,
+        }
+    }
+}
+
 /// How long a deploy waits for others before it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {

@@ -7,13 +7,16 @@
 //! no drift.
 
 use rowgate_schema_dsl::ddl::build;
+use rowgate_schema_dsl::diagnostic::Diagnostic;
 use rowgate_schema_dsl::model::Model;
 use serde::Serialize;
-use tokio_postgres::{Error, Transaction};
+use serde_json::Value;
+use tokio_postgres::{Client, Error, Transaction};
 use uuid::Uuid;
 
 use crate::db::catalog::{self, Catalog, Kind, Known, Object, mend};
 use crate::db::wall::{self, Astray};
+use crate::record;
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,6 +36,19 @@ impl Difference {
     pub fn is_more(&self) -> bool {
         self.code.ends_with("_added")
     }
+}
+
+/// What somebody changed by hand in what is deployed of an extension; a deploy neither mends nor minds it.
+/// Nothing where nothing is deployed, or what is cannot be read by this version, which the deploy tells.
+pub async fn of_deployed(
+    client: &mut Client,
+    id: Uuid,
+    recall: impl Fn(&Value) -> Result<Model, Vec<Diagnostic>>,
+) -> Result<Vec<Difference>, Error> {
+    let Some(deployed) = record::extension(&*client, id).await? else { return Ok(Vec::new()) };
+    let Ok(model) = recall(&deployed.definition) else { return Ok(Vec::new()) };
+    let transaction = client.transaction().await?;
+    find(&transaction, &model, deployed.role.as_deref()).await
 }
 
 /// Every difference between what Postgres has of `model`'s extension and what a fresh build of it has.

@@ -11,6 +11,7 @@ use rowgate_schema_dsl::diagnostic::{Diagnostic, Place};
 use rowgate_schema_dsl::diff::align::align;
 use rowgate_schema_dsl::diff::{Change, diff};
 use rowgate_schema_dsl::model::Model;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -24,7 +25,7 @@ use crate::deploy::pins;
 use crate::record::{self, changes};
 
 /// What a deploy would do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Planned {
     pub extension: Uuid,
     pub name: String,
@@ -43,7 +44,7 @@ pub struct Planned {
 }
 
 /// One step of a change, and what it costs on the tables as they are now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedStep {
     pub phase: Cow<'static, str>,
     pub subject: String,
@@ -62,7 +63,7 @@ pub struct PlannedStep {
 }
 
 /// A change that was begun before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnderWay {
     pub done: usize,
     pub steps: usize,
@@ -71,12 +72,13 @@ pub struct UnderWay {
 }
 
 /// A diagnostic that has travelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Complaint {
     pub code: Cow<'static, str>,
     /// JSON pointer into the definition document; of drift the table, or something of it.
     pub pointer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Value>")]
     pub place: Option<Place>,
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +86,7 @@ pub struct Complaint {
 }
 
 /// Names of functions, declared and written, by what becomes of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Functions {
     pub added: Vec<String>,
     pub removed: Vec<String>,

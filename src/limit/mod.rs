@@ -29,6 +29,7 @@ pub mod traffic;
 use std::hash::RandomState;
 
 use governor::clock::{Clock, DefaultClock, Reference};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,7 +41,7 @@ pub use crate::limit::decision::{Decision, Standing};
 pub use crate::limit::policy::{Policies, Quotas};
 
 /// What a function does, as far as its cost goes; each class has its own quotas and buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Declarative functions that read rows.
@@ -71,7 +72,7 @@ impl Class {
 }
 
 /// Whose calls are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// One caller within one install.
@@ -99,7 +100,7 @@ impl Layer {
 }
 
 /// What a caller showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallerKind {
     Token,

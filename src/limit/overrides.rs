@@ -5,6 +5,7 @@
 //! of [`Override::weight`], so two that meet one call are never alike in rank unless they are the same.
 
 use rowgate_schema_dsl::name::NAME_BYTES_MAX;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub const OVERRIDES_MAX: usize = 10_000;
 pub const PLAN_CHARS_MAX: usize = 63;
 
 /// What an operator says of some calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     pub layer: Layer,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use governor::clock::FakeRelativeClock;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub struct Held<'a> {
 }
 
 /// Who would have been refused, beside what really happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Default, JsonSchema)]
 pub struct Report {
     pub calls: u64,
     /// As it really was.
@@ -44,7 +45,7 @@ pub struct Report {
 }
 
 /// One caller of one class who would have been refused.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Refused {
     pub install_id: Uuid,
     pub caller: CallerKind,
@@ -61,7 +62,7 @@ pub struct Refused {
 }
 
 /// A quota under which so many of all buckets of a layer would have refused nothing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Fitted {
     pub layer: Layer,
     pub class: Class,

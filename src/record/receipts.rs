@@ -48,6 +48,13 @@ pub async fn list(
     client.query(sql, &[&install_id, &extension_id, &LISTED_MAX]).await?.iter().map(receipt).collect()
 }
 
+/// Deploys of extensions that are gone, and their removals.
+pub async fn removed(client: &impl GenericClient) -> Result<i64, Error> {
+    let sql = "SELECT coalesce(sum(coalesce((own ->> 'revisions')::bigint, 0) + 1), 0)::bigint
+                 FROM rowgate.receipts WHERE kind = 'extension'";
+    client.query_one(sql, &[]).await?.try_get(0)
+}
+
 /// Any number, the same in every gateway.
 const LOCK_KEY: i64 = 0x726f_7767_6174_6502;
 

@@ -54,6 +54,8 @@ pub struct Snapshot {
     pub installs: HashMap<Uuid, Arc<Install>>,
     /// What operators have said of rate limits.
     pub overrides: Vec<Override>,
+    /// Deploys and removals so far.
+    pub revision: i64,
     /// Those that were uninstalled and may come back.
     pub uninstalled: HashSet<Uuid>,
     /// By the SHA-256 of the key.
@@ -163,6 +165,7 @@ impl Snapshot {
         if let Some(CursorSecret(secret)) = &records.cursor_key {
             snapshot.cursor_key = Some(Arc::new(CursorKey::new(secret)));
         }
+        let revision = records.revision();
         for record in records.extensions {
             let known = before.extensions.get(&record.id);
             let same = known.filter(|known| is_same(known, &record)).or_else(|| before.pinned(&record));
@@ -204,6 +207,7 @@ impl Snapshot {
             }
         }
         drop(resolver);
+        snapshot.revision = revision;
         snapshot.overrides = records.overrides;
         snapshot.keys = records
             .api_keys

@@ -29,6 +29,7 @@ mod lanes;
 mod lifecycle;
 mod limits;
 mod once;
+mod openapi;
 mod overload;
 mod owned;
 mod page;

@@ -14,10 +14,10 @@ export async function installs(page) {
     try {
       const list = await ask(`v1/extensions/${one.id}/revisions`);
       told.replaceChildren(panel(`Revisions of ${one.name}`, table(`Revisions of ${one.name}`, [
-        { head: "revision", cell: ({ revision }) => [revision, revision === one.revision ? [" ", badge("current", "good")] : null] },
+        { head: "revision", cell: ({ revision, is_current }) => [revision, is_current ? [" ", badge("current", "good")] : null] },
         { head: "version", cell: ({ version }) => version },
-        { head: "deployed", cell: ({ deployed_at }) => day(deployed_at) },
-        { head: "statements", end: true, cell: ({ statements }) => number(statements) },
+        { head: "deployed", cell: ({ created_at }) => day(created_at) },
+        { head: "statements", end: true, cell: ({ statements }) => number(statements.length) },
       ], list)));
       told.focus({ preventScroll: true });
       told.scrollIntoView({ block: "nearest" });

@@ -186,7 +186,7 @@ async fn what_this_binary_cannot_serve_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_gateway_needs_besides_its_database_is_looked_at() {
     let database = TestDatabase::new().await;
-    run(&mut with(rowgate(["apply"]), &database.url()).arg(bundle(folder().path(), SCHEMA, FUNCTIONS))).ok();
+    run(with(rowgate(["apply"]), &database.url()).arg(bundle(folder().path(), SCHEMA, FUNCTIONS))).ok();
     run(&mut with(rowgate(["admin-key", "alice"]), &database.url())).ok();
     let found = |name: &str, value: &str| codes(&run(doctor(&database.url()).env(name, value)));
     assert_eq!(found("ROWGATE_HTTP__CONNECTIONS_MAX", "4000000000"), ["descriptors_too_few"]);
@@ -201,7 +201,7 @@ async fn what_a_gateway_needs_besides_its_database_is_looked_at() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_slows_a_database_down_is_found() {
     let database = TestDatabase::new().await;
-    run(&mut with(rowgate(["apply"]), &database.url()).arg(bundle(folder().path(), SCHEMA, FUNCTIONS))).ok();
+    run(with(rowgate(["apply"]), &database.url()).arg(bundle(folder().path(), SCHEMA, FUNCTIONS))).ok();
     run(&mut with(rowgate(["admin-key", "alice"]), &database.url())).ok();
     let superuser = database.superuser().await;
     // Rows that were changed and nobody cleaned up, and an index that nobody asked.
