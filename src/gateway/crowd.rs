@@ -9,7 +9,7 @@
 //! While nobody waits too long this is a count and a product; nobody's share is counted before.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,8 @@ pub struct Crowd {
     /// Calls under way by extension and by install, of those that came since it is crowded.
     shares: Mutex<HashMap<Uuid, usize>>,
     refused: AtomicU64,
+    /// Whether the log says so already.
+    is_told: AtomicBool,
     origin: Instant,
 }
 
@@ -88,6 +90,7 @@ impl Crowd {
             full_until_ns: AtomicU64::new(0),
             shares: Mutex::default(),
             refused: AtomicU64::new(0),
+            is_told: AtomicBool::new(false),
             origin: Instant::now(),
         }
     }
@@ -153,6 +156,7 @@ impl Crowd {
             if !was_full {
                 self.full_until_ns.store(0, Ordering::Relaxed);
                 self.crowded_ns.store(0, Ordering::Relaxed);
+                self.is_told.store(false, Ordering::Relaxed);
                 return Ok(seat);
             }
         } else {
@@ -169,7 +173,7 @@ impl Crowd {
             }
             if wait_ns > self.wait_ns_max || (is_full && !self.has_room(&shares, whose, before)) {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                if full_until_ns == 0 {
+                if !self.is_told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(wait_ms = wait_ns / 1_000_000, "more is asked than can be done; calls are refused");
                 }
                 let detail = "more is asked than the database can do at the moment";

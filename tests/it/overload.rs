@@ -160,5 +160,6 @@ async fn the_extension_that_asks_for_most_is_refused_first() {
         count(&quiet, "overloaded"),
     );
     assert!(count(&noisy, "overloaded") * 2 > noisy.len());
-    assert!(count(&quiet, "200") * 10 >= quiet.len() * 9, "{} refused", count(&quiet, "overloaded"));
+    // Two of its calls at once are more than its share while others wait.
+    assert!(count(&quiet, "overloaded") * 4 <= quiet.len(), "{} refused", count(&quiet, "overloaded"));
 }
