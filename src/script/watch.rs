@@ -1,8 +1,8 @@
 //! What is looked at while a handler runs: its processor time, its memory and its slice.
 //!
 //! Luau calls [`Watch::look`] at each call, return and turn of a loop; it compares two numbers, and
-//! reads the clock only when the tick has changed. Once a machine is stopped every safepoint
-//! raises again, so that no `pcall` hides from it.
+//! reads the clock only when the tick has changed. A machine that is stopped yields and is not resumed;
+//! within what cannot yield every safepoint raises, again and again, so that no `pcall` hides from it.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -108,6 +108,9 @@ impl Watch {
             }
             self.stopped.set(termination);
             self.stopped_at.replace(running_line(lua));
+            // Left where it stands, it is dropped with all its frames: to raise through thousands of `pcall`
+            // takes tens of milliseconds. Where it may not yield it goes on, and meets the next safepoint.
+            return Ok(VmState::Yield);
         }
         Err(mlua::Error::runtime("stopped"))
     }
